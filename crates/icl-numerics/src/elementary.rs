@@ -1,0 +1,236 @@
+//! Elementary functions on sixteen `f32` lanes, at most 1 ulp from the correctly rounded result.
+//!
+//! Each is a range reduction that is exact, or exact up to one rounding, followed by a minimax
+//! polynomial in fused multiply-adds (coefficients fitted in 50-digit arithmetic for the relative
+//! error and rounded to `f32`). `tests/elementary.rs` checks every finite `f32` in range.
+
+use crate::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
+use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, LN_2 as LN_2_HIGH, LOG2_E};
+
+/// `1.5 * 2^23`: adding and subtracting it rounds to the nearest integer; the low bits of the sum
+/// are that integer in two's complement.
+const ROUND: f32 = 12_582_912.0;
+/// `ln 2` as the sum of two `f32`.
+const LN_2: [f32; 2] = [LN_2_HIGH, -1.904_654_2e-9];
+/// `pi / 2` as the sum of three `f32`.
+const HALF_PI: [f32; 3] = [FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
+
+/// `(e^r - 1 - r) / r^2` for `|r| <= ln(2)/2`; relative error of `e^r` 2^-28.3.
+const EXP: [f32; 5] = [
+    4.999_999_4e-1,
+    1.666_652_1e-1,
+    4.166_839e-2,
+    8.368_745e-3,
+    1.381_453_8e-3,
+];
+/// `(ln(1+f) - f + f^2/2) / f^3` for `1+f` in `[sqrt(1/2), sqrt(2)]`; relative error 2^-30.3.
+const LN: [f32; 9] = [
+    3.333_331_3e-1,
+    -2.500_001e-1,
+    2.000_211_9e-1,
+    -1.666_799_6e-1,
+    1.421_955_1e-1,
+    -1.240_559_15e-1,
+    1.188_817_5e-1,
+    -1.167_564_1e-1,
+    6.746_601e-2,
+];
+/// `(sin r - r) / r^3` in `r^2` for `|r| <= pi/4`; relative error 2^-37.5.
+const SIN: [f32; 4] = [-1.666_666_7e-1, 8.333_329e-3, -1.983_930_9e-4, 2.718_084e-6];
+/// `(cos r - 1 + r^2/2) / r^4` in `r^2` for `|r| <= pi/4`; relative error 2^-42.9.
+const COS: [f32; 4] = [
+    4.166_666_8e-2,
+    -1.388_888_3e-3,
+    2.479_945_6e-5,
+    -2.720_54e-7,
+];
+/// `(tanh x - x) / x^3` in `x^2` for `|x| <= 1`; relative error 2^-34.8.
+const TANH: [f32; 9] = [
+    -3.333_333_4e-1,
+    1.333_331_6e-1,
+    -5.396_584_4e-2,
+    2.185_259_8e-2,
+    -8.795_239e-3,
+    3.422_733_9e-3,
+    -1.184_613_9e-3,
+    3.058_638e-4,
+    -4.117_675e-5,
+];
+
+/// Horner's rule with fused multiply-adds; `c[i]` multiplies `x^i`.
+#[inline(always)]
+fn polynomial<L: Lanes, const N: usize>(l: L, c: &[f32; N], x: L::F) -> L::F {
+    let mut y = l.splat(c[N - 1]);
+    for i in (0..N - 1).rev() {
+        y = l.mul_add(y, x, l.splat(c[i]));
+    }
+    y
+}
+
+/// Nearest integer to `x` as a number and as the low bits of a word.
+#[inline(always)]
+fn round<L: Lanes>(l: L, x: L::F) -> (L::F, L::U) {
+    let shifted = l.add(x, l.splat(ROUND));
+    (l.sub(shifted, l.splat(ROUND)), l.to_bits(shifted))
+}
+
+/// `2^n` for the integer in the low bits of a [`round`] result, `-126 <= n <= 127`.
+#[inline(always)]
+fn power_of_two<L: Lanes>(l: L, n: L::U) -> L::F {
+    l.from_bits(l.shl_u(l.add_u(n, l.splat_u(127)), 23))
+}
+
+/// `e^x`; 0 below -104, infinite above 88.73, subnormal results included; NaN stays NaN.
+#[inline(always)]
+pub fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
+    // max and min return their second argument for a NaN
+    let x = l.min(l.splat(89.0), l.max(l.splat(-105.0), x));
+    let (n, bits) = round(l, l.mul(x, l.splat(LOG2_E)));
+    let r = l.mul_add(n, l.splat(-LN_2[0]), x);
+    let r = l.mul_add(n, l.splat(-LN_2[1]), r);
+    let tail = l.mul_add(l.mul(r, r), polynomial(l, &EXP, r), r);
+    let y = l.add(tail, l.splat(1.0));
+    // two factors: one power of two would leave the exponent range at both ends
+    let n = l.add_u(bits, l.splat_u(ROUND.to_bits().wrapping_neg()));
+    let half = l.sar_u(n, 1);
+    let rest = l.add_u(n, l.xor_u(half, l.splat_u(u32::MAX)));
+    let rest = l.add_u(rest, l.splat_u(1));
+    l.mul(l.mul(y, power_of_two(l, half)), power_of_two(l, rest))
+}
+
+/// `e^x` for `-87 <= x <= 88`: one scaling less than [`exp`], the same bits.
+///
+/// Outside the range the result is clamped to the value at its end, not to 0 or infinity. For
+/// softmax scores, whose largest is 0: a weight of `e^-87` is zero beside it.
+#[inline(always)]
+pub fn exp_normal<L: Lanes>(l: L, x: L::F) -> L::F {
+    let x = l.min(l.splat(88.0), l.max(l.splat(-87.0), x));
+    let (n, bits) = round(l, l.mul(x, l.splat(LOG2_E)));
+    let r = l.mul_add(n, l.splat(-LN_2[0]), x);
+    let r = l.mul_add(n, l.splat(-LN_2[1]), r);
+    let tail = l.mul_add(l.mul(r, r), polynomial(l, &EXP, r), r);
+    let y = l.add(tail, l.splat(1.0));
+    // the exponent field of `y` is moved by n; the upper bits of the shifted sum fall away
+    l.from_bits(l.add_u(l.to_bits(y), l.shl_u(bits, 23)))
+}
+
+/// Natural logarithm of a positive normal number.
+#[inline(always)]
+pub fn ln<L: Lanes>(l: L, x: L::F) -> L::F {
+    // exponent relative to sqrt(1/2), so that the mantissa lies in [sqrt(1/2), sqrt(2))
+    let bits = l.to_bits(x);
+    let offset = l.add_u(bits, l.splat_u(0x3f35_04f3_u32.wrapping_neg()));
+    let e = l.from_i32(l.sar_u(offset, 23));
+    let m = l.add_u(
+        l.and_u(offset, l.splat_u(0x007f_ffff)),
+        l.splat_u(0x3f35_04f3),
+    );
+    let f = l.sub(l.from_bits(m), l.splat(1.0));
+    let z = l.mul(f, f);
+    let tail = l.mul(l.mul(f, z), polynomial(l, &LN, f));
+    let tail = l.mul_add(e, l.splat(LN_2[1]), tail);
+    let tail = l.mul_add(l.splat(-0.5), z, tail);
+    l.mul_add(e, l.splat(LN_2[0]), l.add(f, tail))
+}
+
+/// `a + b` and its rounding error (Knuth).
+#[inline(always)]
+fn two_sum<L: Lanes>(l: L, a: L::F, b: L::F) -> (L::F, L::F) {
+    let sum = l.add(a, b);
+    let b_part = l.sub(sum, a);
+    let a_part = l.sub(sum, b_part);
+    (sum, l.add(l.sub(a, a_part), l.sub(b, b_part)))
+}
+
+/// Sine and cosine of `x` radians, `|x| <= 8192`.
+#[inline(always)]
+pub fn sin_cos<L: Lanes>(l: L, x: L::F) -> (L::F, L::F) {
+    let (k, bits) = round(l, l.mul(x, l.splat(FRAC_2_PI)));
+    // the first difference is exact; `low` collects what r and the product k p_1 lose
+    let exact = l.mul_add(k, l.splat(-HALF_PI[0]), x);
+    let product = l.mul(k, l.splat(-HALF_PI[1]));
+    let product_low = l.mul_add(k, l.splat(-HALF_PI[1]), l.neg(product));
+    let (r, lost) = two_sum(l, exact, product);
+    let low = l.mul_add(k, l.splat(-HALF_PI[2]), l.add(lost, product_low));
+    let z = l.mul(r, r);
+    let sin = l.add(l.mul_add(l.mul(r, z), polynomial(l, &SIN, z), low), r);
+    // cos = (1 - z/2) + z^2 p with the rounding error of 1 - z/2 added back
+    let head = l.mul_add(l.splat(-0.5), z, l.splat(1.0));
+    let lost = l.mul_add(l.splat(-0.5), z, l.sub(l.splat(1.0), head));
+    let lost = l.mul_add(l.neg(r), low, lost);
+    let cos = l.add(head, l.mul_add(l.mul(z, z), polynomial(l, &COS, z), lost));
+    // quadrant: odd ones swap the two, the upper bit of k and of k + 1 gives the signs
+    let odd = l.from_i32(l.and_u(bits, l.splat_u(1)));
+    let zero = l.splat(0.0);
+    let sign = |q: L::U| l.shl_u(l.and_u(q, l.splat_u(2)), 30);
+    let s = l.select_gt(odd, zero, cos, sin);
+    let c = l.select_gt(odd, zero, sin, cos);
+    let next = l.add_u(bits, l.splat_u(1));
+    (
+        l.from_bits(l.xor_u(l.to_bits(s), sign(bits))),
+        l.from_bits(l.xor_u(l.to_bits(c), sign(next))),
+    )
+}
+
+/// Hyperbolic tangent.
+#[inline(always)]
+pub fn tanh<L: Lanes>(l: L, x: L::F) -> L::F {
+    let a = l.abs(x);
+    let z = l.mul(a, a);
+    let small = l.mul_add(l.mul(z, polynomial(l, &TANH, z)), a, a);
+    let e = exp(l, l.add(a, a));
+    let large = l.sub(l.splat(1.0), l.div(l.splat(2.0), l.add(e, l.splat(1.0))));
+    let y = l.select_gt(a, l.splat(1.0), large, small);
+    let sign = l.and_u(l.to_bits(x), l.splat_u(0x8000_0000));
+    l.from_bits(l.xor_u(l.to_bits(y), sign))
+}
+
+/// A function of one variable, by name, for code that works on slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// [`exp`].
+    Exp,
+    /// [`ln`].
+    Ln,
+    /// The sine of [`sin_cos`].
+    Sin,
+    /// The cosine of [`sin_cos`].
+    Cos,
+    /// [`tanh`].
+    Tanh,
+}
+
+impl Function {
+    #[inline(always)]
+    fn on_lanes<L: Lanes>(self, l: L, x: L::F) -> L::F {
+        match self {
+            Self::Exp => exp(l, x),
+            Self::Ln => ln(l, x),
+            Self::Sin => sin_cos(l, x).0,
+            Self::Cos => sin_cos(l, x).1,
+            Self::Tanh => tanh(l, x),
+        }
+    }
+
+    /// Replaces every number of `x` by the function's value.
+    pub fn map(self, isa: Isa, x: &mut [f32]) {
+        isa.run(Map(self, x));
+    }
+}
+
+struct Map<'a>(Function, &'a mut [f32]);
+
+impl Kernel for Map<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (whole, rest) = self.1.as_chunks_mut::<LANES>();
+        for x in whole {
+            *x = l.store(self.0.on_lanes(l, l.load(x)));
+        }
+        let mut last: Lane16 = [1.0; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = l.store(self.0.on_lanes(l, l.load(&last)));
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}

@@ -1,0 +1,26 @@
+//! Numerical ground floor: everything whose bits must be the same on every machine.
+//!
+//! * [`stream`]: named, counter-based random streams with a fixed number of draws per sample.
+//! * [`chacha`]: the generator's block function.
+//! * [`lanes`]: sixteen `f32` lanes with run-time dispatch; same operations, same bits on every CPU.
+//! * [`elementary`]: `exp`, `ln`, `sin`/`cos`, `tanh` on lanes, at most 1 ulp (tested exhaustively).
+//! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
+//! * [`order`]: sums whose order is written in source.
+//! * [`tolerance`]: bounds that carry the reason for their size.
+//! * [`finite_difference`]: central differences, the judge of every gradient.
+//!
+//! It knows nothing of attention and depends on no other crate of the workspace.
+
+#![allow(
+    clippy::inline_always,
+    reason = "a call that is not inlined loses the instruction set"
+)]
+
+pub mod chacha;
+pub mod elementary;
+pub mod finite_difference;
+pub mod lanes;
+pub mod math;
+pub mod order;
+pub mod stream;
+pub mod tolerance;

@@ -17,8 +17,36 @@ use std::array::from_fn;
 /// Number of lanes.
 pub const LANES: usize = 16;
 
-/// One number per lane, in memory.
-pub type Lane16 = [f32; LANES];
+/// One number per lane, in memory; aligned to a cache line, so that a load touches one line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub struct Lane16(pub [f32; LANES]);
+
+impl Lane16 {
+    /// Zero in every lane.
+    pub const ZERO: Self = Self([0.0; LANES]);
+
+    /// Sum over the lanes as a binary tree, in a fixed order.
+    pub fn sum(&self) -> f32 {
+        let mut x = self.0;
+        let mut width = LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                x[lane] += x[lane + width];
+            }
+            width /= 2;
+        }
+        x[0]
+    }
+}
+
+impl std::ops::Deref for Lane16 {
+    type Target = [f32; LANES];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
 
 /// Operations on sixteen lanes. Comparisons are quiet: a NaN compares false.
 #[allow(
@@ -200,11 +228,11 @@ impl Lanes for V4 {
 
     #[inline(always)]
     fn load(self, x: &Lane16) -> f32x16 {
-        pulp::cast(*x)
+        pulp::cast(x.0)
     }
     #[inline(always)]
     fn store(self, x: f32x16) -> Lane16 {
-        pulp::cast(x)
+        Lane16(pulp::cast(x))
     }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x16 {
@@ -294,11 +322,11 @@ impl Lanes for V3 {
 
     #[inline(always)]
     fn load(self, x: &Lane16) -> [f32x8; 2] {
-        pulp::cast(*x)
+        pulp::cast(x.0)
     }
     #[inline(always)]
     fn store(self, x: [f32x8; 2]) -> Lane16 {
-        pulp::cast(x)
+        Lane16(pulp::cast(x))
     }
     #[inline(always)]
     fn splat(self, x: f32) -> [f32x8; 2] {
@@ -404,64 +432,65 @@ impl Lanes for V3 {
 pub struct Portable;
 
 type Word16 = [u32; LANES];
+type Float16 = [f32; LANES];
 
 #[allow(
     clippy::cast_possible_wrap,
     reason = "words are reinterpreted as signed, as the hardware does"
 )]
 impl Lanes for Portable {
-    type F = Lane16;
+    type F = Float16;
 
     #[inline(always)]
-    fn load(self, x: &Lane16) -> Lane16 {
-        *x
+    fn load(self, x: &Lane16) -> Float16 {
+        x.0
     }
     #[inline(always)]
-    fn store(self, x: Lane16) -> Lane16 {
-        x
+    fn store(self, x: Float16) -> Lane16 {
+        Lane16(x)
     }
     #[inline(always)]
-    fn splat(self, x: f32) -> Lane16 {
+    fn splat(self, x: f32) -> Float16 {
         [x; LANES]
     }
     #[inline(always)]
-    fn add(self, a: Lane16, b: Lane16) -> Lane16 {
+    fn add(self, a: Float16, b: Float16) -> Float16 {
         from_fn(|i| a[i] + b[i])
     }
     #[inline(always)]
-    fn sub(self, a: Lane16, b: Lane16) -> Lane16 {
+    fn sub(self, a: Float16, b: Float16) -> Float16 {
         from_fn(|i| a[i] - b[i])
     }
     #[inline(always)]
-    fn mul(self, a: Lane16, b: Lane16) -> Lane16 {
+    fn mul(self, a: Float16, b: Float16) -> Float16 {
         from_fn(|i| a[i] * b[i])
     }
     #[inline(always)]
-    fn div(self, a: Lane16, b: Lane16) -> Lane16 {
+    fn div(self, a: Float16, b: Float16) -> Float16 {
         from_fn(|i| a[i] / b[i])
     }
     #[inline(always)]
-    fn mul_add(self, a: Lane16, b: Lane16, c: Lane16) -> Lane16 {
+    fn mul_add(self, a: Float16, b: Float16, c: Float16) -> Float16 {
         from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
     #[inline(always)]
-    fn sqrt(self, a: Lane16) -> Lane16 {
+    fn sqrt(self, a: Float16) -> Float16 {
         a.map(f32::sqrt)
     }
     #[inline(always)]
-    fn select_gt(self, a: Lane16, b: Lane16, x: Lane16, y: Lane16) -> Lane16 {
+    fn select_gt(self, a: Float16, b: Float16, x: Float16, y: Float16) -> Float16 {
         from_fn(|i| if a[i] > b[i] { x[i] } else { y[i] })
     }
     #[inline(always)]
-    fn to_bits(self, a: Lane16) -> Word16 {
+    fn to_bits(self, a: Float16) -> Word16 {
         a.map(f32::to_bits)
     }
     #[inline(always)]
-    fn from_bits(self, a: Word16) -> Lane16 {
+    fn from_bits(self, a: Word16) -> Float16 {
         a.map(f32::from_bits)
     }
     #[inline(always)]
-    fn from_i32(self, a: Word16) -> Lane16 {
+    fn from_i32(self, a: Word16) -> Float16 {
         a.map(|x| x as i32 as f32)
     }
     #[inline(always)]

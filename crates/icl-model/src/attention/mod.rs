@@ -1,0 +1,177 @@
+//! Attention and its modifications: one trait, one registry, one file per modification.
+//!
+//! ```text
+//! h'(q) = (1/D) [ sum_{i in demos} K(g2(k_i), q) v~_i  +  sum_{t in query side} K(k_t, q) (1-alpha) v_t ]
+//! D     = sum_i K(g2(k_i), q) + sum_t K(k_t, q)
+//! v~    = (I - (beta/m) Neg) g1(v)
+//! ```
+//!
+//! with `k = W_K h / d^(1/4)`, `q = W_Q h_q / d^(1/4)`, `v = W_V h` per head; the heads' outputs are
+//! summed (a head's `W_V` is `d x d` and holds its output projection). Plain attention has
+//! `alpha = 0`, `g1 = g2 = identity`, `beta = 0`.
+//!
+//! Paper: section 4 of the specification. A new modification is one file here and one line in
+//! [`ALL`]; the registry tests then check it against everything above, unasked.
+
+mod augmented;
+mod combined;
+mod negative;
+mod options;
+mod parameters;
+mod plain;
+mod regularised;
+
+pub use augmented::{Augmentation, Form};
+pub(crate) use negative::check_count;
+pub use negative::negative_sets;
+pub use options::Options;
+pub use parameters::{LayerShape, Parameters, Variable};
+
+use crate::ModelError;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// A layer's variables as tensors, by name.
+pub type Weights = BTreeMap<String, Tensor>;
+
+/// What a modification changes of attention. Every method defaults to what plain attention does.
+///
+/// Tensors are `[batch, heads, tokens, d]`; keys already carry the factor `d^(-1/4)`.
+pub trait Modification: Debug + Send + Sync {
+    /// Trained variables beyond `w_q`, `w_k`, `w_v`, for token size `d`.
+    fn variables(&self, d: usize) -> Vec<Variable> {
+        let _ = d;
+        Vec::new()
+    }
+
+    /// `g2`: the keys of the demonstrations.
+    ///
+    /// # Errors
+    /// If candle refuses an operation.
+    fn keys(&self, weights: &Weights, keys: &Tensor) -> Result<Tensor, ModelError> {
+        let _ = weights;
+        Ok(keys.clone())
+    }
+
+    /// `g1`: the values of the demonstrations.
+    ///
+    /// # Errors
+    /// If candle refuses an operation.
+    fn values(&self, weights: &Weights, values: &Tensor) -> Result<Tensor, ModelError> {
+        let _ = weights;
+        Ok(values.clone())
+    }
+
+    /// Mixes the demonstrations' values; `scores[.., i, j]` is the layer's own plain score of
+    /// demonstration `i` as a query towards demonstration `j`, without gradient.
+    ///
+    /// # Errors
+    /// If candle refuses an operation or the setting does not fit the number of demonstrations.
+    fn mix(&self, scores: &Tensor, values: &Tensor) -> Result<Tensor, ModelError> {
+        let _ = scores;
+        Ok(values.clone())
+    }
+
+    /// Whether [`Self::mix`] reads the scores.
+    fn needs_scores(&self) -> bool {
+        false
+    }
+
+    /// Factor on the values of the query side.
+    fn query_side_factor(&self) -> f64 {
+        1.0
+    }
+
+    /// The same modification for the fused kernel; `None` if only candle operations exist for it.
+    fn fused(&self) -> Option<FusedModification> {
+        None
+    }
+}
+
+/// A modification in the terms of the fused kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FusedModification {
+    /// `alpha` on the query side.
+    pub alpha: f32,
+    /// `g1`.
+    pub values: Augmentation,
+    /// `g2`.
+    pub keys: Augmentation,
+    /// `(m, beta)` of the negatives.
+    pub negatives: Option<(usize, f32)>,
+}
+
+impl FusedModification {
+    /// Plain attention.
+    pub const PLAIN: Self = Self {
+        alpha: 0.0,
+        values: Augmentation::IDENTITY,
+        keys: Augmentation::IDENTITY,
+        negatives: None,
+    };
+}
+
+/// A registered modification.
+pub struct Entry {
+    /// Name on the command line and in settings.
+    pub id: &'static str,
+    /// Equation, for documents.
+    pub equation: &'static str,
+    /// Options at which it must equal plain attention bit for bit.
+    pub neutral: &'static str,
+    /// Options on which the registry tests run, one setting per element.
+    pub examples: &'static [&'static str],
+    /// Builds it from its options; the registry refuses options that were not read.
+    pub build: fn(&mut Options) -> Result<Box<dyn Modification>, ModelError>,
+}
+
+/// All modifications.
+pub static ALL: &[Entry] =
+    &[plain::ENTRY, regularised::ENTRY, augmented::ENTRY, negative::ENTRY, combined::ENTRY];
+
+/// Builds a modification from its specification `id` or `id:option=value,option=value`.
+///
+/// # Errors
+/// [`ModelError::Unknown`] or [`ModelError::Setting`], naming what is known or allowed.
+pub fn parse(specification: &str) -> Result<Box<dyn Modification>, ModelError> {
+    let (id, options) = specification.split_once(':').unwrap_or((specification, ""));
+    let entry = ALL.iter().find(|entry| entry.id == id).ok_or_else(|| ModelError::Unknown {
+        kind: "modification",
+        found: id.to_owned(),
+        known: ALL.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
+    })?;
+    let mut options = Options::parse(id, options)?;
+    let modification = (entry.build)(&mut options)?;
+    options.finish()?;
+    Ok(modification)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_every_example_and_neutral_setting_is_built() {
+        for (i, entry) in ALL.iter().enumerate() {
+            assert!(ALL[..i].iter().all(|other| other.id != entry.id));
+            for options in entry.examples.iter().chain([&entry.neutral]) {
+                parse(&format!("{}:{options}", entry.id)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_options_are_refused_with_what_is_known() {
+        for (specification, part) in [
+            ("regularized", "plain, regularised, augmented, negative, combined"),
+            ("regularised:beta=1", "`beta`"),
+            ("regularised:alpha=x", "found x"),
+            ("regularised:alpha=2", "0 to 1"),
+            ("negative:m=0,beta=1", "1 to 4096"),
+        ] {
+            let message = parse(specification).unwrap_err().to_string();
+            assert!(message.contains(part), "{specification}: {message}");
+        }
+    }
+}

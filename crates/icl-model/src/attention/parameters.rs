@@ -1,0 +1,148 @@
+//! A layer's parameters: named arrays packed into one vector.
+
+use super::{Modification, Weights};
+use crate::ModelError;
+use candle_core::{DType, Device, Tensor, Var};
+use icl_numerics::stream::Stream;
+
+/// Sizes of one attention layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerShape {
+    /// Token size.
+    pub d: usize,
+    /// Heads, each with its own `d x d` projections.
+    pub n_heads: usize,
+}
+
+/// A trained variable: name, shape and the standard deviation of its initial values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variable {
+    /// Name, also in files.
+    pub name: String,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// Standard deviation of the initial values.
+    pub initial_sd: f64,
+}
+
+impl Variable {
+    /// A variable.
+    pub fn new(name: impl Into<String>, shape: &[usize], initial_sd: f64) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), initial_sd }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// All variables of a layer, packed in the order `w_q`, `w_k`, `w_v`, then the modification's.
+///
+/// `w_q`, `w_k`, `w_v` are `[n_heads, d, d]`, applied as `y = W x`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    variables: Vec<Variable>,
+    values: Vec<f32>,
+}
+
+impl Parameters {
+    /// Zeros for a layer with `modification`.
+    pub fn zeros(shape: LayerShape, modification: &dyn Modification, initial_sd: f64) -> Self {
+        let projection = [shape.n_heads, shape.d, shape.d];
+        let mut variables: Vec<Variable> =
+            ["w_q", "w_k", "w_v"].map(|name| Variable::new(name, &projection, initial_sd)).into();
+        variables.extend(modification.variables(shape.d));
+        let values = vec![0.0; variables.iter().map(Variable::len).sum()];
+        Self { variables, values }
+    }
+
+    /// Independent normals, each variable from its own stream `(seed, "init/<name>")`: a variable's
+    /// start does not depend on which others exist, so modified and plain layers start alike.
+    pub fn initialised(
+        shape: LayerShape,
+        modification: &dyn Modification,
+        initial_sd: f64,
+        seed: u64,
+    ) -> Self {
+        let mut parameters = Self::zeros(shape, modification, initial_sd);
+        for (variable, range) in parameters.ranges() {
+            let stream = Stream::new(seed, &format!("init/{}", variable.name));
+            for (i, value) in parameters.values[range].iter_mut().enumerate() {
+                *value = (variable.initial_sd * stream.sample(i as u64).normal()) as f32;
+            }
+        }
+        parameters
+    }
+
+    /// The variables in packing order.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// All values, packed.
+    pub fn packed(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, packed, to be changed.
+    pub fn packed_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The values of the variable `name`.
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        let range = self.range(name)?;
+        Some(&self.values[range])
+    }
+
+    /// Where the variable `name` lies in the packed values.
+    pub fn range(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        self.ranges().into_iter().find(|(v, _)| v.name == name).map(|(_, range)| range)
+    }
+
+    /// Every variable with its place in the packed values.
+    pub fn ranges(&self) -> Vec<(Variable, std::ops::Range<usize>)> {
+        let mut start = 0;
+        let place = |variable: &Variable| {
+            let range = start..start + variable.len();
+            start = range.end;
+            (variable.clone(), range)
+        };
+        self.variables.iter().map(place).collect()
+    }
+
+    /// Trainable candle variables by name.
+    ///
+    /// # Errors
+    /// If candle cannot build a tensor.
+    pub fn to_vars(
+        &self,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<std::collections::BTreeMap<String, Var>, ModelError> {
+        let var = |(variable, range): (Variable, std::ops::Range<usize>)| {
+            let values = self.values[range].to_vec();
+            let tensor = Tensor::from_vec(values, variable.shape, device)?.to_dtype(dtype)?;
+            Ok((variable.name, Var::from_tensor(&tensor)?))
+        };
+        self.ranges().into_iter().map(var).collect()
+    }
+
+    /// Tensors by name, cut from one packed tensor, so that gradients arrive packed.
+    ///
+    /// # Errors
+    /// If candle refuses an operation.
+    pub fn unpack(&self, packed: &Tensor) -> Result<Weights, ModelError> {
+        let cut = |(variable, range): (Variable, std::ops::Range<usize>)| {
+            let flat = packed.narrow(0, range.start, range.len())?;
+            Ok((variable.name, flat.reshape(variable.shape)?))
+        };
+        self.ranges().into_iter().map(cut).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! The attention layer as candle operations: the reference for the fused kernel.
+//!
+//! Every token is a query. Elementary functions are the portable ones, matrix products have inner
+//! dimensions of at most 512 (beyond it gemm's blocking depends on the CPU's caches), and every
+//! left-hand side is contiguous (candle's broadcast product misreads transposed views).
+
+pub mod ops;
+
+use crate::ModelError;
+use crate::attention::{LayerShape, Modification, Weights};
+use crate::mask::Mask;
+use candle_core::{D, IndexOp, Tensor};
+
+/// The kernel `K(k, q)`.
+#[derive(Debug, Clone)]
+pub enum AttentionKernel {
+    /// `exp(k . q)`.
+    Softmax,
+    /// `phi(k) . phi(q)` with positive random features; rows of the tensor `[d_r, d]` are `omega_r`.
+    Positive(Tensor),
+}
+
+/// One attention layer without its weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// Sizes.
+    pub shape: LayerShape,
+    /// The modification.
+    pub modification: &'a dyn Modification,
+    /// The kernel.
+    pub kernel: &'a AttentionKernel,
+}
+
+/// What one forward pass computed.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// `h'`, `[batch, queries, d]`.
+    pub output: Tensor,
+    /// Weights of every key, `[batch, heads, queries, tokens]`, rows sum to 1.
+    pub attention_weights: Tensor,
+}
+
+impl Layer<'_> {
+    /// `h'` of the last token, `[batch, d]`; the tokens before it are the demonstrations.
+    ///
+    /// # Errors
+    /// If shapes do not fit or candle refuses an operation.
+    pub fn query_output(&self, weights: &Weights, tokens: &Tensor) -> Result<Tensor, ModelError> {
+        let n_tokens = tokens.dim(1)?;
+        let queries = tokens.narrow(1, n_tokens - 1, 1)?;
+        let attended = self.attend(weights, tokens, &queries, n_tokens - 1, None)?;
+        Ok(attended.output.i((.., 0, ..))?)
+    }
+
+    /// `h'` of every token of `tokens` `[batch, tokens, d]` under `mask`, the first `n_demos` tokens
+    /// being demonstrations and the rest the query side.
+    ///
+    /// # Errors
+    /// If shapes do not fit or candle refuses an operation.
+    pub fn forward(
+        &self,
+        weights: &Weights,
+        tokens: &Tensor,
+        n_demos: usize,
+        mask: &Mask,
+    ) -> Result<Attended, ModelError> {
+        let bias = mask.bias(tokens.dim(1)?, tokens.dtype(), tokens.device())?;
+        self.attend(weights, tokens, tokens, n_demos, bias.as_ref())
+    }
+
+    fn attend(
+        &self,
+        weights: &Weights,
+        tokens: &Tensor,
+        queries: &Tensor,
+        n_demos: usize,
+        bias: Option<&Tensor>,
+    ) -> Result<Attended, ModelError> {
+        let (_, n_tokens, d) = tokens.dims3()?;
+        if d != self.shape.d || n_demos > n_tokens {
+            return Err(ModelError::Shape {
+                op: "attention tokens",
+                found: tokens.dims().to_vec(),
+                expected: vec![tokens.dim(0)?, n_tokens.max(n_demos), self.shape.d],
+            });
+        }
+        let scale = 1.0 / (d as f64).sqrt().sqrt();
+        let q = (ops::heads(queries, &weights["w_q"])? * scale)?;
+        let k = (ops::heads(tokens, &weights["w_k"])? * scale)?;
+        let v = ops::heads(tokens, &weights["w_v"])?;
+
+        let (k_demos, k_side) = split(&k, n_demos)?;
+        let (v_demos, v_side) = split(&v, n_demos)?;
+        let mut values = self.modification.values(weights, &v_demos)?;
+        if self.modification.needs_scores() {
+            let demos = tokens.narrow(1, 0, n_demos)?;
+            let q_demos = (ops::heads(&demos, &weights["w_q"])? * scale)?;
+            let scores = ops::product_transposed(&q_demos, &k_demos)?.detach();
+            values = self.modification.mix(&scores, &values)?;
+        }
+        let keys = Tensor::cat(&[self.modification.keys(weights, &k_demos)?, k_side], 2)?;
+        let v_side = scaled(&v_side, self.modification.query_side_factor())?;
+        let values = Tensor::cat(&[values, v_side], 2)?;
+
+        let attention_weights = self.kernel.weights(&q, &keys, bias)?;
+        let output = attention_weights.matmul(&values.contiguous()?)?.sum(1)?;
+        Ok(Attended { output, attention_weights })
+    }
+}
+
+/// Demonstrations and query side along the token axis.
+fn split(x: &Tensor, n_demos: usize) -> Result<(Tensor, Tensor), ModelError> {
+    let n_tokens = x.dim(2)?;
+    Ok((x.narrow(2, 0, n_demos)?, x.narrow(2, n_demos, n_tokens - n_demos)?))
+}
+
+/// `factor x`, and `x` itself for factor 1, so that the neutral setting keeps every bit.
+fn scaled(x: &Tensor, factor: f64) -> Result<Tensor, ModelError> {
+    if factor == 1.0 { Ok(x.clone()) } else { Ok((x * factor)?) }
+}
+
+impl AttentionKernel {
+    /// `K(k_j, q_i) / sum_j K(k_j, q_i)`, `[batch, heads, queries, tokens]`; `bias` is 0 or minus
+    /// infinity. Shifts that cancel in the ratio keep every exponent small.
+    fn weights(&self, q: &Tensor, k: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, ModelError> {
+        match self {
+            Self::Softmax => {
+                let scores = ops::product_transposed(q, k)?;
+                let scores = match bias {
+                    Some(bias) => scores.broadcast_add(bias)?,
+                    None => scores,
+                };
+                let top = scores.max_keepdim(D::Minus1)?.detach();
+                normalised(&ops::exp(&scores.broadcast_sub(&top)?)?)
+            }
+            Self::Positive(omegas) => {
+                let half_norm = (k.sqr()?.sum_keepdim(D::Minus1)? * 0.5)?;
+                let least = half_norm.min_keepdim(2)?.detach();
+                let k_exponent = ops::linear(k, omegas)?
+                    .broadcast_sub(&half_norm.broadcast_sub(&least)?)?;
+                let q_exponent = ops::linear(q, omegas)?;
+                let top = q_exponent.max_keepdim(D::Minus1)?.detach();
+                let phi_q = ops::exp(&q_exponent.broadcast_sub(&top)?)?;
+                let phi_k = ops::exp(&k_exponent)?;
+                let estimate = ops::product_transposed(&phi_q, &phi_k)?;
+                let estimate = match bias {
+                    // excluded keys: weight 0
+                    Some(bias) => estimate.broadcast_mul(&ops::exp(bias)?)?,
+                    None => estimate,
+                };
+                normalised(&estimate)
+            }
+        }
+    }
+}
+
+fn normalised(weights: &Tensor) -> Result<Tensor, ModelError> {
+    Ok(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)
+}

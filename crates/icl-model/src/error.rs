@@ -1,0 +1,73 @@
+//! What can go wrong in this crate.
+
+use std::path::PathBuf;
+
+/// An error of the model crate; every message says what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A name that no registry knows.
+    #[error("unknown {kind} `{found}`; known: {known}")]
+    Unknown {
+        /// Which registry.
+        kind: &'static str,
+        /// The name.
+        found: String,
+        /// The registered names.
+        known: String,
+    },
+    /// A setting outside its range.
+    #[error("setting `{field}`: found {found}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        field: String,
+        /// Its value.
+        found: String,
+        /// The allowed values.
+        expected: String,
+    },
+    /// Tensors that do not fit together.
+    #[error("{op}: found shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The shape found.
+        found: Vec<usize>,
+        /// The shape expected.
+        expected: Vec<usize>,
+    },
+    /// A weights file that cannot be used.
+    #[error("{}: {field}: found {found}, expected {expected}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The tensor or part of the file.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: String,
+    },
+    /// Training produced a number that is not finite.
+    #[error("training diverged at step {step}: {what} is not finite; lower `learning_rate` or set `clip`")]
+    Diverged {
+        /// The step, from 1.
+        step: usize,
+        /// What is not finite.
+        what: &'static str,
+    },
+    /// candle refused an operation.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    /// A setting outside its range.
+    pub fn setting(
+        field: impl Into<String>,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting { field: field.into(), found: found.to_string(), expected: expected.into() }
+    }
+}

@@ -1,0 +1,373 @@
+//! One attention head on sixteen prompts: forward and backward.
+
+use super::augmentation::{self, Map, MapGradient, MapScratch};
+use super::features::{self, FeatureScratch};
+use super::linear::{add_outer, add_scaled, dot, dot_row, product, product_transposed};
+use super::{FusedKernel, FusedLayer, negatives};
+use crate::attention::{Augmentation, Form};
+use icl_numerics::elementary::exp_normal;
+use icl_numerics::lanes::{Lane16, Lanes};
+use std::ops::Range;
+
+/// The weights of one head and what is computed from them once per step.
+pub(super) struct HeadWeights<'a> {
+    w_q: &'a [f32],
+    w_k: &'a [f32],
+    w_v: &'a [f32],
+    keys: Map<'a>,
+    values: Map<'a>,
+    /// `W_Q^T W_K / sqrt(d)`, only for negatives.
+    similarity: Vec<f32>,
+    scale: f32,
+    /// Place of this head's `W` in the packed gradient.
+    q_range: Range<usize>,
+    k_range: Range<usize>,
+    v_range: Range<usize>,
+}
+
+impl<'a> HeadWeights<'a> {
+    pub(super) fn new(layer: &'a FusedLayer, parameters: &'a [f32], head: usize) -> Self {
+        let d = layer.shape.d();
+        let place = |whole: &Range<usize>| {
+            let start = whole.start + head * d * d;
+            start..start + d * d
+        };
+        let [q_range, k_range, v_range] =
+            [&layer.places.w_q, &layer.places.w_k, &layer.places.w_v].map(place);
+        let map = |g: Augmentation, places: &Option<(Range<usize>, Range<usize>)>| match places {
+            Some((v, u)) => Map { g, v: &parameters[v.clone()], u: &parameters[u.clone()] },
+            None => Map { g, v: &[], u: &[] },
+        };
+        let (w_q, w_k) = (&parameters[q_range.clone()], &parameters[k_range.clone()]);
+        let similarity = match layer.modification.negatives {
+            Some(_) => similarity(w_q, w_k, d),
+            None => Vec::new(),
+        };
+        Self {
+            w_q,
+            w_k,
+            w_v: &parameters[v_range.clone()],
+            keys: map(layer.modification.keys, &layer.places.keys),
+            values: map(layer.modification.values, &layer.places.values),
+            similarity,
+            scale: (1.0 / (d as f64).sqrt().sqrt()) as f32,
+            q_range,
+            k_range,
+            v_range,
+        }
+    }
+}
+
+/// `(W_Q^T W_K)_ij / sqrt(d)`, summed in `f64` in index order.
+fn similarity(w_q: &[f32], w_k: &[f32], d: usize) -> Vec<f32> {
+    let entry = |ij: usize| {
+        let term = |a: usize| f64::from(w_q[a * d + ij / d]) * f64::from(w_k[a * d + ij % d]);
+        ((0..d).map(term).sum::<f64>() / (d as f64).sqrt()) as f32
+    };
+    (0..d * d).map(entry).collect()
+}
+
+/// Buffers of one head, reused from group to group.
+pub(super) struct HeadScratch {
+    q: Vec<Lane16>,
+    /// `W_K^T q`, where keys are not formed.
+    u: Vec<Lane16>,
+    /// `[n_tokens, d]`, where they are.
+    keys: Vec<Lane16>,
+    keys_map: MapScratch,
+    /// `[n_tokens, d]`, only with augmented values.
+    values: Vec<Lane16>,
+    values_map: MapScratch,
+    features: Option<FeatureScratch>,
+    /// Attention weights.
+    p: Vec<Lane16>,
+    /// Weights after negatives and regularisation.
+    coefficients: Vec<Lane16>,
+    chosen: Vec<Lane16>,
+    /// `sum_j c_j h_j`, where values are not formed.
+    z: Vec<Lane16>,
+    d_vector: Vec<Lane16>,
+    d_q: Vec<Lane16>,
+    d_p: Vec<Lane16>,
+    d_coefficients: Vec<Lane16>,
+    d_keys: Vec<Lane16>,
+}
+
+impl HeadScratch {
+    pub(super) fn new(layer: &FusedLayer) -> Self {
+        let (d, n, n_tokens) = (layer.shape.d(), layer.shape.n_demos, layer.shape.n_tokens());
+        let zeros = |n: usize| vec![Lane16::ZERO; n];
+        let only = |condition: bool, n: usize| zeros(if condition { n } else { 0 });
+        let modification = &layer.modification;
+        Self {
+            q: zeros(d),
+            u: zeros(d),
+            keys: only(forms_keys(layer), n_tokens * d),
+            keys_map: MapScratch::new(modification.keys, n, d),
+            values: only(forms_values(layer), n_tokens * d),
+            values_map: MapScratch::new(modification.values, n, d),
+            features: match &layer.kernel {
+                FusedKernel::Softmax => None,
+                FusedKernel::Positive(omegas) => {
+                    Some(FeatureScratch::new(omegas.len() / d, n_tokens))
+                }
+            },
+            p: zeros(n_tokens),
+            coefficients: zeros(n_tokens),
+            chosen: only(modification.negatives.is_some(), n * n),
+            z: zeros(d),
+            d_vector: zeros(d),
+            d_q: zeros(d),
+            d_p: zeros(n_tokens),
+            d_coefficients: zeros(n_tokens),
+            d_keys: only(forms_keys(layer) || forms_values(layer), n_tokens * d),
+        }
+    }
+}
+
+/// Keys are formed for features and for `g2`.
+fn forms_keys(layer: &FusedLayer) -> bool {
+    layer.kernel != FusedKernel::Softmax || layer.modification.keys.form != Form::Identity
+}
+
+/// Values are formed for `g1`.
+fn forms_values(layer: &FusedLayer) -> bool {
+    layer.modification.values.form != Form::Identity
+}
+
+/// Adds the head's output for the query, its s-part, to `out`.
+#[inline(always)]
+pub(super) fn forward<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+    out: &mut [Lane16],
+) {
+    let (d, n) = (layer.shape.d(), layer.shape.n_demos);
+    product(l, &mut s.q, w.scale, w.w_q, &tokens[n * d..]);
+    if forms_keys(layer) {
+        for (j, (key, token)) in s.keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+            product(l, key, w.scale, w.w_k, token);
+            if j < n {
+                augmentation::forward(l, w.keys, &mut s.keys_map, j, key);
+            }
+        }
+    } else {
+        product_transposed(l, &mut s.u, w.scale, w.w_k, &s.q);
+    }
+    attention_weights(l, layer, s, tokens);
+    coefficients(l, layer, w, s, tokens);
+    if forms_values(layer) {
+        output_from_values(l, layer, w, s, tokens, out);
+    } else {
+        s.z.fill(Lane16::ZERO);
+        for (c, token) in s.coefficients.iter().zip(tokens.chunks_exact(d)) {
+            add_scaled(l, &mut s.z, l.load(c), token);
+        }
+        let rows = w.w_v.chunks_exact(d).skip(layer.shape.d_t);
+        for (out, row) in out.iter_mut().zip(rows) {
+            *out = l.store(l.add(l.load(out), dot_row(l, row, &s.z)));
+        }
+    }
+}
+
+/// `p_j = K(k_j, q) / sum_j K(k_j, q)`.
+#[inline(always)]
+fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, tokens: &[Lane16]) {
+    let d = layer.shape.d();
+    let mut total = l.splat(0.0);
+    if let (FusedKernel::Positive(omegas), Some(features)) = (&layer.kernel, &mut s.features) {
+        features::forward(l, omegas, features, &s.q, &s.keys);
+        s.p.copy_from_slice(&features.estimate);
+        for p in &s.p {
+            total = l.add(total, l.load(p));
+        }
+    } else {
+        let (query, keys) =
+            if s.keys.is_empty() { (&s.u, tokens) } else { (&s.q, s.keys.as_slice()) };
+        let mut top = l.splat(f32::NEG_INFINITY);
+        for (p, key) in s.p.iter_mut().zip(keys.chunks_exact(d)) {
+            let score = dot(l, query, key);
+            top = l.max(top, score);
+            *p = l.store(score);
+        }
+        for p in &mut s.p {
+            let weight = exp_normal(l, l.sub(l.load(p), top));
+            total = l.add(total, weight);
+            *p = l.store(weight);
+        }
+    }
+    let inverse = l.div(l.splat(1.0), total);
+    for p in &mut s.p {
+        *p = l.store(l.mul(l.load(p), inverse));
+    }
+}
+
+/// Weights after negatives (demonstrations) and regularisation (query side).
+#[inline(always)]
+fn coefficients<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+) {
+    let (d, n) = (layer.shape.d(), layer.shape.n_demos);
+    if let Some((m, beta)) = layer.modification.negatives {
+        negatives::choose(l, &w.similarity, m, &tokens[..n * d], d, &mut s.chosen);
+        let weight = beta / m as f32;
+        negatives::mix_transposed(l, &s.chosen, weight, &s.p[..n], &mut s.coefficients[..n]);
+    } else {
+        s.coefficients[..n].copy_from_slice(&s.p[..n]);
+    }
+    let keep = l.splat(1.0 - layer.modification.alpha);
+    s.coefficients[n] = l.store(l.mul(keep, l.load(&s.p[n])));
+}
+
+/// `out_s += sum_j c_j g1(v_j)_s`, the query side without `g1`.
+#[inline(always)]
+fn output_from_values<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+    out: &mut [Lane16],
+) {
+    let (d, n) = (layer.shape.d(), layer.shape.n_demos);
+    for (j, (value, token)) in s.values.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+        product(l, value, 1.0, w.w_v, token);
+        if j < n {
+            augmentation::forward(l, w.values, &mut s.values_map, j, value);
+        }
+        add_scaled(l, out, l.load(&s.coefficients[j]), &value[layer.shape.d_t..]);
+    }
+}
+
+/// Adds the head's weight gradients for `d_out`, the gradient towards the s-part of its output.
+#[inline(always)]
+pub(super) fn backward<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+    d_out: &[Lane16],
+    gradient: &mut [Lane16],
+) {
+    let (d, n) = (layer.shape.d(), layer.shape.n_demos);
+    if forms_values(layer) {
+        backward_values(l, layer, w, s, tokens, d_out, gradient);
+    } else {
+        let s_rows = layer.shape.d_t * d..d * d;
+        product_transposed(l, &mut s.d_vector, 1.0, &w.w_v[s_rows.clone()], d_out);
+        let g_v = &mut gradient[w.v_range.clone()][s_rows];
+        add_outer(l, g_v, 1.0, d_out, &s.z);
+        for (dc, token) in s.d_coefficients.iter_mut().zip(tokens.chunks_exact(d)) {
+            *dc = l.store(dot(l, &s.d_vector, token));
+        }
+    }
+    backward_weights(l, layer, s);
+    if forms_keys(layer) {
+        backward_keys(l, layer, w, s, tokens, gradient);
+    } else {
+        s.d_vector.fill(Lane16::ZERO);
+        for (ds, token) in s.d_p.iter().zip(tokens.chunks_exact(d)) {
+            add_scaled(l, &mut s.d_vector, l.load(ds), token);
+        }
+        product(l, &mut s.d_q, w.scale, w.w_k, &s.d_vector);
+        add_outer(l, &mut gradient[w.k_range.clone()], w.scale, &s.q, &s.d_vector);
+    }
+    add_outer(l, &mut gradient[w.q_range.clone()], w.scale, &s.d_q, &tokens[n * d..]);
+}
+
+/// From the gradient towards the coefficients to that towards the scores, left in `d_p`.
+#[inline(always)]
+fn backward_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch) {
+    let n = layer.shape.n_demos;
+    if let Some((m, beta)) = layer.modification.negatives {
+        let weight = beta / m as f32;
+        negatives::mix(l, &s.chosen, weight, &s.d_coefficients[..n], &mut s.d_p[..n]);
+    } else {
+        s.d_p[..n].copy_from_slice(&s.d_coefficients[..n]);
+    }
+    let keep = l.splat(1.0 - layer.modification.alpha);
+    s.d_p[n] = l.store(l.mul(keep, l.load(&s.d_coefficients[n])));
+    let mean = dot(l, &s.p, &s.d_p);
+    for (dp, p) in s.d_p.iter_mut().zip(&s.p) {
+        *dp = l.store(l.mul(l.load(p), l.sub(l.load(dp), mean)));
+    }
+}
+
+/// Through `g1` and `W_V`; leaves the gradient towards the coefficients.
+#[inline(always)]
+fn backward_values<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+    d_out: &[Lane16],
+    gradient: &mut [Lane16],
+) {
+    let (d, d_t, n) = (layer.shape.d(), layer.shape.d_t, layer.shape.n_demos);
+    for (j, (value, token)) in s.values.chunks_exact(d).zip(tokens.chunks_exact(d)).enumerate() {
+        s.d_coefficients[j] = l.store(dot(l, d_out, &value[d_t..]));
+        s.d_vector.fill(Lane16::ZERO);
+        add_scaled(l, &mut s.d_vector[d_t..], l.load(&s.coefficients[j]), d_out);
+        if j < n {
+            let mut places = map_gradient(gradient, layer.places.values.as_ref());
+            augmentation::backward(l, w.values, &mut s.values_map, j, &mut s.d_vector, &mut places);
+        }
+        add_outer(l, &mut gradient[w.v_range.clone()], 1.0, &s.d_vector, token);
+    }
+}
+
+/// Through the kernel, `g2` and `W_K`; leaves the gradient towards `q`.
+#[inline(always)]
+fn backward_keys<L: Lanes>(
+    l: L,
+    layer: &FusedLayer,
+    w: &HeadWeights<'_>,
+    s: &mut HeadScratch,
+    tokens: &[Lane16],
+    gradient: &mut [Lane16],
+) {
+    let (d, n) = (layer.shape.d(), layer.shape.n_demos);
+    if let (FusedKernel::Positive(omegas), Some(features)) = (&layer.kernel, &mut s.features) {
+        // from d log K_j to d K_j
+        for (ds, estimate) in s.d_p.iter_mut().zip(&features.estimate) {
+            *ds = l.store(l.div(l.load(ds), l.load(estimate)));
+        }
+        features::backward(l, omegas, features, &s.keys, &s.d_p, &mut s.d_q, &mut s.d_keys);
+    } else {
+        s.d_q.fill(Lane16::ZERO);
+        s.d_keys.fill(Lane16::ZERO);
+        for ((ds, key), d_key) in
+            s.d_p.iter().zip(s.keys.chunks_exact(d)).zip(s.d_keys.chunks_exact_mut(d))
+        {
+            add_scaled(l, &mut s.d_q, l.load(ds), key);
+            add_scaled(l, d_key, l.load(ds), &s.q);
+        }
+    }
+    for (j, (d_key, token)) in s.d_keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+        if j < n {
+            let mut places = map_gradient(gradient, layer.places.keys.as_ref());
+            augmentation::backward(l, w.keys, &mut s.keys_map, j, d_key, &mut places);
+        }
+        add_outer(l, &mut gradient[w.k_range.clone()], w.scale, d_key, token);
+    }
+}
+
+/// The gradients of `V` and `U`, which lie one after the other.
+#[inline(always)]
+fn map_gradient<'g>(
+    gradient: &'g mut [Lane16],
+    places: Option<&(Range<usize>, Range<usize>)>,
+) -> MapGradient<'g> {
+    let (v, u) = places?;
+    let (head, tail) = gradient.split_at_mut(u.start);
+    Some((&mut head[v.clone()], &mut tail[..u.len()]))
+}

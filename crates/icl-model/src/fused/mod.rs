@@ -1,0 +1,351 @@
+//! The attention layer as one hand-written pass over sixteen prompts at a time.
+//!
+//! Sixteen prompts stand side by side in the lanes of `icl_numerics::lanes`; no operation crosses
+//! lanes, so the arithmetic of a prompt is one fixed sequence of IEEE operations whatever the
+//! instruction set. Only the query token is a query, and only the s-part of `h'_q` is computed: that
+//! is all the loss reads. Per group everything stays in the cache; weight gradients are summed per
+//! chunk of [`CHUNK`] groups, the chunks in order, and the lanes last, so the bits do not depend on
+//! the number of threads either.
+//!
+//! Plain softmax heads never form keys or values: with `u = W_K^T q` the scores are `u . h_j`, and
+//! with `z = sum_j p_j h_j` the output is `W_V z`. That is the same function in fewer operations
+//! (ARCHITECTURE.md counts them).
+//!
+//! Limits: `d <= 512`, `N <= 4096`, `d_r <= 65536`. With features, `omega . k - |k|^2/2` is clamped to
+//! `[-87, 88]` after the shift by the smallest `|k|^2/2`; queries are shifted by their maximum.
+
+mod augmentation;
+mod features;
+mod head;
+mod linear;
+mod negatives;
+mod op;
+
+pub use op::FusedAttention;
+
+use crate::ModelError;
+use crate::attention::{Form, FusedModification, Parameters};
+use crate::prompt::{PromptBatch, PromptSampler, PromptShape};
+use head::{HeadScratch, HeadWeights};
+use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Groups of sixteen prompts whose gradients are summed before chunks are.
+pub const CHUNK: usize = 4;
+
+/// Largest number of random features.
+pub const MAX_FEATURES: usize = 65_536;
+
+/// The kernel `K(k, q)`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FusedKernel {
+    /// `exp(k . q)`.
+    Softmax,
+    /// Positive random features; `[d_r, d]`, row by row.
+    Positive(Vec<f32>),
+}
+
+/// A layer ready for the fused pass: sizes, modification, kernel, place of the weights.
+#[derive(Debug, Clone)]
+pub struct FusedLayer {
+    shape: PromptShape,
+    n_heads: usize,
+    modification: FusedModification,
+    kernel: FusedKernel,
+    places: Places,
+    n_parameters: usize,
+}
+
+/// Where the variables lie in the packed parameters.
+#[derive(Debug, Clone)]
+struct Places {
+    w_q: Range<usize>,
+    w_k: Range<usize>,
+    w_v: Range<usize>,
+    keys: Option<(Range<usize>, Range<usize>)>,
+    values: Option<(Range<usize>, Range<usize>)>,
+}
+
+/// Loss and gradient of one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossAndGradient {
+    /// `1/2 |prediction - s|^2`, averaged over prompts.
+    pub loss: f64,
+    /// Its gradient, packed like the parameters.
+    pub gradient: Vec<f32>,
+}
+
+impl FusedLayer {
+    /// A fused layer for prompts of `shape` and parameters laid out like `parameters`.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] if a size is beyond the limits or `m` negatives do not exist.
+    pub fn new(
+        shape: PromptShape,
+        n_heads: usize,
+        modification: FusedModification,
+        kernel: FusedKernel,
+        parameters: &Parameters,
+    ) -> Result<Self, ModelError> {
+        if let Some((m, _)) = modification.negatives {
+            crate::attention::check_count(m, shape.n_demos)?;
+        }
+        if let FusedKernel::Positive(omegas) = &kernel {
+            let d_r = omegas.len() / shape.d();
+            if d_r == 0 || d_r > MAX_FEATURES || omegas.len() != d_r * shape.d() {
+                let expected = format!("1 to {MAX_FEATURES} rows of {}", shape.d());
+                return Err(ModelError::setting("d_r", omegas.len(), expected));
+            }
+        }
+        let range = |name: &str| {
+            parameters.range(name).ok_or_else(|| {
+                ModelError::setting("parameters", format!("no `{name}`"), "the layer's variables")
+            })
+        };
+        let mlp = |form: Form, side: &str| match form {
+            Form::Mlp { .. } => {
+                Ok(Some((range(&format!("{side}.v"))?, range(&format!("{side}.u"))?)))
+            }
+            _ => Ok::<_, ModelError>(None),
+        };
+        let places = Places {
+            w_q: range("w_q")?,
+            w_k: range("w_k")?,
+            w_v: range("w_v")?,
+            keys: mlp(modification.keys.form, "g_keys")?,
+            values: mlp(modification.values.form, "g_values")?,
+        };
+        let n_parameters = parameters.packed().len();
+        Ok(Self { shape, n_heads, modification, kernel, places, n_parameters })
+    }
+
+    /// Predictions `[groups, d_s, 16]` for a batch.
+    pub fn predict(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
+        let step = Step::new(self, isa, parameters);
+        let predict = |chunk: usize| {
+            let mut scratch = step.scratch();
+            let groups = chunk * CHUNK..((chunk + 1) * CHUNK).min(batch.n_groups());
+            groups.flat_map(|g| step.predict(&mut scratch, batch.group(g).0)).collect::<Vec<_>>()
+        };
+        let chunks: Vec<_> =
+            (0..batch.n_groups().div_ceil(CHUNK)).into_par_iter().map(predict).collect();
+        chunks.concat()
+    }
+
+    /// `1/2 |prediction - s|^2`, averaged over the prompts of a batch.
+    pub fn loss(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> f64 {
+        let predictions = self.predict(isa, parameters, batch);
+        let d_s = self.shape.d_s;
+        let loss = |p: usize| {
+            let at = |lanes: &[Lane16], s: usize| f64::from(lanes[p / LANES * d_s + s][p % LANES]);
+            (0..d_s).map(|s| (at(&predictions, s) - at(&batch.targets, s)).powi(2) / 2.0).sum()
+        };
+        let losses: Vec<f64> = (0..batch.n_prompts).map(loss).collect();
+        icl_numerics::order::sum(&losses) / batch.n_prompts as f64
+    }
+
+    /// Loss and gradient of the prompts `first .. first + n` of a stream, sampled on the way.
+    pub fn loss_and_gradient(
+        &self,
+        isa: Isa,
+        parameters: &[f32],
+        sampler: &PromptSampler,
+        first: u64,
+        n: usize,
+    ) -> LossAndGradient {
+        let step = Step::new(self, isa, parameters);
+        let n_groups = n.div_ceil(LANES);
+        let chunk = |chunk: usize| {
+            let mut sum = step.accumulator();
+            let mut scratch = step.scratch();
+            let mut tokens = vec![Lane16::ZERO; self.shape.n_tokens() * self.shape.d()];
+            let mut targets = vec![Lane16::ZERO; self.shape.d_s];
+            for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(n_groups) {
+                sampler.sample_group(first / LANES as u64 + g as u64, &mut tokens, &mut targets);
+                let weight = lane_weights(g, n);
+                step.train(&mut scratch, &tokens, &targets, &weight, &mut sum);
+            }
+            sum
+        };
+        let chunks: Vec<_> =
+            (0..n_groups.div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
+        step.join(chunks)
+    }
+}
+
+/// `1/n` for the lanes of group `g` that hold one of `n` prompts, 0 for the others.
+fn lane_weights(g: usize, n: usize) -> Lane16 {
+    let weight = |lane: usize| if g * LANES + lane < n { 1.0 / n as f32 } else { 0.0 };
+    Lane16(std::array::from_fn(weight))
+}
+
+/// Sums of one chunk, per lane.
+struct Accumulator {
+    loss: Lane16,
+    gradient: Vec<Lane16>,
+}
+
+/// One pass with fixed parameters.
+struct Step<'a> {
+    layer: &'a FusedLayer,
+    isa: Isa,
+    heads: Vec<HeadWeights<'a>>,
+}
+
+impl<'a> Step<'a> {
+    fn new(layer: &'a FusedLayer, isa: Isa, parameters: &'a [f32]) -> Self {
+        assert_eq!(parameters.len(), layer.n_parameters, "packed parameters");
+        let heads = (0..layer.n_heads).map(|h| HeadWeights::new(layer, parameters, h)).collect();
+        Self { layer, isa, heads }
+    }
+
+    fn scratch(&self) -> Vec<HeadScratch> {
+        self.heads.iter().map(|_| HeadScratch::new(self.layer)).collect()
+    }
+
+    fn accumulator(&self) -> Accumulator {
+        Accumulator {
+            loss: Lane16::ZERO,
+            gradient: vec![Lane16::ZERO; self.layer.n_parameters],
+        }
+    }
+
+    fn predict(&self, scratch: &mut [HeadScratch], tokens: &[Lane16]) -> Vec<Lane16> {
+        self.isa.run(Predict { step: self, scratch, tokens })
+    }
+
+    fn train(
+        &self,
+        scratch: &mut [HeadScratch],
+        tokens: &[Lane16],
+        targets: &[Lane16],
+        weight: &Lane16,
+        sum: &mut Accumulator,
+    ) {
+        self.isa.run(Train { step: self, scratch, tokens, targets, weight, sum });
+    }
+
+    /// Gradient of `sum_s d_out_s prediction_s` added to `gradient`.
+    fn pull_back(
+        &self,
+        scratch: &mut [HeadScratch],
+        tokens: &[Lane16],
+        d_out: &[Lane16],
+        gradient: &mut [Lane16],
+    ) {
+        self.isa.run(PullBack { step: self, scratch, tokens, d_out, gradient });
+    }
+
+    /// Adds the chunks in order, then the lanes.
+    fn join(&self, chunks: Vec<Accumulator>) -> LossAndGradient {
+        let mut chunks = chunks.into_iter();
+        let mut total = chunks.next().unwrap_or_else(|| self.accumulator());
+        for chunk in chunks {
+            self.isa.run(AddAll(&mut total, &chunk));
+        }
+        let gradient = total.gradient.iter().map(Lane16::sum).collect();
+        LossAndGradient { loss: f64::from(total.loss.sum()), gradient }
+    }
+}
+
+struct AddAll<'a>(&'a mut Accumulator, &'a Accumulator);
+
+impl Kernel for AddAll<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        self.0.loss = l.store(l.add(l.load(&self.0.loss), l.load(&self.1.loss)));
+        for (sum, x) in self.0.gradient.iter_mut().zip(&self.1.gradient) {
+            *sum = l.store(l.add(l.load(sum), l.load(x)));
+        }
+    }
+}
+
+/// Forward pass of all heads: the sum of their outputs.
+#[inline(always)]
+fn forward<L: Lanes>(
+    l: L,
+    step: &Step<'_>,
+    scratch: &mut [HeadScratch],
+    tokens: &[Lane16],
+) -> Vec<Lane16> {
+    let mut out = vec![Lane16::ZERO; step.layer.shape.d_s];
+    for (weights, scratch) in step.heads.iter().zip(scratch) {
+        head::forward(l, step.layer, weights, scratch, tokens, &mut out);
+    }
+    out
+}
+
+struct Predict<'a> {
+    step: &'a Step<'a>,
+    scratch: &'a mut [HeadScratch],
+    tokens: &'a [Lane16],
+}
+
+impl Kernel for Predict<'_> {
+    type Output = Vec<Lane16>;
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) -> Vec<Lane16> {
+        forward(l, self.step, self.scratch, self.tokens)
+    }
+}
+
+struct Train<'a> {
+    step: &'a Step<'a>,
+    scratch: &'a mut [HeadScratch],
+    tokens: &'a [Lane16],
+    targets: &'a [Lane16],
+    weight: &'a Lane16,
+    sum: &'a mut Accumulator,
+}
+
+impl Kernel for Train<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let mut d_out = forward(l, self.step, self.scratch, self.tokens);
+        let weight = l.load(self.weight);
+        let half = l.splat(0.5);
+        let mut loss = l.load(&self.sum.loss);
+        for (out, target) in d_out.iter_mut().zip(self.targets) {
+            let error = l.sub(l.load(out), l.load(target));
+            let weighted = l.mul(error, weight);
+            loss = l.mul_add(l.mul(half, error), weighted, loss);
+            *out = l.store(weighted);
+        }
+        self.sum.loss = l.store(loss);
+        backward(l, self.step, self.scratch, self.tokens, &d_out, &mut self.sum.gradient);
+    }
+}
+
+struct PullBack<'a> {
+    step: &'a Step<'a>,
+    scratch: &'a mut [HeadScratch],
+    tokens: &'a [Lane16],
+    d_out: &'a [Lane16],
+    gradient: &'a mut [Lane16],
+}
+
+impl Kernel for PullBack<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        forward(l, self.step, self.scratch, self.tokens);
+        backward(l, self.step, self.scratch, self.tokens, self.d_out, self.gradient);
+    }
+}
+
+#[inline(always)]
+fn backward<L: Lanes>(
+    l: L,
+    step: &Step<'_>,
+    scratch: &mut [HeadScratch],
+    tokens: &[Lane16],
+    d_out: &[Lane16],
+    gradient: &mut [Lane16],
+) {
+    for (weights, scratch) in step.heads.iter().zip(scratch) {
+        head::backward(l, step.layer, weights, scratch, tokens, d_out, gradient);
+    }
+}

@@ -1,0 +1,44 @@
+//! Which tokens a query may see.
+
+use candle_core::{Device, Result, Tensor};
+
+/// Which keys take part in a query's softmax. Masked keys are excluded: weight exactly 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mask {
+    /// Every token sees every token.
+    None,
+    /// Token `i` sees tokens `0..=i`.
+    Causal,
+    /// Prompt `b` holds `lengths[b] >= 1` tokens; the rest is padding that nobody sees.
+    Padding(Vec<usize>),
+}
+
+impl Mask {
+    /// Additive mask: 0 where the key is seen, minus infinity where not; broadcasts against scores
+    /// `[batch, heads, queries, keys]`. `None` where nothing is masked.
+    ///
+    /// # Errors
+    /// If candle cannot build the tensor.
+    pub fn bias(
+        &self,
+        n_tokens: usize,
+        dtype: candle_core::DType,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        let bias = |seen: bool| if seen { 0.0_f64 } else { f64::NEG_INFINITY };
+        let tensor = match self {
+            Self::None => return Ok(None),
+            Self::Causal => {
+                let entry = |i: usize| bias(i % n_tokens <= i / n_tokens);
+                let entries: Vec<f64> = (0..n_tokens * n_tokens).map(entry).collect();
+                Tensor::from_vec(entries, (1, 1, n_tokens, n_tokens), device)?
+            }
+            Self::Padding(lengths) => {
+                let row = |length: &usize| (0..n_tokens).map(|j| bias(j < *length)).collect();
+                let entries: Vec<f64> = lengths.iter().flat_map::<Vec<f64>, _>(row).collect();
+                Tensor::from_vec(entries, (lengths.len(), 1, 1, n_tokens), device)?
+            }
+        };
+        tensor.to_dtype(dtype).map(Some)
+    }
+}

@@ -1,0 +1,323 @@
+//! Prompts: demonstrations and a query whose label is masked, sampled sixteen at a time.
+//!
+//! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
+//! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
+//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads.
+
+use crate::ModelError;
+use crate::task::{Scale, Task};
+use candle_core::{DType, Device, Tensor};
+use icl_numerics::elementary;
+use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
+use icl_numerics::stream::Stream;
+
+/// Sizes of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PromptShape {
+    /// `N`, the number of demonstrations.
+    pub n_demos: usize,
+    /// Size of an input `t`.
+    pub d_t: usize,
+    /// Size of a target `s`.
+    pub d_s: usize,
+}
+
+impl PromptShape {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] if a size is zero or beyond the limits below.
+    pub fn new(n_demos: usize, d_t: usize, d_s: usize) -> Result<Self, ModelError> {
+        for (field, size, limit) in
+            [("n_demos", n_demos, MAX_DEMOS), ("d_t", d_t, MAX_D), ("d_s", d_s, MAX_D)]
+        {
+            if size == 0 || size > limit {
+                return Err(ModelError::setting(field, size, format!("1 to {limit}")));
+            }
+        }
+        Ok(Self { n_demos, d_t, d_s })
+    }
+
+    /// Token size `d = d_t + d_s`.
+    pub fn d(&self) -> usize {
+        self.d_t + self.d_s
+    }
+
+    /// Tokens of a prompt, `N + 1`.
+    pub fn n_tokens(&self) -> usize {
+        self.n_demos + 1
+    }
+}
+
+/// Largest number of demonstrations.
+pub const MAX_DEMOS: usize = 4096;
+/// Largest input or target size.
+pub const MAX_D: usize = 512;
+
+/// A batch of prompts in lane order: group of sixteen prompts, then token, then dimension, then lane.
+#[derive(Debug, Clone)]
+pub struct PromptBatch {
+    /// Sizes.
+    pub shape: PromptShape,
+    /// Prompts, at most `16 * groups`; lanes beyond it hold prompts that do not count.
+    pub n_prompts: usize,
+    /// `[groups, n_tokens, d, 16]`.
+    pub tokens: Vec<Lane16>,
+    /// `[groups, d_s, 16]`, the query's true target.
+    pub targets: Vec<Lane16>,
+}
+
+impl PromptBatch {
+    /// The tokens and targets of group `g`.
+    pub fn group(&self, g: usize) -> (&[Lane16], &[Lane16]) {
+        let n = self.shape.n_tokens() * self.shape.d();
+        (&self.tokens[g * n..(g + 1) * n], &self.targets[g * self.shape.d_s..][..self.shape.d_s])
+    }
+
+    /// Number of groups of sixteen.
+    pub fn n_groups(&self) -> usize {
+        self.n_prompts.div_ceil(LANES)
+    }
+
+    /// The tokens of prompt `p`, row by row, `[n_tokens, d]`.
+    pub fn prompt(&self, p: usize) -> Vec<f32> {
+        self.group(p / LANES).0.iter().map(|lanes| lanes[p % LANES]).collect()
+    }
+
+    /// The targets of prompt `p`, `[d_s]`.
+    pub fn target(&self, p: usize) -> Vec<f32> {
+        self.group(p / LANES).1.iter().map(|lanes| lanes[p % LANES]).collect()
+    }
+
+    /// Mean of `|s|^2` over the queries, the loss scale.
+    pub fn mean_square_target(&self) -> f64 {
+        let squares = |p: usize| icl_numerics::order::sum_of_squares_f32(&self.target(p));
+        let all: Vec<f64> = (0..self.n_prompts).map(squares).collect();
+        icl_numerics::order::sum(&all) / self.n_prompts as f64
+    }
+
+    /// Tokens as a candle tensor `[n_prompts, n_tokens, d]`.
+    ///
+    /// # Errors
+    /// If candle cannot build the tensor.
+    pub fn tokens_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
+        let flat: Vec<f32> = (0..self.n_prompts).flat_map(|p| self.prompt(p)).collect();
+        let shape = (self.n_prompts, self.shape.n_tokens(), self.shape.d());
+        Ok(Tensor::from_vec(flat, shape, device)?.to_dtype(dtype)?)
+    }
+
+    /// Targets as a candle tensor `[n_prompts, d_s]`.
+    ///
+    /// # Errors
+    /// If candle cannot build the tensor.
+    pub fn targets_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
+        let flat: Vec<f32> = (0..self.n_prompts).flat_map(|p| self.target(p)).collect();
+        Ok(Tensor::from_vec(flat, (self.n_prompts, self.shape.d_s), device)?.to_dtype(dtype)?)
+    }
+}
+
+/// Samples prompts of one task from a named stream.
+#[derive(Clone)]
+pub struct PromptSampler {
+    /// Sizes.
+    pub shape: PromptShape,
+    task: &'static dyn Task,
+    scale: Scale,
+    stream: Stream,
+    isa: Isa,
+}
+
+impl PromptSampler {
+    /// Prompts of `task` from the stream `(seed, "prompts/<purpose>")`.
+    ///
+    /// The task is not part of the stream's name: tasks and settings are compared on the same `W`
+    /// and `t`.
+    pub fn new(
+        task: &'static dyn Task,
+        scale: Scale,
+        shape: PromptShape,
+        seed: u64,
+        purpose: &str,
+        isa: Isa,
+    ) -> Self {
+        let stream = Stream::new(seed, &format!("prompts/{purpose}"));
+        Self { shape, task, scale, stream, isa }
+    }
+
+    /// Writes prompts `16 g .. 16 (g + 1)` of the stream into the buffers of one group.
+    pub fn sample_group(&self, g: u64, tokens: &mut [Lane16], targets: &mut [Lane16]) {
+        self.isa.run(Draw { sampler: self, first: g * LANES as u64, tokens, targets });
+        // the query's label stands in its token until the task has answered
+        let (shape, d) = (self.shape, self.shape.d());
+        for token in tokens.chunks_exact_mut(d) {
+            self.task.respond(self.isa, &mut token[shape.d_t..]);
+        }
+        let query = &mut tokens[shape.n_demos * d + shape.d_t..];
+        targets.copy_from_slice(query);
+        query.fill(Lane16::ZERO);
+    }
+
+    /// The prompts `first .. first + n` of the stream; `first` is rounded down to a multiple of 16.
+    pub fn batch(&self, first: u64, n: usize) -> PromptBatch {
+        let groups = n.div_ceil(LANES);
+        let per_group = self.shape.n_tokens() * self.shape.d();
+        let mut tokens = vec![Lane16::ZERO; groups * per_group];
+        let mut targets = vec![Lane16::ZERO; groups * self.shape.d_s];
+        let pairs = tokens.chunks_exact_mut(per_group).zip(targets.chunks_exact_mut(self.shape.d_s));
+        for (g, (tokens, targets)) in pairs.enumerate() {
+            self.sample_group(first / LANES as u64 + g as u64, tokens, targets);
+        }
+        PromptBatch { shape: self.shape, n_prompts: n, tokens, targets }
+    }
+}
+
+/// Draws `W` and `t` for sixteen prompts and writes `[t; c W t]` into every token.
+struct Draw<'a> {
+    sampler: &'a PromptSampler,
+    first: u64,
+    tokens: &'a mut [Lane16],
+    targets: &'a mut [Lane16],
+}
+
+/// The words of a group, block by block.
+struct Words<'a, L: Lanes> {
+    l: L,
+    stream: &'a Stream,
+    first: u64,
+    block: u32,
+    words: [L::U; 16],
+    used: usize,
+}
+
+impl<L: Lanes> Words<'_, L> {
+    #[inline(always)]
+    fn next(&mut self) -> L::U {
+        if self.used == 16 {
+            self.words = self.stream.block_on_lanes(self.l, self.first, self.block);
+            self.block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform in `[-1, 1)`, multiples of `2^-23`.
+    #[inline(always)]
+    fn symmetric_uniform(&mut self) -> L::F {
+        let l = self.l;
+        let word = self.next();
+        let high = l.from_i32(l.shr_u(word, 8));
+        l.mul_add(high, l.splat(f32::EPSILON), l.splat(-1.0))
+    }
+
+    /// Two standard normals from two words: radius from the upper 24 bits plus one half.
+    #[inline(always)]
+    fn normal_pair(&mut self) -> [L::F; 2] {
+        let l = self.l;
+        let radius_word = self.next();
+        let angle_word = self.next();
+        let cell = l.from_i32(l.shr_u(radius_word, 8));
+        let u = l.mul_add(cell, l.splat(f32::EPSILON / 2.0), l.splat(f32::EPSILON / 4.0));
+        let radius = l.sqrt(l.mul(l.splat(-2.0), elementary::ln(l, u)));
+        let turn = l.from_i32(l.shr_u(angle_word, 8));
+        let angle = l.mul(turn, l.splat(std::f32::consts::PI * f32::EPSILON));
+        let (sin, cos) = elementary::sin_cos(l, angle);
+        [l.mul(radius, cos), l.mul(radius, sin)]
+    }
+}
+
+impl Kernel for Draw<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let PromptShape { d_t, d_s, .. } = self.sampler.shape;
+        let stream = &self.sampler.stream;
+        let words = [l.splat_u(0); 16];
+        let mut words = Words { l, stream, first: self.first, block: 0, words, used: 16 };
+        let mut weights = vec![Lane16::ZERO; (d_s * d_t).next_multiple_of(2)];
+        for pair in weights.chunks_exact_mut(2) {
+            let [a, b] = words.normal_pair();
+            (pair[0], pair[1]) = (l.store(a), l.store(b));
+        }
+        let factor = l.splat(self.sampler.scale.factor(d_t));
+        debug_assert_eq!(self.targets.len(), d_s);
+        for token in self.tokens.chunks_exact_mut(d_t + d_s) {
+            let (t, s) = token.split_at_mut(d_t);
+            for t in t.iter_mut() {
+                *t = l.store(words.symmetric_uniform());
+            }
+            for (s, w) in s.iter_mut().zip(weights.chunks_exact(d_t)) {
+                let mut sum = l.splat(0.0);
+                for (w, t) in w.iter().zip(t.iter()) {
+                    sum = l.mul_add(l.load(w), l.load(t), sum);
+                }
+                *s = l.store(l.mul(sum, factor));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task;
+
+    fn sampler(isa: Isa) -> PromptSampler {
+        let shape = PromptShape::new(5, 3, 2).unwrap();
+        PromptSampler::new(task::find("linear").unwrap(), Scale::Raw, shape, 1, "test", isa)
+    }
+
+    #[test]
+    fn a_prompt_does_not_depend_on_its_batch_or_the_instruction_set() {
+        let reference = sampler(Isa::Portable).batch(0, 64);
+        for isa in Isa::available() {
+            let part = sampler(isa).batch(32, 20);
+            for p in 0..20 {
+                assert_eq!(part.prompt(p), reference.prompt(32 + p), "{isa:?}");
+                assert_eq!(part.target(p), reference.target(32 + p));
+            }
+        }
+    }
+
+    #[test]
+    fn demonstrations_and_query_obey_one_linear_map_and_the_label_is_masked() {
+        let batch = sampler(Isa::detect()).batch(0, 16);
+        for p in 0..16 {
+            let tokens = batch.prompt(p);
+            assert_eq!(&tokens[5 * 5 + 3..], &[0.0, 0.0]);
+            // four inputs in three dimensions: the fourth label follows from the first three
+            let rows: Vec<&[f32]> = tokens.chunks(5).collect();
+            let (a, b, c) = (rows[0], rows[1], rows[2]);
+            let det = |x: &[f32], y: &[f32], z: &[f32]| {
+                f64::from(x[0]) * (f64::from(y[1]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[1]))
+                    - f64::from(x[1]) * (f64::from(y[0]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[0]))
+                    + f64::from(x[2]) * (f64::from(y[0]) * f64::from(z[1]) - f64::from(y[1]) * f64::from(z[0]))
+            };
+            let q = rows[5];
+            let whole = det(a, b, c);
+            let mix = [det(q, b, c) / whole, det(a, q, c) / whole, det(a, b, q) / whole];
+            let predicted: f64 =
+                mix.iter().zip([a, b, c]).map(|(m, row)| m * f64::from(row[3])).sum();
+            let scale = mix.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+            assert!((predicted - f64::from(batch.target(p)[0])).abs() < 1e-5 * scale / whole.abs());
+        }
+    }
+
+    #[test]
+    fn second_moment_of_the_linear_target_is_a_third_of_its_inputs() {
+        let shape = PromptShape::new(1, 11, 1).unwrap();
+        let task = task::find("linear").unwrap();
+        let batch = PromptSampler::new(task, Scale::Raw, shape, 0, "moment", Isa::detect())
+            .batch(0, 40_000);
+        // E[s^2] = d_t / 3; var(s^2) = E[s^4] - (d_t/3)^2 with E[s^4] < 3 (d_t/3)^2
+        let bound = 6.0 * (11.0 / 3.0) * (2.0_f64 / 40_000.0).sqrt();
+        assert!((batch.mean_square_target() - 11.0 / 3.0).abs() < bound);
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_by_name() {
+        let message = PromptShape::new(0, 1, 1).unwrap_err().to_string();
+        assert!(message.contains("`n_demos`") && message.contains("1 to 4096"), "{message}");
+    }
+}

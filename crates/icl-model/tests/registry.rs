@@ -1,0 +1,289 @@
+//! Every registered modification, unasked: gradients, neutral settings, fused against composite.
+//!
+//! Sizes are distinct primes, so that a transposition cannot pass.
+
+use candle_core::{DType, Device, Tensor, Var};
+use icl_model::attention::{self, Entry, LayerShape, Modification, Parameters, Weights};
+use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::fused::{FusedAttention, FusedKernel, FusedLayer};
+use icl_model::mask::Mask;
+use icl_model::prompt::{PromptBatch, PromptSampler, PromptShape};
+use icl_model::task::{self, Scale};
+use icl_model::train::draw_omegas;
+use icl_numerics::finite_difference;
+use icl_numerics::lanes::Isa;
+use icl_numerics::tolerance::Tolerance;
+
+const PROMPT: PromptShape = PromptShape { n_demos: 7, d_t: 3, d_s: 2 };
+const N_PROMPTS: usize = 19;
+const FEATURES: usize = 11;
+
+fn settings() -> impl Iterator<Item = (&'static Entry, String)> {
+    attention::ALL.iter().flat_map(|entry| {
+        entry.examples.iter().map(move |options| (entry, format!("{}:{options}", entry.id)))
+    })
+}
+
+fn batch() -> PromptBatch {
+    let task = task::find("linear").unwrap();
+    PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect()).batch(0, N_PROMPTS)
+}
+
+fn parameters(modification: &dyn Modification, n_heads: usize) -> Parameters {
+    let shape = LayerShape { d: PROMPT.d(), n_heads };
+    let mut parameters = Parameters::initialised(shape, modification, 0.4, 3);
+    // U starts small; away from zero every gradient is visible
+    for (variable, range) in parameters.ranges() {
+        if variable.name.ends_with(".u") {
+            parameters.packed_mut()[range].iter_mut().for_each(|x| *x *= 10.0);
+        }
+    }
+    parameters
+}
+
+fn kernel(features: bool, dtype: DType) -> (AttentionKernel, FusedKernel) {
+    if !features {
+        return (AttentionKernel::Softmax, FusedKernel::Softmax);
+    }
+    let omegas = draw_omegas(2, FEATURES, PROMPT.d());
+    let tensor = Tensor::from_slice(&omegas, (FEATURES, PROMPT.d()), &Device::Cpu).unwrap();
+    (AttentionKernel::Positive(tensor.to_dtype(dtype).unwrap()), FusedKernel::Positive(omegas))
+}
+
+/// Loss of the batch by candle operations, from packed parameters.
+fn loss(
+    modification: &dyn Modification,
+    template: &Parameters,
+    kernel: &AttentionKernel,
+    n_heads: usize,
+    packed: &Tensor,
+    batch: &PromptBatch,
+) -> Tensor {
+    let shape = LayerShape { d: PROMPT.d(), n_heads };
+    let layer = Layer { shape, modification, kernel };
+    let weights = template.unpack(packed).unwrap();
+    let tokens = batch.tokens_tensor(packed.dtype(), &Device::Cpu).unwrap();
+    let out = layer.query_output(&weights, &tokens).unwrap();
+    let prediction = out.narrow(1, PROMPT.d_t, PROMPT.d_s).unwrap();
+    let target = batch.targets_tensor(packed.dtype(), &Device::Cpu).unwrap();
+    let squares = (prediction - target).unwrap().sqr().unwrap().sum_all().unwrap();
+    (squares * (0.5 / N_PROMPTS as f64)).unwrap()
+}
+
+/// Composite gradient in `f64`, packed.
+fn composite_gradient(
+    modification: &dyn Modification,
+    template: &Parameters,
+    kernel: &AttentionKernel,
+    n_heads: usize,
+    batch: &PromptBatch,
+) -> Vec<f64> {
+    let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
+    let packed = Var::from_tensor(&packed.to_dtype(DType::F64).unwrap()).unwrap();
+    let loss = loss(modification, template, kernel, n_heads, packed.as_tensor(), batch);
+    let gradients = loss.backward().unwrap();
+    gradients.get(packed.as_tensor()).unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn every_variable_receives_a_gradient_that_agrees_with_central_differences() {
+    let batch = batch();
+    let tolerance = Tolerance::finite_difference(finite_difference::STEP);
+    for (_, specification) in settings() {
+        let modification = attention::parse(&specification).unwrap();
+        for (features, n_heads) in [(false, 1), (true, 1), (false, 2)] {
+            let template = parameters(modification.as_ref(), n_heads);
+            let (kernel, _) = kernel(features, DType::F64);
+            let gradient =
+                composite_gradient(modification.as_ref(), &template, &kernel, n_heads, &batch);
+            let point: Vec<f64> = template.packed().iter().map(|x| f64::from(*x)).collect();
+            let differences = finite_difference::gradient(
+                |x| {
+                    let packed = Tensor::new(x, &Device::Cpu).unwrap();
+                    let m = modification.as_ref();
+                    loss(m, &template, &kernel, n_heads, &packed, &batch).to_scalar().unwrap()
+                },
+                &point,
+            );
+            tolerance.assert_all_close(&gradient, &differences, &specification);
+            for (variable, range) in template.ranges() {
+                let largest = gradient[range].iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+                assert!(largest > 1e-6, "{specification}: no gradient for {}", variable.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
+    let batch = batch();
+    // about 2 d^2 + d_r dependent f32 operations from a weight to the loss and back
+    let tolerance = Tolerance::roundoff_f32(200);
+    for (_, specification) in settings() {
+        let modification = attention::parse(&specification).unwrap();
+        for (features, n_heads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+            let template = parameters(modification.as_ref(), n_heads);
+            let (composite, fused) = kernel(features, DType::F64);
+            let want =
+                composite_gradient(modification.as_ref(), &template, &composite, n_heads, &batch);
+            let layer = FusedLayer::new(
+                PROMPT,
+                n_heads,
+                modification.fused().unwrap(),
+                fused,
+                &template,
+            )
+            .unwrap();
+            let task = task::find("linear").unwrap();
+            let sampler =
+                PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect());
+            let got = layer.loss_and_gradient(
+                Isa::detect(),
+                template.packed(),
+                &sampler,
+                0,
+                N_PROMPTS,
+            );
+            let gradient: Vec<f64> = got.gradient.iter().map(|g| f64::from(*g)).collect();
+            tolerance.assert_all_close(&gradient, &want, &specification);
+            let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
+            let packed = packed.to_dtype(DType::F64).unwrap();
+            let m = modification.as_ref();
+            let loss: f64 =
+                loss(m, &template, &composite, n_heads, &packed, &batch).to_scalar().unwrap();
+            tolerance.assert_close(got.loss, loss, loss, &specification);
+        }
+    }
+}
+
+#[test]
+fn the_candle_operation_has_the_fused_outputs_and_gradients() {
+    let batch = batch();
+    let modification = attention::parse("combined:alpha=0.5,on=both,hidden=3,m=2,beta=0.25").unwrap();
+    let template = parameters(modification.as_ref(), 2);
+    let layer = FusedLayer::new(
+        PROMPT,
+        2,
+        modification.fused().unwrap(),
+        FusedKernel::Softmax,
+        &template,
+    )
+    .unwrap();
+    let op = FusedAttention::new(layer, Isa::detect());
+    let tokens = batch.tokens_tensor(DType::F32, &Device::Cpu).unwrap();
+    let packed = Var::from_tensor(&Tensor::new(template.packed(), &Device::Cpu).unwrap()).unwrap();
+    let out = op.forward(&tokens, packed.as_tensor()).unwrap();
+    let target = batch.targets_tensor(DType::F32, &Device::Cpu).unwrap();
+    let loss = ((out - target).unwrap().sqr().unwrap().sum_all().unwrap()
+        * (0.5 / N_PROMPTS as f64))
+        .unwrap();
+    let gradients = loss.backward().unwrap();
+    let got: Vec<f32> = gradients.get(packed.as_tensor()).unwrap().to_vec1().unwrap();
+    let got: Vec<f64> = got.iter().map(|g| f64::from(*g)).collect();
+    let (composite, _) = kernel(false, DType::F64);
+    let want = composite_gradient(modification.as_ref(), &template, &composite, 2, &batch);
+    Tolerance::roundoff_f32(200).assert_all_close(&got, &want, "candle operation");
+    assert!(gradients.get(&tokens).is_none(), "tokens are data");
+}
+
+fn forward(modification: &dyn Modification, template: &Parameters, mask: &Mask) -> Vec<f32> {
+    let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
+    let weights: Weights = template.unpack(&packed).unwrap();
+    let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
+    let layer = Layer { shape, modification, kernel: &AttentionKernel::Softmax };
+    let tokens = batch().tokens_tensor(DType::F32, &Device::Cpu).unwrap();
+    let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, mask).unwrap();
+    attended.output.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn neutral_settings_are_plain_bit_for_bit_on_both_paths() {
+    let plain = attention::parse("plain").unwrap();
+    let template = parameters(plain.as_ref(), 2);
+    let batch = batch();
+    let lanes = |modification: &dyn Modification| {
+        let fused = modification.fused().unwrap();
+        FusedLayer::new(PROMPT, 2, fused, FusedKernel::Softmax, &template)
+            .unwrap()
+            .predict(Isa::detect(), template.packed(), &batch)
+    };
+    for entry in attention::ALL {
+        let neutral = attention::parse(&format!("{}:{}", entry.id, entry.neutral)).unwrap();
+        let same = forward(plain.as_ref(), &template, &Mask::Causal);
+        assert_eq!(forward(neutral.as_ref(), &template, &Mask::Causal), same, "{}", entry.id);
+        assert_eq!(lanes(neutral.as_ref()), lanes(plain.as_ref()), "{}", entry.id);
+    }
+}
+
+#[test]
+fn instruction_sets_and_threads_give_the_same_bits() {
+    let task = task::find("exponential").unwrap();
+    for (_, specification) in settings() {
+        let modification = attention::parse(&specification).unwrap();
+        let template = parameters(modification.as_ref(), 2);
+        let (_, fused) = kernel(true, DType::F32);
+        let layer =
+            FusedLayer::new(PROMPT, 2, modification.fused().unwrap(), fused, &template).unwrap();
+        let run = |isa: Isa, threads: usize| {
+            let sampler = PromptSampler::new(task, Scale::Unit, PROMPT, 5, "bits", isa);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| layer.loss_and_gradient(isa, template.packed(), &sampler, 32, 300))
+        };
+        let reference = run(Isa::Portable, 1);
+        for isa in Isa::available() {
+            for threads in [1, 2, 7] {
+                assert_eq!(run(isa, threads), reference, "{specification} {isa:?} {threads}");
+            }
+        }
+    }
+}
+
+#[test]
+fn masked_keys_have_weight_zero_and_rows_sum_to_one() {
+    let plain = attention::parse("plain").unwrap();
+    let template = parameters(plain.as_ref(), 2);
+    let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
+    let weights = template.unpack(&packed).unwrap();
+    let tokens = batch().tokens_tensor(DType::F32, &Device::Cpu).unwrap();
+    let lengths: Vec<usize> = (0..N_PROMPTS).map(|b| 1 + b % 8).collect();
+    for features in [false, true] {
+        let (kernel, _) = kernel(features, DType::F32);
+        let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
+        let layer = Layer { shape, modification: plain.as_ref(), kernel: &kernel };
+        for mask in [Mask::None, Mask::Causal, Mask::Padding(lengths.clone())] {
+            let seen = |b: usize, i: usize, j: usize| match &mask {
+                Mask::None => true,
+                Mask::Causal => j <= i,
+                Mask::Padding(lengths) => j < lengths[b],
+            };
+            let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, &mask).unwrap();
+            let p: Vec<f32> = attended.attention_weights.flatten_all().unwrap().to_vec1().unwrap();
+            for (row, p) in p.chunks_exact(8).enumerate() {
+                let (b, i) = (row / 16, row % 8);
+                assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+                for (j, p) in p.iter().enumerate() {
+                    assert_eq!(*p > 0.0, seen(b, i, j), "{mask:?} {b} {i} {j}");
+                }
+            }
+        }
+    }
+}
+
+/// candle 0.11 reads wrong rows for a transposed left-hand side times a broadcast right-hand side;
+/// `ops::linear` makes it contiguous.
+#[test]
+fn linear_accepts_transposed_views() {
+    let x = Tensor::arange(0.0_f32, 24.0, &Device::Cpu).unwrap().reshape((2, 3, 4)).unwrap();
+    let w = Tensor::arange(0.0_f32, 15.0, &Device::Cpu).unwrap().reshape((5, 3)).unwrap();
+    let view = x.transpose(1, 2).unwrap();
+    let got = icl_model::composite::ops::linear(&view, &w).unwrap();
+    let got: Vec<Vec<Vec<f32>>> = got.to_vec3().unwrap();
+    for b in 0..2 {
+        for t in 0..4 {
+            for o in 0..5 {
+                let want: usize = (0..3).map(|i| (b * 12 + i * 4 + t) * (o * 3 + i)).sum();
+                assert_eq!(got[b][t][o], want as f32);
+            }
+        }
+    }
+}

@@ -41,9 +41,9 @@ fn one_head_reaches_the_floor_of_its_family() {
 
 #[test]
 fn two_heads_approach_one_gradient_step() {
-    let loss = relative_loss(TrainSettings { n_heads: 2, ..settings(1000) });
+    let loss = relative_loss(TrainSettings { n_heads: 2, ..settings(3000) });
     println!("two heads: {loss}");
-    assert!(loss <= 0.46, "{loss}");
+    assert!(loss <= 1.03 * 0.435, "{loss}");
 }
 
 #[test]

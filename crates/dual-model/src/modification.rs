@@ -1,0 +1,137 @@
+//! The three modified losses and the training that minimises them by one gradient step.
+//!
+//! | name | loss | step |
+//! |---|---|---|
+//! | regularised, alpha | `L + (alpha / 2 eta) |W|_F^2`, one full-batch step | `W_0 <- (1-alpha) W_0` |
+//! | augmented, g1, g2 | `-(1/(eta D)) sum_i g1(v_i)^T W phi(g2(k_i))` | increments `g1(v_i) phi(g2(k_i))^T` |
+//! | negative, m, beta | `-(1/(eta D)) sum_i (v_i - (beta/m) sum_{j in N(i)} v_j)^T W phi(k_i)` | mixed values |
+//!
+//! They combine: values `g1`, then negatives, then `1 - alpha`. Paper: section 4 of the specification.
+
+use crate::dual::{ExactDual, Normaliser, Pair};
+use crate::{DualError, Real};
+
+/// A modified loss, for demonstrations whose keys and values may be transformed.
+pub struct ModifiedLoss<'a, R = f64> {
+    /// `alpha`; 0 leaves `W_0`.
+    pub alpha: R,
+    /// `g2`, or `None` for the identity.
+    pub keys: Option<&'a dyn Fn(&[R]) -> Vec<R>>,
+    /// `g1`, or `None` for the identity.
+    pub values: Option<&'a dyn Fn(&[R]) -> Vec<R>>,
+    /// `beta` and the sets `N(i)`, or `None` for no negatives.
+    pub negatives: Option<(R, &'a [Vec<usize>])>,
+}
+
+impl<R: Real> ModifiedLoss<'_, R> {
+    /// The paper's own loss.
+    pub const PLAIN: Self = Self { alpha: R::ZERO, keys: None, values: None, negatives: None };
+
+    /// Keys and values that the modified loss pairs with each other, demonstration by demonstration.
+    ///
+    /// # Errors
+    /// [`DualError`] if the negative sets do not fit the demonstrations.
+    pub fn training_pairs(
+        &self,
+        demonstrations: &[Pair<'_, R>],
+    ) -> Result<Vec<(Vec<R>, Vec<R>)>, DualError> {
+        let map = |g: Option<&dyn Fn(&[R]) -> Vec<R>>, x: &[R]| match g {
+            Some(g) => g(x),
+            None => x.to_vec(),
+        };
+        let keys: Vec<Vec<R>> = demonstrations.iter().map(|p| map(self.keys, p.key)).collect();
+        let values: Vec<Vec<R>> =
+            demonstrations.iter().map(|p| map(self.values, p.value)).collect();
+        let mixed = match self.negatives {
+            None => values,
+            Some((beta, sets)) => mix(&values, beta, sets)?,
+        };
+        Ok(keys.into_iter().zip(mixed).collect())
+    }
+}
+
+/// `v_i - (beta / |N(i)|) sum_{j in N(i)} v_j`.
+fn mix<R: Real>(
+    values: &[Vec<R>],
+    beta: R,
+    sets: &[Vec<usize>],
+) -> Result<Vec<Vec<R>>, DualError> {
+    DualError::size("negative sets", sets.len(), values.len())?;
+    let mixed = |(value, set): (&Vec<R>, &Vec<usize>)| {
+        let mut value = value.clone();
+        let weight = beta / R::from_f64(set.len() as f64);
+        for j in set {
+            let other = values.get(*j).ok_or(DualError::Size {
+                op: "negative index",
+                found: *j,
+                expected: values.len(),
+            })?;
+            for (value, other) in value.iter_mut().zip(other) {
+                *value = *value - weight * *other;
+            }
+        }
+        Ok(value)
+    };
+    values.iter().zip(sets).map(mixed).collect()
+}
+
+/// `f(q)` after one full-batch gradient step on the modified loss.
+///
+/// # Errors
+/// [`DualError`] if sizes differ or nothing is visible.
+pub fn predict_after_full_batch_step<R: Real>(
+    loss: &ModifiedLoss<'_, R>,
+    demonstrations: &[Pair<'_, R>],
+    query_side: &[Pair<'_, R>],
+    query: &[R],
+) -> Result<Vec<R>, DualError> {
+    predict(loss, demonstrations, query_side, query, Shrink::Once)
+}
+
+/// `f(q)` after `N` sample-by-sample steps on the regularised loss, shrinking by `1 - alpha` before
+/// each: `W_0` ends scaled by `(1 - alpha)^N` and the increment of step `i` by `(1 - alpha)^(N - i)`.
+///
+/// # Errors
+/// [`DualError`] if sizes differ or nothing is visible.
+pub fn predict_after_sample_steps<R: Real>(
+    loss: &ModifiedLoss<'_, R>,
+    demonstrations: &[Pair<'_, R>],
+    query_side: &[Pair<'_, R>],
+    query: &[R],
+) -> Result<Vec<R>, DualError> {
+    predict(loss, demonstrations, query_side, query, Shrink::EveryStep)
+}
+
+/// When `W` is multiplied by `1 - alpha`.
+#[derive(Clone, Copy, PartialEq)]
+enum Shrink {
+    Once,
+    EveryStep,
+}
+
+fn predict<R: Real>(
+    loss: &ModifiedLoss<'_, R>,
+    demonstrations: &[Pair<'_, R>],
+    query_side: &[Pair<'_, R>],
+    query: &[R],
+    shrink: Shrink,
+) -> Result<Vec<R>, DualError> {
+    let owned = loss.training_pairs(demonstrations)?;
+    let pairs: Vec<Pair<'_, R>> =
+        owned.iter().map(|(key, value)| Pair { key, value }).collect();
+    let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
+    let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
+    let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());
+    let mut dual = ExactDual::initial(query_side, normaliser, d_v)?;
+    let factor = R::ONE - loss.alpha;
+    if shrink == Shrink::Once && loss.alpha != R::ZERO {
+        dual.scale(factor);
+    }
+    for pair in pairs {
+        if shrink == Shrink::EveryStep {
+            dual.scale(factor);
+        }
+        dual.step(pair)?;
+    }
+    dual.predict(query)
+}

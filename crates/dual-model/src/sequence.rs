@@ -1,0 +1,112 @@
+//! Every token as query, several heads, masks: the same statement with sums over what is visible.
+
+use crate::dual::{Pair, predict_after_training};
+use crate::feature_dual::FeatureDual;
+use crate::feature_map::FeatureMap;
+use crate::{DualError, Matrix, Real};
+
+/// Which keys a query may see. Invisible keys are excluded, not zeroed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// All tokens.
+    All,
+    /// Query `i` sees tokens `0..=i`.
+    Causal,
+    /// Tokens `0..n`; the rest is padding.
+    Prefix(usize),
+    /// Tokens `0..n` see each other, later ones see themselves and all before (prefix-LM).
+    PrefixLm(usize),
+}
+
+impl Visibility {
+    /// Whether query `i` sees token `j`.
+    pub fn sees(self, i: usize, j: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Causal => j <= i,
+            Self::Prefix(n) => j < n,
+            Self::PrefixLm(n) => j < n || j <= i,
+        }
+    }
+}
+
+/// Keys, queries and values of one head, `[tokens, d_k]`, `[tokens, d_k]`, `[tokens, d_v]`; the first
+/// `n_demos` tokens are demonstrations, the rest is the query side.
+#[derive(Debug, Clone)]
+pub struct Head<R = f64> {
+    /// Keys.
+    pub keys: Matrix<R>,
+    /// Queries.
+    pub queries: Matrix<R>,
+    /// Values.
+    pub values: Matrix<R>,
+}
+
+impl<R: Real> Head<R> {
+    /// Demonstrations and query-side tokens that query `i` sees.
+    fn visible(
+        &self,
+        i: usize,
+        n_demos: usize,
+        visibility: Visibility,
+    ) -> (Vec<Pair<'_, R>>, Vec<Pair<'_, R>>) {
+        let pair = |j: usize| Pair { key: self.keys.row(j), value: self.values.row(j) };
+        let seen = |range: std::ops::Range<usize>| {
+            range.filter(|j| visibility.sees(i, *j)).map(pair).collect()
+        };
+        let n_tokens = self.keys.rows();
+        (seen(0..n_demos.min(n_tokens)), seen(n_demos.min(n_tokens)..n_tokens))
+    }
+}
+
+/// Test predictions of the exact dual for every query, `[tokens, d_v]`: for each query `W_0` from the
+/// visible query side, one gradient step per visible demonstration.
+///
+/// # Errors
+/// [`DualError::NothingVisible`] naming the query, or sizes that differ.
+pub fn exact_predictions<R: Real>(
+    head: &Head<R>,
+    n_demos: usize,
+    visibility: Visibility,
+) -> Result<Matrix<R>, DualError> {
+    every_query(head, |i| {
+        let (demonstrations, side) = head.visible(i, n_demos, visibility);
+        predict_after_training(&demonstrations, &side, head.queries.row(i), 0..demonstrations.len())
+    })
+}
+
+/// The same with an explicit `W` on the features of `map`.
+///
+/// # Errors
+/// As [`exact_predictions`].
+pub fn feature_predictions<M: FeatureMap + ?Sized>(
+    map: &M,
+    head: &Head,
+    n_demos: usize,
+    visibility: Visibility,
+) -> Result<Matrix, DualError> {
+    every_query(head, |i| {
+        let (demonstrations, side) = head.visible(i, n_demos, visibility);
+        let query = head.queries.row(i);
+        let mut dual = FeatureDual::initial(map, &demonstrations, &side, query)?;
+        demonstrations.iter().try_for_each(|pair| dual.step(*pair))?;
+        dual.predict(query)
+    })
+}
+
+fn every_query<R: Real>(
+    head: &Head<R>,
+    predict: impl Fn(usize) -> Result<Vec<R>, DualError>,
+) -> Result<Matrix<R>, DualError> {
+    DualError::size("values", head.values.rows(), head.keys.rows())?;
+    DualError::size("query size", head.queries.columns(), head.keys.columns())?;
+    let mut entries = Vec::with_capacity(head.queries.rows() * head.values.columns());
+    for i in 0..head.queries.rows() {
+        let out = predict(i).map_err(|error| match error {
+            DualError::NothingVisible { .. } => DualError::NothingVisible { query: i },
+            other => other,
+        })?;
+        entries.extend(out);
+    }
+    Matrix::new(head.queries.rows(), head.values.columns(), entries)
+}

@@ -1,0 +1,181 @@
+//! Exact and random-feature dual against attention, from outside.
+//!
+//! The other side is the model crate's candle layer, which shares no code with this crate beyond
+//! `icl-numerics`; a naive triple loop is the third opinion.
+
+use candle_core::{DType, Device, Tensor};
+use dual_model::feature_map::{FeatureMap, Positive};
+use dual_model::sequence::{Head, Visibility, exact_predictions, feature_predictions};
+use dual_model::{Matrix, Real};
+use icl_model::attention::{self, LayerShape, Weights};
+use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::mask::Mask;
+use icl_numerics::stream::Stream;
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+struct Case {
+    seed: u64,
+    d: usize,
+    n_tokens: usize,
+    n_demos: usize,
+    n_heads: usize,
+    mask: u8,
+    logits: f64,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let d = prop::sample::select(vec![1_usize, 2, 3, 5, 7, 11, 13, 17]);
+    let tokens = prop::sample::select(vec![1_usize, 2, 3, 5, 11, 19, 31]);
+    (any::<u64>(), d, tokens, 0.0..1.0, 1_usize..4, 0_u8..3, 0.1..60.0_f64).prop_map(
+        |(seed, d, n_tokens, part, n_heads, mask, logits)| {
+            let n_demos = (part * (n_tokens + 1) as f64) as usize;
+            Case { seed, d, n_tokens, n_demos, n_heads, mask, logits }
+        },
+    )
+}
+
+struct Arrays {
+    tokens: Vec<f64>,
+    projections: [Vec<f64>; 3],
+}
+
+/// Tokens and projections; queries and keys scaled so that logits reach about `case.logits`.
+fn arrays(case: &Case) -> Arrays {
+    let normals = |purpose: &str, n: usize, sd: f64| {
+        let stream = Stream::new(case.seed, purpose);
+        let mut draws = stream.sample(0);
+        (0..n).map(|_| sd * draws.normal()).collect::<Vec<_>>()
+    };
+    let n = case.n_heads * case.d * case.d;
+    let sd = (case.logits / 4.0).sqrt() / case.d as f64 * (case.d as f64).powf(0.25);
+    Arrays {
+        tokens: normals("tokens", case.n_tokens * case.d, 1.0),
+        projections: [normals("q", n, sd), normals("k", n, sd), normals("v", n, 1.0)],
+    }
+}
+
+fn visibility(case: &Case) -> (Visibility, Mask) {
+    let length = 1 + case.seed as usize % case.n_tokens;
+    match case.mask {
+        0 => (Visibility::All, Mask::None),
+        1 => (Visibility::Causal, Mask::Causal),
+        _ => (Visibility::Prefix(length), Mask::Padding(vec![length])),
+    }
+}
+
+/// `h'` of every token by the model crate, `[tokens, d]`.
+fn attend(case: &Case, arrays: &Arrays, dtype: DType, kernel: &AttentionKernel) -> Vec<f64> {
+    let device = Device::Cpu;
+    let tensor = |x: &[f64], shape: &[usize]| {
+        Tensor::from_slice(x, shape, &device).unwrap().to_dtype(dtype).unwrap()
+    };
+    let shape = [case.n_heads, case.d, case.d];
+    let weights: Weights = ["w_q", "w_k", "w_v"]
+        .iter()
+        .zip(&arrays.projections)
+        .map(|(name, w)| ((*name).to_owned(), tensor(w, &shape)))
+        .collect();
+    let plain = attention::parse("plain").unwrap();
+    let layer_shape = LayerShape { d: case.d, n_heads: case.n_heads };
+    let layer = Layer { shape: layer_shape, modification: plain.as_ref(), kernel };
+    let tokens = tensor(&arrays.tokens, &[1, case.n_tokens, case.d]);
+    let (_, mask) = visibility(case);
+    let attended = layer.forward(&weights, &tokens, case.n_demos, &mask).unwrap();
+    let out = attended.output.to_dtype(DType::F64).unwrap().flatten_all().unwrap();
+    out.to_vec1().unwrap()
+}
+
+/// Keys, queries and values of head `h` by a plain triple loop.
+fn head<R: Real>(case: &Case, arrays: &Arrays, h: usize) -> Head<R> {
+    let scale = 1.0 / (case.d as f64).sqrt().sqrt();
+    let project = |w: &[f64], scale: f64| {
+        Matrix::from_fn(case.n_tokens, case.d, |t, a| {
+            let mut sum = R::ZERO;
+            for i in 0..case.d {
+                let w = R::from_f64(w[(h * case.d + a) * case.d + i]);
+                sum += w * R::from_f64(arrays.tokens[t * case.d + i]);
+            }
+            sum * R::from_f64(scale)
+        })
+    };
+    Head {
+        queries: project(&arrays.projections[0], scale),
+        keys: project(&arrays.projections[1], scale),
+        values: project(&arrays.projections[2], 1.0),
+    }
+}
+
+fn sum_of_heads(
+    case: &Case,
+    predict: impl Fn(usize) -> Vec<f64>,
+) -> Vec<f64> {
+    let mut total = vec![0.0; case.n_tokens * case.d];
+    for h in 0..case.n_heads {
+        total.iter_mut().zip(predict(h)).for_each(|(t, x)| *t += x);
+    }
+    total
+}
+
+/// Largest difference relative to the largest value that enters: values bound the outputs, and
+/// outputs may cancel to nearly zero.
+fn relative_difference(got: &[f64], want: &[f64], arrays: &Arrays) -> f64 {
+    let scale = arrays.projections[2].iter().fold(0.0_f64, |m, w| m.max(w.abs()))
+        * arrays.tokens.iter().fold(0.0_f64, |m, t| m.max(t.abs()));
+    let largest = want.iter().fold(scale, |m, w| m.max(w.abs()));
+    got.iter().zip(want).fold(0.0, |m: f64, (g, w)| m.max((g - w).abs())) / largest
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn exact_dual_equals_attention_in_double_precision(case in case()) {
+        let arrays = arrays(&case);
+        let want = attend(&case, &arrays, DType::F64, &AttentionKernel::Softmax);
+        let (visibility, _) = visibility(&case);
+        let got = sum_of_heads(&case, |h| {
+            let head = head::<f64>(&case, &arrays, h);
+            exact_predictions(&head, case.n_demos, visibility).unwrap().entries().to_vec()
+        });
+        let difference = relative_difference(&got, &want, &arrays);
+        prop_assert!(difference <= 1e-12, "{difference:e}");
+    }
+
+    #[test]
+    fn exact_dual_equals_attention_in_single_precision(case in case()) {
+        // a rounding error of the logits is multiplied by their size: 60 of them at 2^-24 stay below
+        let case = Case { logits: case.logits.min(8.0), ..case };
+        let arrays = arrays(&case);
+        let want = attend(&case, &arrays, DType::F32, &AttentionKernel::Softmax);
+        let (visibility, _) = visibility(&case);
+        let got = sum_of_heads(&case, |h| {
+            let head = head::<f32>(&case, &arrays, h);
+            let out = exact_predictions(&head, case.n_demos, visibility).unwrap();
+            out.entries().iter().map(|x| f64::from(*x)).collect()
+        });
+        let difference = relative_difference(&got, &want, &arrays);
+        prop_assert!(difference <= 1e-5, "{difference:e}");
+    }
+
+    #[test]
+    fn random_feature_dual_equals_random_feature_attention(case in case(), d_r in 1_usize..40) {
+        // one feature's relative spread is sqrt(e^z - 1): large logits would only test underflow
+        let case = Case { logits: case.logits.min(4.0), ..case };
+        let arrays = arrays(&case);
+        let stream = Stream::new(case.seed, "omegas");
+        let omegas = dual_model::feature_map::gaussian_rows(&stream, d_r, case.d);
+        let tensor = Tensor::from_vec(omegas.concat(), (d_r, case.d), &Device::Cpu).unwrap();
+        let want = attend(&case, &arrays, DType::F64, &AttentionKernel::Positive(tensor));
+        let map = Positive::new(omegas);
+        let (visibility, _) = visibility(&case);
+        let got = sum_of_heads(&case, |h| {
+            let head = head::<f64>(&case, &arrays, h);
+            let out = feature_predictions(&map, &head, case.n_demos, visibility).unwrap();
+            out.entries().to_vec()
+        });
+        let difference = relative_difference(&got, &want, &arrays);
+        prop_assert!(difference <= 1e-12, "{difference:e}");
+        prop_assert_eq!(map.key_features(&vec![0.0; case.d]).len(), d_r);
+    }
+}

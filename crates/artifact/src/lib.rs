@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The parts of a reproducible artifact that do not know what it is about.
+//!
+//! * [`cell`], [`store`]: units of work with content keys, and where their results are kept.
+//! * [`table`]: typed tables and their canonical CSV.
+//! * [`figure`]: figures drawn from those tables, as SVG and PNG.
+//! * [`digest`], [`manifest`], [`output`]: SHA-256, what a folder holds, and the only writer.
+//! * [`verify`], [`tolerance`], [`claim`]: what was reproduced, at which level.
+//! * [`statistics`]: bootstrap intervals with the caller's random numbers.
+
+pub mod cell;
+pub mod claim;
+pub mod digest;
+mod error;
+pub mod figure;
+pub mod manifest;
+pub mod output;
+pub mod statistics;
+pub mod store;
+pub mod table;
+pub mod tolerance;
+pub mod verify;
+
+pub use error::ArtifactError;

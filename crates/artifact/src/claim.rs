@@ -1,0 +1,143 @@
+//! Claims as predicates over exported data.
+
+use serde::{Deserialize, Serialize};
+
+/// On which side of the bound the value has to lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// `value <= bound`.
+    AtMost,
+    /// `value >= bound`.
+    AtLeast,
+}
+
+/// What the data say of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It holds with room to spare.
+    Holds,
+    /// It holds with little room (below).
+    Thin,
+    /// The interval covers the bound.
+    Inconclusive,
+    /// It does not hold.
+    Fails,
+}
+
+/// One claim with its evidence.
+///
+/// With an interval: *holds* if all of it lies on the right side and the value's distance to the
+/// bound is at least three times the half width of the interval, *thin* if less, *inconclusive* if
+/// the interval covers the bound, *fails* if all of it lies on the wrong side. Without: *thin* if the
+/// value uses more than a third of a positive bound it must stay under (less than three times a bound
+/// it must reach).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Item and number, for example `fig3-linear/1`.
+    pub id: String,
+    /// What is claimed, one sentence.
+    pub statement: String,
+    /// The measured value.
+    pub value: f64,
+    /// 95 % interval of the value, where it is a statistic.
+    pub interval: Option<[f64; 2]>,
+    /// Side of the bound.
+    pub side: Side,
+    /// The bound.
+    pub bound: f64,
+    /// Whether it is expected to hold; a claim under test is not.
+    pub expected: bool,
+    /// The table it is read from.
+    pub evidence: String,
+    /// What the data say; [`Claim::judged`] sets it.
+    pub verdict: Verdict,
+}
+
+impl Claim {
+    /// The claim with its verdict.
+    #[must_use]
+    pub fn judged(mut self) -> Self {
+        self.verdict = self.judge();
+        self
+    }
+
+    /// What value, interval and bound say.
+    pub fn judge(&self) -> Verdict {
+        let sign = match self.side {
+            Side::AtMost => 1.0,
+            Side::AtLeast => -1.0,
+        };
+        // room > 0 means on the right side
+        let room = sign * (self.bound - self.value);
+        match self.interval {
+            Some([lower, upper]) => {
+                let (worst, best) = match self.side {
+                    Side::AtMost => (self.bound - upper, self.bound - lower),
+                    Side::AtLeast => (lower - self.bound, upper - self.bound),
+                };
+                let half_width = (upper - lower) / 2.0;
+                match (worst >= 0.0, best > 0.0) {
+                    (true, _) if room >= 3.0 * half_width => Verdict::Holds,
+                    (true, _) => Verdict::Thin,
+                    (false, true) => Verdict::Inconclusive,
+                    (false, false) => Verdict::Fails,
+                }
+            }
+            None if room.is_nan() || room < 0.0 => Verdict::Fails,
+            None => {
+                let thin = match self.side {
+                    Side::AtMost => self.bound > 0.0 && 3.0 * self.value > self.bound,
+                    Side::AtLeast => self.bound > 0.0 && self.value < 3.0 * self.bound,
+                };
+                if thin { Verdict::Thin } else { Verdict::Holds }
+            }
+        }
+    }
+
+    /// Whether a run must be reported as failed: expected to hold, and does not.
+    pub fn breaks(&self) -> bool {
+        self.expected && self.judge() >= Verdict::Inconclusive
+    }
+}
+
+impl Verdict {
+    /// Lower-case word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Thin => "thin",
+            Self::Inconclusive => "inconclusive",
+            Self::Fails => "fails",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(value: f64, interval: Option<[f64; 2]>, side: Side, bound: f64) -> Verdict {
+        let (id, statement, evidence) = ("c".into(), "s".into(), "e".into());
+        let verdict = Verdict::Fails;
+        Claim { id, statement, value, interval, side, bound, expected: true, evidence, verdict }
+            .judged()
+            .verdict
+    }
+
+    #[test]
+    fn verdicts_follow_value_and_interval() {
+        use Side::{AtLeast, AtMost};
+        assert_eq!(claim(1.0, None, AtMost, 4.0), Verdict::Holds);
+        assert_eq!(claim(2.0, None, AtMost, 4.0), Verdict::Thin);
+        assert_eq!(claim(5.0, None, AtMost, 4.0), Verdict::Fails);
+        assert_eq!(claim(f64::NAN, None, AtMost, 4.0), Verdict::Fails);
+        assert_eq!(claim(-1.0, Some([-1.1, -0.9]), AtMost, 0.0), Verdict::Holds);
+        assert_eq!(claim(-1.0, Some([-1.9, -0.1]), AtMost, 0.0), Verdict::Thin);
+        assert_eq!(claim(-1.0, Some([-2.5, 0.5]), AtMost, 0.0), Verdict::Inconclusive);
+        assert_eq!(claim(1.0, Some([0.5, 1.5]), AtMost, 0.0), Verdict::Fails);
+        assert_eq!(claim(1.0, Some([0.9, 1.1]), AtLeast, 0.0), Verdict::Holds);
+    }
+}

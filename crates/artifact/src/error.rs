@@ -1,0 +1,86 @@
+//! What can go wrong in this crate.
+
+use std::path::{Path, PathBuf};
+
+/// An error of the artifact crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// A table that cannot be built or read.
+    #[error("{table}: {place}: found {found}, expected {expected}")]
+    Table {
+        /// Name or path of the table.
+        table: String,
+        /// Row and column, or the part of the table.
+        place: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// A file or folder that cannot be read or written.
+    #[error("{}: cannot {action}: {source}; {hint}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+        /// The next step.
+        hint: &'static str,
+    },
+    /// A file whose content is not what it should be.
+    #[error("{}: {field}: found {found}, expected {expected}; {hint}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The part of it.
+        field: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+        /// The next step.
+        hint: &'static str,
+    },
+    /// A figure that cannot be drawn.
+    #[error("figure {figure}: {what}: found {found}, expected {expected}")]
+    Figure {
+        /// The figure's id.
+        figure: String,
+        /// The part of it.
+        what: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+}
+
+impl ArtifactError {
+    /// A failed file operation.
+    pub(crate) fn file(
+        path: &Path,
+        action: &'static str,
+        hint: &'static str,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, action, source, hint }
+    }
+
+    /// A table's fault at a place.
+    pub(crate) fn table(
+        table: &str,
+        place: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Table {
+            table: table.to_owned(),
+            place: place.into(),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Panels that show a matrix as colours, with a colour bar.
+
+use super::axis::plain_number;
+use super::canvas::{Anchor, Canvas};
+use super::style::{INK, Rgb, Style, diverging, sequential};
+use super::{Area, PanelFault};
+
+const TEXT: f64 = 7.0;
+
+/// A matrix as colours.
+#[derive(Debug, Clone)]
+pub struct HeatPanel {
+    /// Title above.
+    pub title: String,
+    /// Label below.
+    pub x_label: String,
+    /// Label at the left.
+    pub y_label: String,
+    /// Columns of the matrix.
+    pub columns: usize,
+    /// Entries, row by row.
+    pub entries: Vec<f64>,
+    /// Ends of the colour scale; a scale that covers both signs is centred at zero.
+    pub range: [f64; 2],
+}
+
+/// Colour of `x` on a scale with the given ends.
+pub(super) fn colour(x: f64, [low, high]: [f64; 2]) -> Rgb {
+    if low < 0.0 {
+        diverging(x / high.max(-low))
+    } else {
+        sequential(if high > low { (x - low) / (high - low) } else { 0.0 })
+    }
+}
+
+/// The cells of a matrix in a rectangle, with a frame.
+pub(super) fn draw_matrix(
+    canvas: &mut Canvas,
+    area: Area,
+    columns: usize,
+    entries: &[f64],
+    range: [f64; 2],
+) {
+    let rows = entries.len() / columns;
+    let (w, h) = (area.width / columns as f64, area.height / rows as f64);
+    for (i, x) in entries.iter().enumerate() {
+        let (row, column) = ((i / columns) as f64, (i % columns) as f64);
+        let low = [area.left + column * w, area.top + row * h];
+        canvas.rectangle(low, [low[0] + w, low[1] + h], colour(*x, range));
+    }
+    let (right, bottom) = (area.left + area.width, area.top + area.height);
+    let frame = [
+        [area.left, area.top],
+        [right, area.top],
+        [right, bottom],
+        [area.left, bottom],
+        [area.left, area.top],
+    ];
+    canvas.line(&frame, Style { colour: INK, dashes: &[], marker: None, width: 0.5 });
+}
+
+/// A horizontal colour bar with its ends written at both sides.
+pub(super) fn draw_colour_bar(canvas: &mut Canvas, area: Area, range: [f64; 2]) {
+    let [low, high] = range;
+    let low = if low < 0.0 { -high.max(-low) } else { low };
+    let high = if low < 0.0 { -low } else { high };
+    let steps: Vec<f64> = (0..40).map(|i| low + (high - low) * f64::from(i) / 39.0).collect();
+    draw_matrix(canvas, area, steps.len(), &steps, range);
+    let y = area.top + area.height / 2.0;
+    canvas.text(&plain_number(low), [area.left - 3.0, y], TEXT, INK, Anchor::End);
+    let right = area.left + area.width + 3.0;
+    canvas.text(&plain_number(high), [right, y], TEXT, INK, Anchor::Start);
+}
+
+impl HeatPanel {
+    pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
+        if self.columns == 0 || self.entries.is_empty() || self.entries.len() % self.columns != 0 {
+            let found = format!("{} entries in {} columns", self.entries.len(), self.columns);
+            return Err((format!("matrix `{}`", self.title), found, "a filled matrix"));
+        }
+        let rows = self.entries.len() / self.columns;
+        let (width, height) = (area.width - 24.0, area.height - 52.0);
+        let cell = (width / self.columns as f64).min(height / rows as f64);
+        let (w, h) = (cell * self.columns as f64, cell * rows as f64);
+        let left = area.left + 16.0 + (width - w) / 2.0;
+        let top = area.top + 16.0;
+        let matrix = Area { left, top, width: w, height: h };
+        draw_matrix(canvas, matrix, self.columns, &self.entries, self.range);
+        let middle = left + w / 2.0;
+        canvas.text(&self.title, [middle, area.top + 7.0], 8.0, INK, Anchor::Middle);
+        canvas.text(&self.x_label, [middle, top + h + 8.0], TEXT, INK, Anchor::Middle);
+        canvas.upright(&self.y_label, [left - 8.0, top + h / 2.0], TEXT, INK);
+        let bar = Area { left: middle - 30.0, top: top + h + 18.0, width: 60.0, height: 6.0 };
+        draw_colour_bar(canvas, bar, self.range);
+        Ok(())
+    }
+}

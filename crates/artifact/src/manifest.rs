@@ -1,0 +1,249 @@
+//! The manifest of a profile's outputs, its `SHA256SUMS`, and their publication as one folder.
+//!
+//! Everything here is a function of source and settings; what belongs to one run (times, host) goes
+//! to `run.json` and `host.json`, which no digest covers. The root hash is the SHA-256 of
+//! `SHA256SUMS`.
+
+use crate::digest::sha256;
+use crate::table::{ColumnType, Table};
+use crate::tolerance::Tolerance;
+use crate::{ArtifactError, output};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Version of the manifest's format.
+pub const FORMAT: &str = "icl-artifact/1";
+/// Class of outputs whose bits are the same on every CPU and for every number of threads.
+pub const EXACT: &str = "exact";
+/// Name of the manifest.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of the list of digests.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// What a profile's output folder holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Profile of the run.
+    pub profile: String,
+    /// Name and version of the random number generator.
+    pub generator: String,
+    /// Items by id.
+    pub items: BTreeMap<String, ManifestItem>,
+}
+
+/// One item's outputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestItem {
+    /// The picture or table of the paper that it answers.
+    pub paper: String,
+    /// Its claim.
+    pub claim: String,
+    /// Every setting used.
+    pub settings: Value,
+    /// Tables by path.
+    pub tables: BTreeMap<String, TableEntry>,
+    /// Figures by path.
+    pub figures: BTreeMap<String, FigureEntry>,
+    /// Path and digest of the claims.
+    pub claims: FileEntry,
+}
+
+/// A file and its digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Path inside the folder.
+    pub path: String,
+    /// SHA-256.
+    pub sha256: String,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    /// SHA-256 of the CSV.
+    pub sha256: String,
+    /// Rows without the header.
+    pub rows: usize,
+    /// Class of the bits, see [`EXACT`].
+    pub class: String,
+    /// Columns in order.
+    pub columns: Vec<ColumnEntry>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnEntry {
+    /// Name.
+    pub name: String,
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// What the level `tolerance` allows; none: only equal entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Tolerance>,
+}
+
+/// A figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FigureEntry {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Tables that it shows.
+    pub drawn_from: Vec<String>,
+}
+
+impl TableEntry {
+    /// The entry of a table with the given tolerances by column.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Table`] if the table cannot be written or a tolerance names no column.
+    pub fn new(
+        table: &Table,
+        tolerances: &BTreeMap<String, Tolerance>,
+    ) -> Result<Self, ArtifactError> {
+        let schema = table.schema();
+        for name in tolerances.keys() {
+            if !schema.iter().any(|(column, _)| column == name) {
+                let place = format!("tolerance of column `{name}`");
+                return Err(ArtifactError::table(table.name(), place, "no such column", "a column"));
+            }
+        }
+        let column = |(name, kind): (String, ColumnType)| ColumnEntry {
+            tolerance: tolerances.get(&name).cloned(),
+            name,
+            kind,
+        };
+        Ok(Self {
+            sha256: sha256(&table.to_csv()?),
+            rows: table.rows(),
+            class: EXACT.to_owned(),
+            columns: schema.into_iter().map(column).collect(),
+        })
+    }
+}
+
+impl ManifestItem {
+    /// Every path with its digest.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tables = self.tables.iter().map(|(path, t)| (path.as_str(), t.sha256.as_str()));
+        let figures = self.figures.iter().map(|(path, f)| (path.as_str(), f.sha256.as_str()));
+        tables.chain(figures).chain([(self.claims.path.as_str(), self.claims.sha256.as_str())])
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of an output folder.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] if it is missing or is not a manifest of this format.
+    pub fn read(dir: &Path) -> Result<Self, ArtifactError> {
+        let path = dir.join(MANIFEST);
+        let content = |found: String, expected: &str| ArtifactError::Content {
+            path: path.clone(),
+            field: "manifest".into(),
+            found,
+            expected: expected.to_owned(),
+            hint: "regenerate it with `icl run`",
+        };
+        let manifest: Self = serde_json::from_slice(&output::read(&path)?)
+            .map_err(|error| content(error.to_string(), "a manifest as written by `icl run`"))?;
+        if manifest.format != FORMAT {
+            return Err(content(format!("format {}", manifest.format), FORMAT));
+        }
+        Ok(manifest)
+    }
+
+    /// Canonical text: keys in the order of the declaration, maps sorted, two spaces, `\n`.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Table`] if a setting is not representable.
+    pub fn to_json(&self) -> Result<Vec<u8>, ArtifactError> {
+        canonical_json(self)
+    }
+}
+
+/// Pretty JSON with a final newline.
+///
+/// # Errors
+/// [`ArtifactError::Table`] if a value is not representable.
+pub fn canonical_json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| {
+        ArtifactError::table("json", "value", error.to_string(), "a representable value")
+    })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The text of `SHA256SUMS` for `files`, as `sha256sum -c` reads it, sorted by path.
+pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
+    let sorted: BTreeMap<&str, &[u8]> = files.into_iter().collect();
+    sorted.iter().map(|(path, bytes)| format!("{}  {path}\n", sha256(bytes))).collect()
+}
+
+/// Parses `SHA256SUMS` into path and digest.
+///
+/// # Errors
+/// [`ArtifactError::Content`] naming the line that is not one.
+pub fn parse_sums(path: &Path, text: &str) -> Result<BTreeMap<String, String>, ArtifactError> {
+    let parse = |(i, line): (usize, &str)| match line.split_once("  ") {
+        Some((digest, file)) if digest.len() == 64 && !file.is_empty() => {
+            Ok((file.to_owned(), digest.to_owned()))
+        }
+        _ => Err(ArtifactError::Content {
+            path: path.to_owned(),
+            field: format!("line {}", i + 1),
+            found: format!("`{line}`"),
+            expected: "64 hexadecimal digits, two spaces, a path".into(),
+            hint: "regenerate it with `icl run`",
+        }),
+    };
+    text.lines().enumerate().map(parse).collect()
+}
+
+/// Publishes `files` with their manifest as the folder `dir`; `unhashed` go beside them.
+///
+/// Returns the root hash.
+///
+/// # Errors
+/// [`ArtifactError::File`] if something cannot be written; the old folder then stands as it was.
+pub fn publish(
+    dir: &Path,
+    manifest: &Manifest,
+    files: &BTreeMap<String, Vec<u8>>,
+    unhashed: &BTreeMap<String, Vec<u8>>,
+) -> Result<String, ArtifactError> {
+    let manifest = manifest.to_json()?;
+    let hashed = || {
+        let files = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+        files.chain([(MANIFEST, manifest.as_slice())])
+    };
+    let sums = sums(hashed());
+    let rest = unhashed.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    output::replace_dir(dir, hashed().chain([(SUMS, sums.as_bytes())]).chain(rest))?;
+    Ok(sha256(sums.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_sorted_and_read_back() {
+        let text = sums([("b", b"2".as_slice()), ("a", b"1")]);
+        let parsed = parse_sums(Path::new("S"), &text).unwrap();
+        assert_eq!(parsed["a"], sha256(b"1"));
+        assert!(text.starts_with(&parsed["a"]));
+        let error = parse_sums(Path::new("S"), "abc  x\n").unwrap_err().to_string();
+        assert!(error.contains("S: line 1"), "{error}");
+    }
+}

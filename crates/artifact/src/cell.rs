@@ -70,8 +70,10 @@ pub struct CellFailure {
 pub trait Observer: Sync {
     /// Before the work: number of cells and total weight that have to be computed.
     fn planned(&self, restored: usize, missing: usize, weight: f64);
-    /// A cell is done.
-    fn finished(&self, label: &str, weight: f64);
+    /// Work on cell `i` begins.
+    fn started(&self, i: usize);
+    /// Cell `i` is done.
+    fn finished(&self, i: usize, cell: &Cell);
     /// Something worth a line, such as a damaged entry of the store.
     fn note(&self, text: &str);
 }
@@ -104,7 +106,11 @@ pub fn run(
     let keys: Vec<String> = cells.iter().map(|cell| cell.key(source_digest)).collect();
     let mut results: Vec<Option<Result<CellResult, CellFailure>>> = Vec::new();
     for (cell, key) in cells.iter().zip(&keys) {
-        results.push(if options.fresh { None } else { restore(cell, key, store, observer)?.map(Ok) });
+        results.push(if options.fresh {
+            None
+        } else {
+            restore(cell, key, store, observer)?.map(Ok)
+        });
     }
     let mut missing: Vec<usize> = (0..cells.len()).filter(|i| results[*i].is_none()).collect();
     if let Some((part, parts)) = options.shard {
@@ -114,9 +120,14 @@ pub fn run(
     missing.sort_by(|a, b| cells[*b].weight.total_cmp(&cells[*a].weight).then(a.cmp(b)));
     let weight = missing.iter().map(|i| cells[*i].weight).sum();
     observer.planned(results.iter().flatten().count(), missing.len(), weight);
-    let compute = |i: &usize| (*i, compute(&cells[*i], &keys[*i], store, observer));
-    let computed: Vec<_> = pool(options.jobs)?
-        .install(|| missing.par_iter().with_max_len(1).map(compute).collect());
+    let compute = |i: &usize| {
+        observer.started(*i);
+        let result = compute(&cells[*i], &keys[*i], store);
+        observer.finished(*i, &cells[*i]);
+        (*i, result)
+    };
+    let computed: Vec<_> =
+        pool(options.jobs)?.install(|| missing.par_iter().with_max_len(1).map(compute).collect());
     for (i, result) in computed {
         results[i] = Some(result);
     }
@@ -149,12 +160,7 @@ fn restore(
     })
 }
 
-fn compute(
-    cell: &Cell,
-    key: &str,
-    store: &Store,
-    observer: &dyn Observer,
-) -> Result<CellResult, CellFailure> {
+fn compute(cell: &Cell, key: &str, store: &Store) -> Result<CellResult, CellFailure> {
     let failure = |message: String| CellFailure { label: cell.label.clone(), message };
     let table = (cell.compute)().map_err(|error| failure(error.to_string()))?;
     if table.schema() != cell.schema {
@@ -162,6 +168,5 @@ fn compute(
         return Err(failure(text));
     }
     store.put(key, &cell.specification, &table).map_err(|error| failure(error.to_string()))?;
-    observer.finished(&cell.label, cell.weight);
     Ok(CellResult { key: key.to_owned(), table, origin: Origin::Computed })
 }

@@ -115,7 +115,12 @@ impl TableEntry {
         for name in tolerances.keys() {
             if !schema.iter().any(|(column, _)| column == name) {
                 let place = format!("tolerance of column `{name}`");
-                return Err(ArtifactError::table(table.name(), place, "no such column", "a column"));
+                return Err(ArtifactError::table(
+                    table.name(),
+                    place,
+                    "no such column",
+                    "a column",
+                ));
             }
         }
         let column = |(name, kind): (String, ColumnType)| ColumnEntry {
@@ -161,6 +166,17 @@ impl Manifest {
             return Err(content(format!("format {}", manifest.format), FORMAT));
         }
         Ok(manifest)
+    }
+
+    /// The text of [`SUMS`] that this manifest implies.
+    ///
+    /// # Errors
+    /// As [`Self::to_json`].
+    pub fn sums(&self) -> Result<String, ArtifactError> {
+        let own = sha256(&self.to_json()?);
+        let files = self.items.values().flat_map(ManifestItem::files);
+        let sorted: BTreeMap<&str, &str> = files.chain([(MANIFEST, own.as_str())]).collect();
+        Ok(sorted.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect())
     }
 
     /// Canonical text: keys in the order of the declaration, maps sorted, two spaces, `\n`.

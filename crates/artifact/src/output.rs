@@ -7,7 +7,8 @@ use crate::ArtifactError;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-const DISK_HINT: &str = "check permissions and free disk space, or choose another folder with --out";
+const DISK_HINT: &str =
+    "check permissions and free disk space, or choose another folder with --out";
 
 /// Creates a folder and its parents.
 ///
@@ -30,6 +31,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ArtifactError> {
 ///
 /// # Errors
 /// [`ArtifactError::File`] if it cannot be written; nothing is left behind then.
+#[expect(clippy::disallowed_methods, reason = "this is the writer")]
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
     let temporary = beside(path)?;
     let written = std::fs::File::create(&temporary)

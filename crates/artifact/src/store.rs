@@ -71,7 +71,12 @@ impl Store {
     ///
     /// # Errors
     /// [`ArtifactError`] if it cannot be written.
-    pub fn put(&self, key: &str, specification: &Value, table: &Table) -> Result<(), ArtifactError> {
+    pub fn put(
+        &self,
+        key: &str,
+        specification: &Value,
+        table: &Table,
+    ) -> Result<(), ArtifactError> {
         let (csv, receipt) = self.paths(key);
         let bytes = table.to_csv()?;
         let content = json!({ "specification": specification, "sha256": sha256(&bytes) });

@@ -247,7 +247,11 @@ impl Table {
         let names: Vec<&str> = schema.iter().map(|(name, _)| name.as_str()).collect();
         let header = text.lines().next().unwrap_or("");
         if header != names.join(",") {
-            return Err(fault("header".into(), format!("`{header}`"), format!("`{}`", names.join(","))));
+            return Err(fault(
+                "header".into(),
+                format!("`{header}`"),
+                format!("`{}`", names.join(",")),
+            ));
         }
         let frame = CsvReadOptions::default()
             .with_has_header(true)
@@ -255,12 +259,14 @@ impl Table {
             .with_n_threads(Some(1))
             .into_reader_with_file_handle(Cursor::new(bytes))
             .finish()
-            .map_err(|e| fault("rows".into(), e.to_string(), format!("{} fields in every row", names.len())))?;
+            .map_err(|e| {
+                fault("rows".into(), e.to_string(), format!("{} fields in every row", names.len()))
+            })?;
         let mut builder = Self::builder(name);
         for (column, kind) in schema {
             let texts = frame.column(column).and_then(|c| c.str().cloned());
-            let texts =
-                texts.map_err(|e| fault(format!("column `{column}`"), e.to_string(), "text".into()))?;
+            let texts = texts
+                .map_err(|e| fault(format!("column `{column}`"), e.to_string(), "text".into()))?;
             builder = parse_column(builder, column, *kind, texts.iter())?;
         }
         builder.build()
@@ -335,7 +341,8 @@ mod tests {
             ("", "header"),
             ("step,loss,setting\n0,NaN,a\n", "row 1, column `loss`: found NaN"),
         ] {
-            let message = Table::from_csv("t.csv", &schema, csv.as_bytes()).unwrap_err().to_string();
+            let message =
+                Table::from_csv("t.csv", &schema, csv.as_bytes()).unwrap_err().to_string();
             assert!(message.starts_with("t.csv") && message.contains(part), "{csv:?}: {message}");
         }
     }

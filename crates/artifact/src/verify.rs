@@ -93,6 +93,8 @@ pub struct Expected {
     pub figures: PathBuf,
 }
 
+type ExpectedSums = (String, BTreeMap<String, String>);
+
 impl Expected {
     /// The expected file for an output path.
     pub fn path(&self, output: &str) -> PathBuf {
@@ -103,7 +105,8 @@ impl Expected {
         }
     }
 
-    fn sums(&self) -> Result<Option<(String, BTreeMap<String, String>)>, ArtifactError> {
+    /// Root hash and digests by path, if any are expected.
+    fn sums(&self) -> Result<Option<ExpectedSums>, ArtifactError> {
         let path = self.figures.join(SUMS);
         if !path.exists() {
             return Ok(None);
@@ -323,7 +326,9 @@ pub fn compare_tables(
     }
     Ok(match first_outside {
         Some((_, text)) => Difference { within: false, text },
-        None => Difference { within: true, text: format!("{inside} entries differ within tolerance") },
+        None => {
+            Difference { within: true, text: format!("{inside} entries differ within tolerance") }
+        }
     })
 }
 

@@ -169,8 +169,7 @@ mod tests {
         let demonstrations =
             [Pair { key: &[1.0, 0.5], value: &[2.0] }, Pair { key: &[-0.5, 1.0], value: &[1.0] }];
         let query = [0.3, 0.7];
-        let normaliser =
-            Normaliser::new(demonstrations.iter().map(|p| p.key), &query).unwrap();
+        let normaliser = Normaliser::new(demonstrations.iter().map(|p| p.key), &query).unwrap();
         let mut dual = ExactDual::initial(&[], normaliser, 1).unwrap();
         let mut outputs = vec![dual.predict(&query).unwrap()[0]];
         let mut losses = vec![dual.loss(&demonstrations, 1.0).unwrap()];

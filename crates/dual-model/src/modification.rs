@@ -11,14 +11,20 @@
 use crate::dual::{ExactDual, Normaliser, Pair};
 use crate::{DualError, Real};
 
+/// A map `g` of keys or values.
+pub type Augmentation<'a, R> = dyn Fn(&[R]) -> Vec<R> + 'a;
+
+/// A key and the value that a modified loss pairs with it.
+pub type TrainingPair<R> = (Vec<R>, Vec<R>);
+
 /// A modified loss, for demonstrations whose keys and values may be transformed.
 pub struct ModifiedLoss<'a, R = f64> {
     /// `alpha`; 0 leaves `W_0`.
     pub alpha: R,
     /// `g2`, or `None` for the identity.
-    pub keys: Option<&'a dyn Fn(&[R]) -> Vec<R>>,
+    pub keys: Option<&'a Augmentation<'a, R>>,
     /// `g1`, or `None` for the identity.
-    pub values: Option<&'a dyn Fn(&[R]) -> Vec<R>>,
+    pub values: Option<&'a Augmentation<'a, R>>,
     /// `beta` and the sets `N(i)`, or `None` for no negatives.
     pub negatives: Option<(R, &'a [Vec<usize>])>,
 }
@@ -34,8 +40,8 @@ impl<R: Real> ModifiedLoss<'_, R> {
     pub fn training_pairs(
         &self,
         demonstrations: &[Pair<'_, R>],
-    ) -> Result<Vec<(Vec<R>, Vec<R>)>, DualError> {
-        let map = |g: Option<&dyn Fn(&[R]) -> Vec<R>>, x: &[R]| match g {
+    ) -> Result<Vec<TrainingPair<R>>, DualError> {
+        let map = |g: Option<&Augmentation<'_, R>>, x: &[R]| match g {
             Some(g) => g(x),
             None => x.to_vec(),
         };
@@ -51,11 +57,7 @@ impl<R: Real> ModifiedLoss<'_, R> {
 }
 
 /// `v_i - (beta / |N(i)|) sum_{j in N(i)} v_j`.
-fn mix<R: Real>(
-    values: &[Vec<R>],
-    beta: R,
-    sets: &[Vec<usize>],
-) -> Result<Vec<Vec<R>>, DualError> {
+fn mix<R: Real>(values: &[Vec<R>], beta: R, sets: &[Vec<usize>]) -> Result<Vec<Vec<R>>, DualError> {
     DualError::size("negative sets", sets.len(), values.len())?;
     let mixed = |(value, set): (&Vec<R>, &Vec<usize>)| {
         let mut value = value.clone();
@@ -117,8 +119,7 @@ fn predict<R: Real>(
     shrink: Shrink,
 ) -> Result<Vec<R>, DualError> {
     let owned = loss.training_pairs(demonstrations)?;
-    let pairs: Vec<Pair<'_, R>> =
-        owned.iter().map(|(key, value)| Pair { key, value }).collect();
+    let pairs: Vec<Pair<'_, R>> = owned.iter().map(|(key, value)| Pair { key, value }).collect();
     let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
     let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
     let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());

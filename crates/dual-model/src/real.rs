@@ -29,6 +29,7 @@ pub trait Real:
     /// Widens to `f64`.
     fn to_f64(self) -> f64;
     /// `e^x`, rounded to this precision.
+    #[must_use]
     fn exp(self) -> Self;
 
     /// `sum_i x_i y_i`, in index order.

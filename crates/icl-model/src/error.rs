@@ -49,7 +49,9 @@ pub enum ModelError {
         expected: String,
     },
     /// Training produced a number that is not finite.
-    #[error("training diverged at step {step}: {what} is not finite; lower `learning_rate` or set `clip`")]
+    #[error(
+        "training diverged at step {step}: {what} is not finite; lower `learning_rate` or set `clip`"
+    )]
     Diverged {
         /// The step, from 1.
         step: usize,
@@ -63,6 +65,7 @@ pub enum ModelError {
 
 impl ModelError {
     /// A setting outside its range.
+    #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without `&`")]
     pub fn setting(
         field: impl Into<String>,
         found: impl ToString,

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use icl_numerics::elementary;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::stream::Stream;
+use rayon::prelude::*;
 
 /// Sizes of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -157,13 +158,30 @@ impl PromptSampler {
         query.fill(Lane16::ZERO);
     }
 
+    /// Samples the prompts `first .. first + n` chunk by chunk on the pool's threads, as training does,
+    /// and drops them: the cost of sampling alone.
+    pub fn visit(&self, first: u64, n: usize) {
+        let per_group = self.shape.n_tokens() * self.shape.d();
+        let groups = n.div_ceil(LANES);
+        (0..groups.div_ceil(crate::fused::CHUNK)).into_par_iter().for_each(|chunk| {
+            let mut tokens = vec![Lane16::ZERO; per_group];
+            let mut targets = vec![Lane16::ZERO; self.shape.d_s];
+            let end = ((chunk + 1) * crate::fused::CHUNK).min(groups);
+            for g in chunk * crate::fused::CHUNK..end {
+                self.sample_group(first / LANES as u64 + g as u64, &mut tokens, &mut targets);
+                std::hint::black_box(&tokens);
+            }
+        });
+    }
+
     /// The prompts `first .. first + n` of the stream; `first` is rounded down to a multiple of 16.
     pub fn batch(&self, first: u64, n: usize) -> PromptBatch {
         let groups = n.div_ceil(LANES);
         let per_group = self.shape.n_tokens() * self.shape.d();
         let mut tokens = vec![Lane16::ZERO; groups * per_group];
         let mut targets = vec![Lane16::ZERO; groups * self.shape.d_s];
-        let pairs = tokens.chunks_exact_mut(per_group).zip(targets.chunks_exact_mut(self.shape.d_s));
+        let pairs =
+            tokens.chunks_exact_mut(per_group).zip(targets.chunks_exact_mut(self.shape.d_s));
         for (g, (tokens, targets)) in pairs.enumerate() {
             self.sample_group(first / LANES as u64 + g as u64, tokens, targets);
         }
@@ -185,7 +203,7 @@ struct Words<'a, L: Lanes> {
     stream: &'a Stream,
     first: u64,
     block: u32,
-    words: [L::U; 16],
+    buffer: [L::U; 16],
     used: usize,
 }
 
@@ -193,12 +211,12 @@ impl<L: Lanes> Words<'_, L> {
     #[inline(always)]
     fn next(&mut self) -> L::U {
         if self.used == 16 {
-            self.words = self.stream.block_on_lanes(self.l, self.first, self.block);
+            self.buffer = self.stream.block_on_lanes(self.l, self.first, self.block);
             self.block += 1;
             self.used = 0;
         }
         self.used += 1;
-        self.words[self.used - 1]
+        self.buffer[self.used - 1]
     }
 
     /// Uniform in `[-1, 1)`, multiples of `2^-23`.
@@ -233,8 +251,8 @@ impl Kernel for Draw<'_> {
     fn run<L: Lanes>(self, l: L) {
         let PromptShape { d_t, d_s, .. } = self.sampler.shape;
         let stream = &self.sampler.stream;
-        let words = [l.splat_u(0); 16];
-        let mut words = Words { l, stream, first: self.first, block: 0, words, used: 16 };
+        let buffer = [l.splat_u(0); 16];
+        let mut words = Words { l, stream, first: self.first, block: 0, buffer, used: 16 };
         let mut weights = vec![Lane16::ZERO; (d_s * d_t).next_multiple_of(2)];
         for pair in weights.chunks_exact_mut(2) {
             let [a, b] = words.normal_pair();
@@ -290,9 +308,12 @@ mod tests {
             let rows: Vec<&[f32]> = tokens.chunks(5).collect();
             let (a, b, c) = (rows[0], rows[1], rows[2]);
             let det = |x: &[f32], y: &[f32], z: &[f32]| {
-                f64::from(x[0]) * (f64::from(y[1]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[1]))
-                    - f64::from(x[1]) * (f64::from(y[0]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[0]))
-                    + f64::from(x[2]) * (f64::from(y[0]) * f64::from(z[1]) - f64::from(y[1]) * f64::from(z[0]))
+                f64::from(x[0])
+                    * (f64::from(y[1]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[1]))
+                    - f64::from(x[1])
+                        * (f64::from(y[0]) * f64::from(z[2]) - f64::from(y[2]) * f64::from(z[0]))
+                    + f64::from(x[2])
+                        * (f64::from(y[0]) * f64::from(z[1]) - f64::from(y[1]) * f64::from(z[0]))
             };
             let q = rows[5];
             let whole = det(a, b, c);

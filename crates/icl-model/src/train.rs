@@ -82,7 +82,7 @@ impl TrainSettings {
                 return Err(ModelError::setting(field, found, format!("{low} to {high}")));
             }
         }
-        if self.batch % 16 != 0 {
+        if !self.batch.is_multiple_of(16) {
             return Err(ModelError::setting("batch", self.batch, "a multiple of 16"));
         }
         for (field, found, high) in [
@@ -129,8 +129,7 @@ impl Trainer {
         settings.check()?;
         let task = task::find(&settings.task)?;
         let shape = settings.prompt;
-        let sampler =
-            PromptSampler::new(task, settings.scale, shape, settings.seed, "train", isa);
+        let sampler = PromptSampler::new(task, settings.scale, shape, settings.seed, "train", isa);
         let held_out =
             PromptSampler::new(task, settings.scale, shape, HELD_OUT_SEED, "held-out", isa)
                 .batch(0, settings.n_test);
@@ -161,7 +160,9 @@ impl Trainer {
 
     /// The fused layer, if the settings ask for it and the modification has one.
     fn fused_layer(&self) -> Result<Option<FusedLayer>, ModelError> {
-        let Some(modification) = self.modification.fused() else { return Ok(None) };
+        let Some(modification) = self.modification.fused() else {
+            return Ok(None);
+        };
         if self.settings.path == Path::Composite {
             return Ok(None);
         }
@@ -212,16 +213,11 @@ impl Trainer {
     /// # Errors
     /// If candle refuses an operation (composite path only).
     pub fn test_loss(&self) -> Result<f64, ModelError> {
-        match &self.fused {
-            Some(layer) => Ok(layer.loss(self.isa, self.parameters.packed(), &self.held_out)),
-            None => {
-                let packed = self.packed_tensor()?;
-                self.composite_loss(&packed, &self.held_out)?
-                    .to_scalar::<f32>()
-                    .map(f64::from)
-                    .map_err(Into::into)
-            }
+        if let Some(layer) = &self.fused {
+            return Ok(layer.loss(self.isa, self.parameters.packed(), &self.held_out));
         }
+        let loss = self.composite_loss(&self.packed_tensor()?, &self.held_out)?;
+        Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
     /// One step of Adam on fresh prompts; returns the training loss before it.
@@ -260,7 +256,7 @@ impl Trainer {
         loop {
             let step = self.adam.step as usize;
             let last = step >= self.settings.steps;
-            if last || step % self.settings.test_every == 0 {
+            if last || step.is_multiple_of(self.settings.test_every) {
                 curve.push(TestPoint { step, test_loss: self.test_loss()? });
             }
             if last {
@@ -281,7 +277,9 @@ impl Trainer {
         let gradients = loss.backward()?;
         let gradient = match gradients.get(packed.as_tensor()) {
             Some(gradient) => gradient.to_vec1()?,
-            None => return Err(ModelError::Diverged { step: 0, what: "a missing gradient" }),
+            None => {
+                return Err(ModelError::Diverged { step: 0, what: "a missing gradient" });
+            }
         };
         Ok(LossAndGradient { loss: f64::from(loss.to_scalar::<f32>()?), gradient })
     }

@@ -28,7 +28,8 @@ pub fn to_bytes(
         }
         arrays.insert(variable.name, (shape, bytes(&parameters.packed()[range])));
     }
-    let mut metadata = std::collections::BTreeMap::from([("settings".to_owned(), settings.to_owned())]);
+    let mut metadata =
+        std::collections::BTreeMap::from([("settings".to_owned(), settings.to_owned())]);
     if let Some(adam) = adam {
         arrays.insert("adam.first".into(), (vec![adam.first.len()], bytes(&adam.first)));
         arrays.insert("adam.second".into(), (vec![adam.second.len()], bytes(&adam.second)));
@@ -50,7 +51,11 @@ pub fn to_bytes(
 ///
 /// # Errors
 /// [`ModelError::File`] naming the tensor, its dtype or shape, and what was expected.
-pub fn from_bytes(template: &Parameters, path: &Path, bytes: &[u8]) -> Result<Parameters, ModelError> {
+pub fn from_bytes(
+    template: &Parameters,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Parameters, ModelError> {
     let file = parse(path, bytes)?;
     let mut parameters = template.clone();
     for (variable, range) in template.ranges() {
@@ -69,7 +74,11 @@ pub fn from_bytes(template: &Parameters, path: &Path, bytes: &[u8]) -> Result<Pa
 ///
 /// # Errors
 /// [`ModelError::File`] if it does not fit `adam`.
-pub fn adam_from_bytes(mut adam: Adam, path: &Path, bytes: &[u8]) -> Result<Option<Adam>, ModelError> {
+pub fn adam_from_bytes(
+    mut adam: Adam,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Option<Adam>, ModelError> {
     let file = parse(path, bytes)?;
     if file.tensor("adam.first").is_err() {
         return Ok(None);
@@ -128,7 +137,9 @@ fn read(
     let values: Vec<f32> =
         tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     match values.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(refused(path, name, &format!("{} at entry {i}", values[i]), "finite numbers")),
+        Some(i) => {
+            Err(refused(path, name, &format!("{} at entry {i}", values[i]), "finite numbers"))
+        }
         None => Ok(values),
     }
 }
@@ -168,7 +179,8 @@ mod tests {
         let parameters = parameters();
         let path = Path::new("layer.safetensors");
         let file = to_bytes(&parameters, None, "{}").unwrap();
-        let message = from_bytes(&parameters, path, &file[..file.len() - 1]).unwrap_err().to_string();
+        let message =
+            from_bytes(&parameters, path, &file[..file.len() - 1]).unwrap_err().to_string();
         assert!(message.contains("layer.safetensors"), "{message}");
         let other = Parameters::zeros(
             LayerShape { d: 5, n_heads: 2 },

@@ -2,6 +2,8 @@
 //!
 //! Sizes are distinct primes, so that a transposition cannot pass.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
 use candle_core::{DType, Device, Tensor, Var};
 use icl_model::attention::{self, Entry, LayerShape, Modification, Parameters, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
@@ -34,7 +36,7 @@ fn parameters(modification: &dyn Modification, n_heads: usize) -> Parameters {
     let mut parameters = Parameters::initialised(shape, modification, 0.4, 3);
     // U starts small; away from zero every gradient is visible
     for (variable, range) in parameters.ranges() {
-        if variable.name.ends_with(".u") {
+        if variable.name.split('.').next_back() == Some("u") {
             parameters.packed_mut()[range].iter_mut().for_each(|x| *x *= 10.0);
         }
     }
@@ -126,24 +128,14 @@ fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
             let (composite, fused) = kernel(features, DType::F64);
             let want =
                 composite_gradient(modification.as_ref(), &template, &composite, n_heads, &batch);
-            let layer = FusedLayer::new(
-                PROMPT,
-                n_heads,
-                modification.fused().unwrap(),
-                fused,
-                &template,
-            )
-            .unwrap();
+            let layer =
+                FusedLayer::new(PROMPT, n_heads, modification.fused().unwrap(), fused, &template)
+                    .unwrap();
             let task = task::find("linear").unwrap();
             let sampler =
                 PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect());
-            let got = layer.loss_and_gradient(
-                Isa::detect(),
-                template.packed(),
-                &sampler,
-                0,
-                N_PROMPTS,
-            );
+            let got =
+                layer.loss_and_gradient(Isa::detect(), template.packed(), &sampler, 0, N_PROMPTS);
             let gradient: Vec<f64> = got.gradient.iter().map(|g| f64::from(*g)).collect();
             tolerance.assert_all_close(&gradient, &want, &specification);
             let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
@@ -159,16 +151,12 @@ fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
 #[test]
 fn the_candle_operation_has_the_fused_outputs_and_gradients() {
     let batch = batch();
-    let modification = attention::parse("combined:alpha=0.5,on=both,hidden=3,m=2,beta=0.25").unwrap();
+    let modification =
+        attention::parse("combined:alpha=0.5,on=both,hidden=3,m=2,beta=0.25").unwrap();
     let template = parameters(modification.as_ref(), 2);
-    let layer = FusedLayer::new(
-        PROMPT,
-        2,
-        modification.fused().unwrap(),
-        FusedKernel::Softmax,
-        &template,
-    )
-    .unwrap();
+    let layer =
+        FusedLayer::new(PROMPT, 2, modification.fused().unwrap(), FusedKernel::Softmax, &template)
+            .unwrap();
     let op = FusedAttention::new(layer, Isa::detect());
     let tokens = batch.tokens_tensor(DType::F32, &Device::Cpu).unwrap();
     let packed = Var::from_tensor(&Tensor::new(template.packed(), &Device::Cpu).unwrap()).unwrap();
@@ -203,9 +191,11 @@ fn neutral_settings_are_plain_bit_for_bit_on_both_paths() {
     let batch = batch();
     let lanes = |modification: &dyn Modification| {
         let fused = modification.fused().unwrap();
-        FusedLayer::new(PROMPT, 2, fused, FusedKernel::Softmax, &template)
-            .unwrap()
-            .predict(Isa::detect(), template.packed(), &batch)
+        FusedLayer::new(PROMPT, 2, fused, FusedKernel::Softmax, &template).unwrap().predict(
+            Isa::detect(),
+            template.packed(),
+            &batch,
+        )
     };
     for entry in attention::ALL {
         let neutral = attention::parse(&format!("{}:{}", entry.id, entry.neutral)).unwrap();

@@ -1,5 +1,7 @@
 //! Training reaches the known floors and does not depend on the implementation.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
 use icl_model::task::Scale;

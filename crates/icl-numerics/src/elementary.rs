@@ -33,12 +33,7 @@ const LN: [f32; 9] = [
 /// `(sin r - r) / r^3` in `r^2` for `|r| <= pi/4`; relative error 2^-37.5.
 const SIN: [f32; 4] = [-1.666_666_7e-1, 8.333_329e-3, -1.983_930_9e-4, 2.718_084e-6];
 /// `(cos r - 1 + r^2/2) / r^4` in `r^2` for `|r| <= pi/4`; relative error 2^-42.9.
-const COS: [f32; 4] = [
-    4.166_666_8e-2,
-    -1.388_888_3e-3,
-    2.479_945_6e-5,
-    -2.720_54e-7,
-];
+const COS: [f32; 4] = [4.166_666_8e-2, -1.388_888_3e-3, 2.479_945_6e-5, -2.720_54e-7];
 /// `(tanh x - x) / x^3` in `x^2` for `|x| <= 1`; relative error 2^-32.9 (each coefficient rounded
 /// before the next was fitted).
 const TANH: [f32; 9] = [
@@ -123,10 +118,7 @@ pub fn ln<L: Lanes>(l: L, x: L::F) -> L::F {
     let bits = l.to_bits(x);
     let offset = l.add_u(bits, l.splat_u(0x3f35_04f3_u32.wrapping_neg()));
     let e = l.from_i32(l.sar_u(offset, 23));
-    let m = l.add_u(
-        l.and_u(offset, l.splat_u(0x007f_ffff)),
-        l.splat_u(0x3f35_04f3),
-    );
+    let m = l.add_u(l.and_u(offset, l.splat_u(0x007f_ffff)), l.splat_u(0x3f35_04f3));
     let f = l.sub(l.from_bits(m), l.splat(1.0));
     let z = l.mul(f, f);
     let tail = l.mul(l.mul(f, z), polynomial(l, &LN, f));
@@ -168,10 +160,7 @@ pub fn sin_cos<L: Lanes>(l: L, x: L::F) -> (L::F, L::F) {
     let s = l.select_gt(odd, zero, cos, sin);
     let c = l.select_gt(odd, zero, sin, cos);
     let next = l.add_u(bits, l.splat_u(1));
-    (
-        l.from_bits(l.xor_u(l.to_bits(s), sign(bits))),
-        l.from_bits(l.xor_u(l.to_bits(c), sign(next))),
-    )
+    (l.from_bits(l.xor_u(l.to_bits(s), sign(bits))), l.from_bits(l.xor_u(l.to_bits(c), sign(next))))
 }
 
 /// Hyperbolic tangent.

@@ -34,9 +34,6 @@ mod tests {
     fn gradient_of_a_cubic_is_three_x_squared() {
         // f = x^3 + 2 y, df = (3 x^2, 2)
         let g = gradient(|p| p[0] * p[0] * p[0] + 2.0 * p[1], &[1.5, -7.0]);
-        assert!(
-            (g[0] - 6.75).abs() < 1e-9 && (g[1] - 2.0).abs() < 1e-9,
-            "{g:?}"
-        );
+        assert!((g[0] - 6.75).abs() < 1e-9 && (g[1] - 2.0).abs() < 1e-9, "{g:?}");
     }
 }

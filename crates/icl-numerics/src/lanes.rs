@@ -161,9 +161,7 @@ impl Isa {
     /// All instruction sets that this CPU can run, narrowest first.
     pub fn available() -> impl Iterator<Item = Self> {
         let widest = Self::detect();
-        [Self::Portable, Self::Avx2, Self::Avx512]
-            .into_iter()
-            .filter(move |isa| *isa <= widest)
+        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().filter(move |isa| *isa <= widest)
     }
 
     /// Name on the command line and in reports.
@@ -350,10 +348,7 @@ impl Lanes for V3 {
     }
     #[inline(always)]
     fn mul_add(self, a: [f32x8; 2], b: [f32x8; 2], c: [f32x8; 2]) -> [f32x8; 2] {
-        [
-            self.mul_add_f32x8(a[0], b[0], c[0]),
-            self.mul_add_f32x8(a[1], b[1], c[1]),
-        ]
+        [self.mul_add_f32x8(a[0], b[0], c[0]), self.mul_add_f32x8(a[1], b[1], c[1])]
     }
     #[inline(always)]
     fn sqrt(self, a: [f32x8; 2]) -> [f32x8; 2] {
@@ -377,10 +372,7 @@ impl Lanes for V3 {
     #[inline(always)]
     fn from_i32(self, a: [u32x8; 2]) -> [f32x8; 2] {
         let a: [i32x8; 2] = pulp::cast(a);
-        [
-            self.convert_i32x8_to_f32x8(a[0]),
-            self.convert_i32x8_to_f32x8(a[1]),
-        ]
+        [self.convert_i32x8_to_f32x8(a[0]), self.convert_i32x8_to_f32x8(a[1])]
     }
     #[inline(always)]
     fn splat_u(self, x: u32) -> [u32x8; 2] {
@@ -396,10 +388,7 @@ impl Lanes for V3 {
     }
     #[inline(always)]
     fn add_u(self, a: [u32x8; 2], b: [u32x8; 2]) -> [u32x8; 2] {
-        [
-            self.wrapping_add_u32x8(a[0], b[0]),
-            self.wrapping_add_u32x8(a[1], b[1]),
-        ]
+        [self.wrapping_add_u32x8(a[0], b[0]), self.wrapping_add_u32x8(a[1], b[1])]
     }
     #[inline(always)]
     fn and_u(self, a: [u32x8; 2], b: [u32x8; 2]) -> [u32x8; 2] {

@@ -11,10 +11,7 @@
 //!
 //! It knows nothing of attention and depends on no other crate of the workspace.
 
-#![allow(
-    clippy::inline_always,
-    reason = "a call that is not inlined loses the instruction set"
-)]
+#![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
 pub mod chacha;
 pub mod elementary;

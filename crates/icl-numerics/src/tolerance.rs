@@ -51,10 +51,7 @@ impl Tolerance {
 
     /// A bound from a specification, with its source.
     pub fn stated(relative: f64, reason: impl Into<String>) -> Self {
-        Self {
-            relative,
-            reason: reason.into(),
-        }
+        Self { relative, reason: reason.into() }
     }
 
     /// The bound, relative to the scale of the comparison.

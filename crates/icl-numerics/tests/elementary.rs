@@ -3,6 +3,8 @@
 //! The reference is `icl_numerics::math` in `f64`, whose own error is below 1e-8 `f32` ulp, so the
 //! distance measured here is the distance to the exact value up to that.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
 use icl_numerics::elementary::Function;
 use icl_numerics::lanes::Isa;
 use icl_numerics::math;
@@ -10,11 +12,7 @@ use icl_numerics::math;
 /// Distance of `got` to the exact value in units in the last place of `f32` at that value.
 fn ulps(got: f32, exact: f64) -> f64 {
     if exact.abs() > f64::from(f32::MAX) {
-        return if f64::from(got) == f64::INFINITY.copysign(exact) {
-            0.0
-        } else {
-            1e9
-        };
+        return if f64::from(got) == f64::INFINITY.copysign(exact) { 0.0 } else { 1e9 };
     }
     let rounded = (exact as f32).abs();
     let next = f32::from_bits(rounded.to_bits() + 1);
@@ -34,10 +32,7 @@ fn worst(
     high: f32,
     stride: usize,
 ) -> f64 {
-    let (from, to) = (
-        low.to_bits().min(high.to_bits()),
-        low.to_bits().max(high.to_bits()),
-    );
+    let (from, to) = (low.to_bits().min(high.to_bits()), low.to_bits().max(high.to_bits()));
     let mut worst = (0.0, 0.0_f32);
     let patterns: Vec<u32> = (from..=to).step_by(stride).collect();
     for chunk in patterns.chunks(1 << 12) {
@@ -51,12 +46,7 @@ fn worst(
             }
         }
     }
-    assert!(
-        worst.0 <= 1.0,
-        "{function:?}: {} ulp at {:e}",
-        worst.0,
-        worst.1
-    );
+    assert!(worst.0 <= 1.0, "{function:?}: {} ulp at {:e}", worst.0, worst.1);
     worst.0
 }
 
@@ -85,16 +75,8 @@ fn every_function_is_within_one_ulp_for_every_finite_input() {
 
 #[test]
 fn instruction_sets_return_the_same_bits() {
-    let x: Vec<f32> = (0..2_000_003)
-        .map(|i| (i as f32 - 1e6) * 1.037e-4)
-        .collect();
-    for function in [
-        Function::Exp,
-        Function::Ln,
-        Function::Sin,
-        Function::Cos,
-        Function::Tanh,
-    ] {
+    let x: Vec<f32> = (0..2_000_003).map(|i| (i as f32 - 1e6) * 1.037e-4).collect();
+    for function in [Function::Exp, Function::Ln, Function::Sin, Function::Cos, Function::Tanh] {
         let mut reference = x.clone();
         function.map(Isa::Portable, &mut reference);
         for isa in Isa::available() {

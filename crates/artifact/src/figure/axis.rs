@@ -65,7 +65,11 @@ impl Axis {
             .filter(|x| self.scale == Scale::Linear || *x > 0.0)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         if !(low.is_finite() && high.is_finite()) {
-            return Err((format!("axis `{}`", self.label), "no value to show".into(), "finite values"));
+            return Err((
+                format!("axis `{}`", self.label),
+                "no value to show".into(),
+                "finite values",
+            ));
         }
         Ok(match self.scale {
             Scale::Linear => {
@@ -115,7 +119,8 @@ impl Placed {
             Scale::Log if x <= 0.0 => self.ends[0],
             scale => scale.position(x).clamp(self.ends[0], self.ends[1]),
         };
-        self.from + (position - self.ends[0]) / (self.ends[1] - self.ends[0]) * (self.to - self.from)
+        self.from
+            + (position - self.ends[0]) / (self.ends[1] - self.ends[0]) * (self.to - self.from)
     }
 
     /// About `count` ticks with labels.

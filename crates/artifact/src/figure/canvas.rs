@@ -5,8 +5,8 @@
 
 use super::style::{Marker, Rgb, Style};
 use plotters::prelude::{
-    Circle, Color as _, DrawingArea, FontStyle, FontTransform, IntoDrawingArea as _,
-    IntoFont as _, PathElement, Polygon, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
+    Circle, Color as _, DrawingArea, FontStyle, FontTransform, IntoDrawingArea as _, IntoFont as _,
+    PathElement, Polygon, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontFamily, TextStyle, register_font};
@@ -18,6 +18,9 @@ pub(super) const FAMILY: &str = "DejaVu Sans";
 pub(super) const FONT: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
 /// plotters divides a font's size by this before it writes it.
 const FONT_FACTOR: f64 = 1.24;
+/// plotters measures text with the size as line height; the font's line is this many ems high
+/// (ascent 0.928 + descent 0.236, from the font's `hhea` table).
+const LINE_HEIGHT: f64 = 1.164;
 
 /// Where a text's reference point lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub(super) enum Anchor {
     End,
 }
 
-type Draw = Box<dyn FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), String>>;
+type Draw =
+    Box<dyn FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), String>>;
 
 /// A page of primitives, drawn when it is finished.
 pub(super) struct Canvas {
@@ -56,7 +60,8 @@ fn font(size: f64) -> TextStyle<'static> {
 /// Width of a text in points.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let box_size = font(size).font.box_size(text);
-    box_size.map_or(0.6 * size * text.len() as f64, |(width, _)| f64::from(width) / ZOOM / FONT_FACTOR)
+    let width = box_size.map_or(0.0, |(width, _)| f64::from(width) / ZOOM / FONT_FACTOR);
+    width * LINE_HEIGHT
 }
 
 /// Breaks a text into lines of at most `width` points.
@@ -131,22 +136,29 @@ impl Canvas {
     }
 
     /// Text, vertically centred on its point.
-    pub(super) fn text(&mut self, text: &str, at: [f64; 2], size: f64, colour: Rgb, anchor: Anchor) {
-        self.styled(text, at, font(size), colour, anchor);
+    pub(super) fn text(
+        &mut self,
+        text: &str,
+        at: [f64; 2],
+        size: f64,
+        colour: Rgb,
+        anchor: Anchor,
+    ) {
+        self.styled(text, at, &font(size), colour, anchor);
     }
 
     /// Text that reads upwards, centred on its point.
     pub(super) fn upright(&mut self, text: &str, at: [f64; 2], size: f64, colour: Rgb) {
         let style = font(size);
         let style = style.transform(FontTransform::Rotate270);
-        self.styled(text, at, style, colour, Anchor::Middle);
+        self.styled(text, at, &style, colour, Anchor::Middle);
     }
 
     fn styled(
         &mut self,
         text: &str,
         at: [f64; 2],
-        style: TextStyle<'static>,
+        style: &TextStyle<'static>,
         colour: Rgb,
         anchor: Anchor,
     ) {

@@ -74,7 +74,10 @@ pub(super) fn draw_colour_bar(canvas: &mut Canvas, area: Area, range: [f64; 2]) 
 
 impl HeatPanel {
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
-        if self.columns == 0 || self.entries.is_empty() || self.entries.len() % self.columns != 0 {
+        if self.columns == 0
+            || self.entries.is_empty()
+            || !self.entries.len().is_multiple_of(self.columns)
+        {
             let found = format!("{} entries in {} columns", self.entries.len(), self.columns);
             return Err((format!("matrix `{}`", self.title), found, "a filled matrix"));
         }

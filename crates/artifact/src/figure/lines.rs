@@ -44,7 +44,11 @@ impl Series {
         let bands = self.band.as_ref().is_none_or(|(low, high)| same(low) && same(high));
         if n == 0 || !same(&self.y) || !bands {
             let found = format!("{n} x, {} y", self.y.len());
-            return Err((format!("series `{}`", self.label), found, "as many y as x, at least one"));
+            return Err((
+                format!("series `{}`", self.label),
+                found,
+                "as many y as x, at least one",
+            ));
         }
         Ok(())
     }
@@ -80,7 +84,7 @@ impl LinePanel {
 
         let middle = f64::midpoint(left, right);
         canvas.text(&self.title, [middle, area.top + 7.0], TITLE, INK, Anchor::Middle);
-        self.draw_axes(canvas, (&x, &y), [left, right, top, bottom]);
+        draw_axes(canvas, (&x, &y), [left, right, top, bottom]);
         canvas.upright(&self.y.label, [area.left + 6.0, f64::midpoint(top, bottom)], TEXT, INK);
         canvas.text(&self.x.label, [middle, bottom + 20.0], TEXT, INK, Anchor::Middle);
         for series in &self.series {
@@ -91,21 +95,6 @@ impl LinePanel {
             draw_legend_row(canvas, row, middle, y);
         }
         Ok(())
-    }
-
-    fn draw_axes(&self, canvas: &mut Canvas, (x, y): (&Placed, &Placed), ends: [f64; 4]) {
-        let [left, right, top, bottom] = ends;
-        let hairline = |colour| Style { colour, dashes: &[], marker: None, width: 0.5 };
-        let across = ((right - left) / 32.0) as usize;
-        for tick in x.ticks(across.clamp(2, 8)) {
-            canvas.line(&[[tick.at, top], [tick.at, bottom]], hairline(GRID));
-            canvas.text(&tick.label, [tick.at, bottom + 8.0], TEXT, INK, Anchor::Middle);
-        }
-        for tick in y.ticks(5) {
-            canvas.line(&[[left, tick.at], [right, tick.at]], hairline(GRID));
-            canvas.text(&tick.label, [left - 4.0, tick.at], TEXT, INK, Anchor::End);
-        }
-        canvas.line(&[[left, top], [left, bottom], [right, bottom]], hairline(INK));
     }
 
     /// Legend entries broken into rows of at most `width` points.
@@ -127,6 +116,21 @@ impl LinePanel {
         }
         rows
     }
+}
+
+fn draw_axes(canvas: &mut Canvas, (x, y): (&Placed, &Placed), ends: [f64; 4]) {
+    let [left, right, top, bottom] = ends;
+    let hairline = |colour| Style { colour, dashes: &[], marker: None, width: 0.5 };
+    let across = ((right - left) / 32.0) as usize;
+    for tick in x.ticks(across.clamp(2, 8)) {
+        canvas.line(&[[tick.at, top], [tick.at, bottom]], hairline(GRID));
+        canvas.text(&tick.label, [tick.at, bottom + 8.0], TEXT, INK, Anchor::Middle);
+    }
+    for tick in y.ticks(5) {
+        canvas.line(&[[left, tick.at], [right, tick.at]], hairline(GRID));
+        canvas.text(&tick.label, [left - 4.0, tick.at], TEXT, INK, Anchor::End);
+    }
+    canvas.line(&[[left, top], [left, bottom], [right, bottom]], hairline(INK));
 }
 
 fn entry_width(series: &Series) -> f64 {

@@ -28,7 +28,8 @@ pub fn to_png(svg: &str, dpi: f32) -> Result<Vec<u8>, ArtifactError> {
     // usvg counts 96 pixels per inch
     let zoom = dpi / 96.0;
     let size = tree.size();
-    let (width, height) = ((size.width() * zoom).ceil() as u32, (size.height() * zoom).ceil() as u32);
+    let (width, height) =
+        ((size.width() * zoom).ceil() as u32, (size.height() * zoom).ceil() as u32);
     let mut pixmap = tiny_skia::Pixmap::new(width, height)
         .ok_or_else(|| fault("size", format!("{width} x {height} pixels")))?;
     let transform = tiny_skia::Transform::from_scale(zoom, zoom);

@@ -67,7 +67,8 @@ pub struct SchemePanel {
 }
 
 const STROKE: Style = Style { colour: INK, dashes: &[], marker: None, width: 0.8 };
-const FRAME: Style = Style { colour: [150, 150, 150], dashes: &[3.0, 2.0], marker: None, width: 0.6 };
+const FRAME: Style =
+    Style { colour: [150, 150, 150], dashes: &[3.0, 2.0], marker: None, width: 0.6 };
 
 impl SchemePanel {
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
@@ -75,7 +76,10 @@ impl SchemePanel {
         for mark in &self.marks {
             match mark {
                 Mark::Matrix { at, size, columns, entries, range, label } => {
-                    if *columns == 0 || entries.is_empty() || entries.len() % columns != 0 {
+                    if *columns == 0
+                        || entries.is_empty()
+                        || !entries.len().is_multiple_of(*columns)
+                    {
                         let found = format!("{} entries in {columns} columns", entries.len());
                         return Err((format!("matrix `{label}`"), found, "a filled matrix"));
                     }

@@ -57,7 +57,8 @@ impl Style {
         Self { colour: [120, 120, 120], dashes: &[], marker: None, width: 1.6 };
 
     /// A theoretical value: black, dashed, without marker.
-    pub const THEORY: Self = Self { colour: [0, 0, 0], dashes: &[4.0, 2.0], marker: None, width: 0.9 };
+    pub const THEORY: Self =
+        Self { colour: [0, 0, 0], dashes: &[4.0, 2.0], marker: None, width: 0.9 };
 
     /// The same without marker.
     #[must_use]

@@ -27,7 +27,10 @@ impl FeatureMap for Positive {
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         let half_norm = order::dot(x, x) / 2.0;
         let scale = 1.0 / (self.omegas.len() as f64).sqrt();
-        self.omegas.iter().map(|omega| scale * math::exp(order::dot(omega, x) - half_norm)).collect()
+        self.omegas
+            .iter()
+            .map(|omega| scale * math::exp(order::dot(omega, x) - half_norm))
+            .collect()
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {

@@ -55,7 +55,9 @@ impl Augmentation {
     pub const IDENTITY: Self = Self { form: Form::Identity, scale: 0.0 };
 
     fn variables(self, side: &str, d: usize) -> Vec<Variable> {
-        let Form::Mlp { hidden } = self.form else { return Vec::new() };
+        let Form::Mlp { hidden } = self.form else {
+            return Vec::new();
+        };
         // Paper gap: initial values. V keeps the size of its input; U starts small, near identity.
         vec![
             Variable::new(format!("{side}.v"), &[hidden, d], 1.0 / (d as f64).sqrt()),
@@ -99,7 +101,9 @@ impl Augmented {
             ("none", (false, false)),
         ];
         let (on_keys, on_values) = options.choice("on", &sides)?;
-        let side = |on| if on { Augmentation { form, scale } } else { Augmentation::IDENTITY };
+        let side = |on| {
+            if on { Augmentation { form, scale } } else { Augmentation::IDENTITY }
+        };
         Ok(Self { values: side(on_values), keys: side(on_keys) })
     }
 }
@@ -120,10 +124,6 @@ impl Modification for Augmented {
     }
 
     fn fused(&self) -> Option<FusedModification> {
-        Some(FusedModification {
-            values: self.values,
-            keys: self.keys,
-            ..FusedModification::PLAIN
-        })
+        Some(FusedModification { values: self.values, keys: self.keys, ..FusedModification::PLAIN })
     }
 }

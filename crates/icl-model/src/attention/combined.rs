@@ -54,10 +54,6 @@ impl Modification for Combined {
 
     fn fused(&self) -> Option<FusedModification> {
         let negatives = self.negative.fused()?.negatives;
-        Some(FusedModification {
-            alpha: self.alpha as f32,
-            negatives,
-            ..self.augmented.fused()?
-        })
+        Some(FusedModification { alpha: self.alpha as f32, negatives, ..self.augmented.fused()? })
     }
 }

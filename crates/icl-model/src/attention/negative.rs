@@ -42,7 +42,9 @@ impl Modification for Negative {
         let mut mixing = vec![0.0; rows.len()];
         for (matrix, scores) in mixing.chunks_exact_mut(n * n).zip(rows.chunks_exact(n * n)) {
             for (i, set) in negative_sets(scores, n, self.m).iter().enumerate() {
-                set.iter().for_each(|j| matrix[i * n + j] = weight);
+                for j in set {
+                    matrix[i * n + j] = weight;
+                }
             }
         }
         let mixing = Tensor::from_vec(mixing, (batch, heads, n, n), values.device())?

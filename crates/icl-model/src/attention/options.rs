@@ -43,7 +43,9 @@ impl Options {
         [low, high]: [T; 2],
     ) -> Result<T, ModelError> {
         self.read.push(name.to_owned());
-        let Some(text) = self.left.remove(name) else { return Ok(default) };
+        let Some(text) = self.left.remove(name) else {
+            return Ok(default);
+        };
         match text.parse::<T>() {
             Ok(value) if value >= low && value <= high => Ok(value),
             _ => Err(ModelError::setting(self.field(name), text, format!("{low} to {high}"))),
@@ -54,17 +56,17 @@ impl Options {
     ///
     /// # Errors
     /// [`ModelError::Setting`] naming the option, its value and the choices.
-    pub fn choice<T: Copy>(
-        &mut self,
-        name: &str,
-        choices: &[(&str, T)],
-    ) -> Result<T, ModelError> {
+    pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<T, ModelError> {
         self.read.push(name.to_owned());
-        let Some(text) = self.left.remove(name) else { return Ok(choices[0].1) };
-        choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value).ok_or_else(|| {
-            let known: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            ModelError::setting(self.field(name), text, format!("one of {}", known.join(", ")))
-        })
+        let Some(text) = self.left.remove(name) else {
+            return Ok(choices[0].1);
+        };
+        choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value).ok_or_else(
+            || {
+                let known: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+                ModelError::setting(self.field(name), text, format!("one of {}", known.join(", ")))
+            },
+        )
     }
 
     /// Refuses options that nobody read.

@@ -136,8 +136,8 @@ impl AttentionKernel {
             Self::Positive(omegas) => {
                 let half_norm = (k.sqr()?.sum_keepdim(D::Minus1)? * 0.5)?;
                 let least = half_norm.min_keepdim(2)?.detach();
-                let k_exponent = ops::linear(k, omegas)?
-                    .broadcast_sub(&half_norm.broadcast_sub(&least)?)?;
+                let k_exponent =
+                    ops::linear(k, omegas)?.broadcast_sub(&half_norm.broadcast_sub(&least)?)?;
                 let q_exponent = ops::linear(q, omegas)?;
                 let top = q_exponent.max_keepdim(D::Minus1)?.detach();
                 let phi_q = ops::exp(&q_exponent.broadcast_sub(&top)?)?;

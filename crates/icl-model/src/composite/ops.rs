@@ -104,7 +104,10 @@ fn map(
             CpuStorage::F32(y)
         }
         CpuStorage::F64(x) => CpuStorage::F64(x[start..end].iter().map(|x| double(*x)).collect()),
-        _ => bail!("found dtype {:?}, expected f32 or f64", candle_core::backend::BackendStorage::dtype(storage)),
+        _ => bail!(
+            "found dtype {:?}, expected f32 or f64",
+            candle_core::backend::BackendStorage::dtype(storage)
+        ),
     };
     Ok((out, layout.shape().clone()))
 }

@@ -32,9 +32,7 @@ impl MapScratch {
         let zeros = |k: usize| vec![Lane16::ZERO; k];
         match g.form {
             Form::Identity => Self::default(),
-            Form::Elementwise => {
-                Self { active: zeros(n * d), d_x: zeros(d), ..Self::default() }
-            }
+            Form::Elementwise => Self { active: zeros(n * d), d_x: zeros(d), ..Self::default() },
             Form::Mlp { hidden } => Self {
                 x: zeros(n * d),
                 active: zeros(n * hidden),

@@ -122,8 +122,8 @@ fn tile_forward<L: Lanes, const T: usize>(
         }
         r += width;
     }
-    for t in 0..T {
-        s.estimate[j + t] = l.store(estimate[t]);
+    for (place, estimate) in s.estimate[j..].iter_mut().zip(estimate) {
+        *place = l.store(estimate);
     }
 }
 
@@ -211,9 +211,9 @@ fn tile_backward<L: Lanes, const T: usize>(
     for r in 0..width {
         let phi_q = l.load(&s.phi_q[start + r]);
         let mut total = l.load(&s.d_exponent_q[r]);
-        for t in 0..T {
+        for (t, g) in g.into_iter().enumerate() {
             let phi_k = l.load(&s.phi_k[(j + t) * s.d_r + start + r]);
-            let weighted = l.mul(l.mul(phi_q, g[t]), phi_k);
+            let weighted = l.mul(l.mul(phi_q, g), phi_k);
             total = l.add(total, weighted);
             s.weighted[r * T + t] = l.store(weighted);
         }

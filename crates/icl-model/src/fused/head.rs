@@ -148,7 +148,8 @@ pub(super) fn forward<L: Lanes>(
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
     product(l, &mut s.q, w.scale, w.w_q, &tokens[n * d..]);
     if forms_keys(layer) {
-        for (j, (key, token)) in s.keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+        for (j, (key, token)) in s.keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
+        {
             product(l, key, w.scale, w.w_k, token);
             if j < n {
                 augmentation::forward(l, w.keys, &mut s.keys_map, j, key);
@@ -237,7 +238,8 @@ fn output_from_values<L: Lanes>(
     out: &mut [Lane16],
 ) {
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
-    for (j, (value, token)) in s.values.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+    for (j, (value, token)) in s.values.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
+    {
         product(l, value, 1.0, w.w_v, token);
         if j < n {
             augmentation::forward(l, w.values, &mut s.values_map, j, value);
@@ -352,7 +354,8 @@ fn backward_keys<L: Lanes>(
             add_scaled(l, d_key, l.load(ds), &s.q);
         }
     }
-    for (j, (d_key, token)) in s.d_keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate() {
+    for (j, (d_key, token)) in s.d_keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
+    {
         if j < n {
             let mut places = map_gradient(gradient, layer.places.keys.as_ref());
             augmentation::backward(l, w.keys, &mut s.keys_map, j, d_key, &mut places);

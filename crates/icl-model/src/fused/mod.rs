@@ -139,7 +139,8 @@ impl FusedLayer {
         let d_s = self.shape.d_s;
         let loss = |p: usize| {
             let at = |lanes: &[Lane16], s: usize| f64::from(lanes[p / LANES * d_s + s][p % LANES]);
-            (0..d_s).map(|s| (at(&predictions, s) - at(&batch.targets, s)).powi(2) / 2.0).sum()
+            let error = |s: usize| at(&predictions, s) - at(&batch.targets, s);
+            (0..d_s).map(|s| error(s) * error(s) / 2.0).sum()
         };
         let losses: Vec<f64> = (0..batch.n_prompts).map(loss).collect();
         icl_numerics::order::sum(&losses) / batch.n_prompts as f64
@@ -168,15 +169,16 @@ impl FusedLayer {
             }
             sum
         };
-        let chunks: Vec<_> =
-            (0..n_groups.div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
+        let chunks: Vec<_> = (0..n_groups.div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
         step.join(chunks)
     }
 }
 
 /// `1/n` for the lanes of group `g` that hold one of `n` prompts, 0 for the others.
 fn lane_weights(g: usize, n: usize) -> Lane16 {
-    let weight = |lane: usize| if g * LANES + lane < n { 1.0 / n as f32 } else { 0.0 };
+    let weight = |lane: usize| {
+        if g * LANES + lane < n { 1.0 / n as f32 } else { 0.0 }
+    };
     Lane16(std::array::from_fn(weight))
 }
 
@@ -205,10 +207,7 @@ impl<'a> Step<'a> {
     }
 
     fn accumulator(&self) -> Accumulator {
-        Accumulator {
-            loss: Lane16::ZERO,
-            gradient: vec![Lane16::ZERO; self.layer.n_parameters],
-        }
+        Accumulator { loss: Lane16::ZERO, gradient: vec![Lane16::ZERO; self.layer.n_parameters] }
     }
 
     fn predict(&self, scratch: &mut [HeadScratch], tokens: &[Lane16]) -> Vec<Lane16> {

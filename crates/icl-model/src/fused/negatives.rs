@@ -67,13 +67,7 @@ pub(super) fn mix_transposed<L: Lanes>(
 
 /// `x_i = y_i - weight sum_j chosen_ij y_j`: the mixing itself.
 #[inline(always)]
-pub(super) fn mix<L: Lanes>(
-    l: L,
-    chosen: &[Lane16],
-    weight: f32,
-    y: &[Lane16],
-    x: &mut [Lane16],
-) {
+pub(super) fn mix<L: Lanes>(l: L, chosen: &[Lane16], weight: f32, y: &[Lane16], x: &mut [Lane16]) {
     let weight = l.splat(-weight);
     for ((x, y_i), row) in x.iter_mut().zip(y).zip(chosen.chunks_exact(y.len())) {
         *x = l.store(l.mul_add(weight, dot(l, row, y), l.load(y_i)));

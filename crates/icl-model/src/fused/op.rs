@@ -40,7 +40,11 @@ impl FusedAttention {
         let shape = self.layer.shape;
         let (n_prompts, n_tokens, d) = layout.shape().dims3()?;
         if (n_tokens, d) != (shape.n_tokens(), shape.d()) {
-            bail!("tokens: found [{n_tokens}, {d}], expected [{}, {}]", shape.n_tokens(), shape.d());
+            bail!(
+                "tokens: found [{n_tokens}, {d}], expected [{}, {}]",
+                shape.n_tokens(),
+                shape.d()
+            );
         }
         Ok(to_lanes(slice(storage, layout)?, n_prompts, shape))
     }
@@ -55,12 +59,9 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 fn to_lanes(rows: &[f32], n_prompts: usize, shape: PromptShape) -> PromptBatch {
     let size = shape.n_tokens() * shape.d();
     let groups = n_prompts.div_ceil(LANES);
-    let lane = |g: usize, i: usize, lane: usize| {
-        rows[(g * LANES + lane).min(n_prompts - 1) * size + i]
-    };
-    let entry = |gi: usize| {
-        Lane16(std::array::from_fn(|l| lane(gi / size, gi % size, l)))
-    };
+    let lane =
+        |g: usize, i: usize, lane: usize| rows[(g * LANES + lane).min(n_prompts - 1) * size + i];
+    let entry = |gi: usize| Lane16(std::array::from_fn(|l| lane(gi / size, gi % size, l)));
     PromptBatch {
         shape,
         n_prompts,
@@ -123,6 +124,7 @@ impl CustomOp2 for FusedAttention {
 
 /// Gradients towards the outputs of group `g`, 0 in lanes without a prompt.
 fn group_gradient(d_out: &[f32], g: usize, d_s: usize) -> Vec<Lane16> {
-    let at = |lane: usize, s: usize| d_out.get((g * LANES + lane) * d_s + s).copied().unwrap_or(0.0);
+    let at =
+        |lane: usize, s: usize| d_out.get((g * LANES + lane) * d_s + s).copied().unwrap_or(0.0);
     (0..d_s).map(|s| Lane16(std::array::from_fn(|lane| at(lane, s)))).collect()
 }

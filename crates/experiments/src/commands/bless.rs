@@ -1,0 +1,202 @@
+//! `icl bless`: makes the present outputs the expected ones, with a reason.
+
+use super::Outcome;
+use super::list::{COSTS, Costs, calibration_ms};
+use crate::cli::BlessArguments;
+use crate::profile::Profile;
+use crate::registry;
+use crate::workspace::Workspace;
+use anyhow::{Context as _, bail};
+use artifact::digest::{sha256, short};
+use artifact::manifest::{MANIFEST, Manifest, ManifestItem, SUMS, canonical_json};
+use artifact::output;
+use artifact::table::{ColumnType, Schema, Table};
+use artifact::verify::Expected;
+use std::path::Path;
+
+/// Figures are kept for this profile only; digests for all.
+const FIGURES_OF: Profile = Profile::Paper;
+
+/// Runs the command.
+pub(crate) fn bless(workspace: &Workspace, arguments: &BlessArguments) -> anyhow::Result<Outcome> {
+    if arguments.reason.trim().is_empty() {
+        bail!("--reason: found nothing, expected why the expected outputs change");
+    }
+    for id in &arguments.ids {
+        registry::find(id)?;
+    }
+    let out = workspace.out(arguments.out.as_deref());
+    let profiles: Vec<Profile> = Profile::ALL
+        .into_iter()
+        .filter(|p| arguments.profile.is_none_or(|wanted| wanted == *p))
+        .filter(|p| out.join(p.name()).join(SUMS).exists())
+        .collect();
+    if profiles.is_empty() {
+        bail!("{}: found no outputs of a run, expected some; run `icl run` first", out.display());
+    }
+    let mut changed = Vec::new();
+    for profile in profiles {
+        changed.extend(bless_profile(workspace, arguments, &out.join(profile.name()), profile)?);
+    }
+    if !changed.is_empty() {
+        note_in_changelog(workspace, &changed, &arguments.reason)?;
+    }
+    println!("{} items changed; expected outputs are in figures/ and data/", changed.len());
+    Ok(Outcome::Reproduced)
+}
+
+/// Blesses one profile; returns the changed items as `id (profile)`.
+fn bless_profile(
+    workspace: &Workspace,
+    arguments: &BlessArguments,
+    dir: &Path,
+    profile: Profile,
+) -> anyhow::Result<Vec<String>> {
+    let present = Manifest::read(dir)?;
+    let expected = workspace.expected(profile);
+    let mut manifest = match Manifest::read(&expected.figures) {
+        Ok(earlier) => earlier,
+        Err(_) => crate::outputs::empty_manifest(profile),
+    };
+    manifest.items.retain(|id, _| registry::find(id).is_ok());
+    manifest.generator.clone_from(&present.generator);
+    let wanted = |id: &String| arguments.ids.is_empty() || arguments.ids.contains(id);
+    let mut changed = Vec::new();
+    for (id, item) in present.items.iter().filter(|(id, _)| wanted(id)) {
+        let before = manifest.items.insert(id.clone(), item.clone());
+        if before.as_ref() != Some(item) {
+            print_change(id, profile, dir, &expected, before.as_ref(), item)?;
+            if before.is_some() {
+                changed.push(format!("{id} ({})", profile.name()));
+            }
+        }
+        copy_files(dir, &expected, id, item, profile)?;
+    }
+    output::create_dir(&expected.figures)?;
+    output::write_atomically(&expected.figures.join(MANIFEST), &manifest.to_json()?)?;
+    output::write_atomically(&expected.figures.join(SUMS), manifest.sums()?.as_bytes())?;
+    record_costs(workspace, dir, profile)?;
+    println!("{} root {}", profile.name(), sha256(manifest.sums()?.as_bytes()));
+    Ok(changed)
+}
+
+fn copy_files(
+    dir: &Path,
+    expected: &Expected,
+    id: &str,
+    item: &ManifestItem,
+    profile: Profile,
+) -> anyhow::Result<()> {
+    let mut data = Vec::new();
+    for (path, digest) in item.files() {
+        let bytes = output::read(&dir.join(path))?;
+        if sha256(&bytes) != digest {
+            bail!(
+                "{}: found SHA-256 {}, expected {digest}; run `icl run {id}` again",
+                dir.join(path).display(),
+                sha256(&bytes)
+            );
+        }
+        if path.starts_with("data/") {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            data.push((name, bytes));
+        } else if profile == FIGURES_OF {
+            output::create_dir(&expected.figures)?;
+            output::write_atomically(&expected.path(path), &bytes)?;
+        }
+    }
+    output::create_dir(&expected.data)?;
+    let files = data.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    Ok(output::replace_dir(&expected.data.join(id), files)?)
+}
+
+/// Old and new digests, and the largest relative change of a number.
+fn print_change(
+    id: &str,
+    profile: Profile,
+    dir: &Path,
+    expected: &Expected,
+    before: Option<&ManifestItem>,
+    item: &ManifestItem,
+) -> anyhow::Result<()> {
+    println!("{id} ({})", profile.name());
+    for (path, digest) in item.files() {
+        let old = before.and_then(|b| b.files().find(|(p, _)| *p == path).map(|(_, d)| d));
+        if old == Some(digest) {
+            continue;
+        }
+        let change = match (item.tables.get(path), old) {
+            (Some(entry), Some(_)) => {
+                let schema: Schema =
+                    entry.columns.iter().map(|c| (c.name.clone(), c.kind)).collect();
+                largest_change(&schema, &expected.path(path), &dir.join(path))?
+            }
+            _ => String::new(),
+        };
+        println!("  {} -> {} {path} {change}", old.map_or("none", short), short(digest));
+    }
+    Ok(())
+}
+
+fn largest_change(schema: &Schema, old: &Path, new: &Path) -> anyhow::Result<String> {
+    let read = |path: &Path| -> anyhow::Result<Table> {
+        Ok(Table::from_csv(&path.display().to_string(), schema, &output::read(path)?)?)
+    };
+    let (Ok(old), new) = (read(old), read(new)?) else {
+        return Ok("other columns".into());
+    };
+    if old.rows() != new.rows() {
+        return Ok(format!("{} -> {} rows", old.rows(), new.rows()));
+    }
+    let mut largest = (0.0, String::new());
+    for (name, _) in schema.iter().filter(|(_, kind)| *kind == ColumnType::Float) {
+        for (row, (a, b)) in old.floats(name)?.iter().zip(new.floats(name)?).enumerate() {
+            let change = (b - a).abs() / a.abs().max(1e-300);
+            if change > largest.0 {
+                largest = (change, format!("row {}, column `{name}`: {a} -> {b}", row + 1));
+            }
+        }
+    }
+    Ok(format!("largest change {}", largest.1))
+}
+
+/// Adds the run's seconds to the costs, if it computed everything.
+fn record_costs(workspace: &Workspace, dir: &Path, profile: Profile) -> anyhow::Result<()> {
+    let run: serde_json::Value = serde_json::from_slice(&output::read(&dir.join("run.json"))?)
+        .with_context(|| {
+            format!("{}: not JSON; run `icl run` again", dir.join("run.json").display())
+        })?;
+    let mut costs = Costs::read(workspace);
+    let empty = serde_json::Map::new();
+    for (id, record) in run["items"].as_object().unwrap_or(&empty) {
+        let complete = record["restored"].as_u64() == Some(0);
+        if let (true, Some(seconds)) = (complete, record["cell_seconds"].as_f64()) {
+            // cells' seconds are of single threads; the unit is two of them
+            let seconds = (seconds / 2.0 * 100.0).round() / 100.0;
+            costs.items.entry(id.clone()).or_default().insert(profile.name().into(), seconds);
+        }
+    }
+    costs.items.retain(|id, _| registry::find(id).is_ok());
+    costs.calibration_ms = (calibration_ms()? * 1000.0).round() / 1000.0;
+    Ok(output::write_atomically(&workspace.path(COSTS), &canonical_json(&costs)?)?)
+}
+
+/// Writes the reason under `### Hash-breaking` of the changelog's unreleased part.
+fn note_in_changelog(
+    workspace: &Workspace,
+    changed: &[String],
+    reason: &str,
+) -> anyhow::Result<()> {
+    const HEADING: &str = "### Hash-breaking\n";
+    let path = workspace.path("CHANGELOG.md");
+    let text = String::from_utf8_lossy(&output::read(&path)?).into_owned();
+    let Some(place) = text.find(HEADING) else {
+        bail!(
+            "{}: found no `### Hash-breaking`, expected it under `## Unreleased`; add the heading",
+            path.display()
+        );
+    };
+    let (before, after) = text.split_at(place + HEADING.len());
+    let line = format!("\n- {}: {}", changed.join(", "), reason.trim());
+    Ok(output::write_atomically(&path, format!("{before}{line}{after}").as_bytes())?)
+}

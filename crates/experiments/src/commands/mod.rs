@@ -1,0 +1,38 @@
+//! The commands, one file each.
+
+mod bench;
+mod bless;
+mod doctor;
+mod list;
+mod run;
+mod show;
+mod train;
+mod verify;
+
+use crate::cli::{Arguments, BenchCommand, Command, IsaChoice};
+use crate::workspace::Workspace;
+
+/// How a command ended, if it could run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Reproduced,
+    /// Exit code 1.
+    Differs,
+}
+
+/// Runs the chosen command.
+pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let isa = IsaChoice::resolve(arguments.isa)?;
+    let workspace = || Workspace::find(arguments.root.as_deref());
+    match arguments.command {
+        Command::List(list) => list::list(&workspace()?, &list),
+        Command::Show(show) => show::show(&workspace()?, &show, isa),
+        Command::Run(run) => run::run(&workspace()?, &run, isa),
+        Command::Verify(verify) => verify::verify(&workspace()?, &verify, isa),
+        Command::Train(train) => train::train(&train, isa),
+        Command::Bench(BenchCommand::Step(step)) => bench::step(&step, isa),
+        Command::Doctor(doctor) => Ok(doctor::doctor(&workspace()?, &doctor)),
+        Command::Bless(bless) => bless::bless(&workspace()?, &bless),
+    }
+}

@@ -1,0 +1,51 @@
+//! `icl show`: an item's settings with provenance, its cells and outputs.
+
+use super::Outcome;
+use super::list::print_wrapped;
+use super::run::{SOURCE_DIGEST, plan_item};
+use crate::cli::ShowArguments;
+use crate::registry::{self, Context};
+use crate::workspace::Workspace;
+use artifact::digest::short;
+use artifact::manifest::Manifest;
+use icl_numerics::lanes::Isa;
+
+/// Runs the command.
+pub(crate) fn show(
+    workspace: &Workspace,
+    arguments: &ShowArguments,
+    isa: Isa,
+) -> anyhow::Result<Outcome> {
+    let item = registry::find(&arguments.id)?;
+    let profile = arguments.profile;
+    let (plan, file) = plan_item(workspace, item, Context { profile, isa })?;
+    println!("{} ({})", item.id(), item.paper());
+    print_wrapped(item.claim(), 78);
+    println!(
+        "\nsettings, profile {} (A abstract, C caption, D derived, R recollection, O ours)",
+        profile.name()
+    );
+    for (name, entry) in &file.entries {
+        let value = entry.at(profile).map(ToString::to_string).unwrap_or_default();
+        println!("  {name} = {value} [{:?}]", entry.tag);
+        print_wrapped(&format!("  {}", entry.reason), 78);
+        if let Some(effect) = &entry.effect {
+            print_wrapped(&format!("  otherwise: {effect}"), 78);
+        }
+    }
+    println!("\n{} cells", plan.cells.len());
+    for cell in &plan.cells {
+        println!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.label);
+    }
+    println!("\nexpected outputs");
+    let expected = workspace.expected(profile);
+    match Manifest::read(&expected.figures).ok().and_then(|m| m.items.get(item.id()).cloned()) {
+        Some(entry) => {
+            for (path, digest) in entry.files() {
+                println!("  {} {path}", short(digest));
+            }
+        }
+        None => println!("  none; `icl bless {} --reason TEXT` records them", item.id()),
+    }
+    Ok(Outcome::Reproduced)
+}

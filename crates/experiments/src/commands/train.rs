@@ -1,0 +1,89 @@
+//! `icl train`: trains one layer and saves its weights.
+
+use super::Outcome;
+use crate::cli::TrainArguments;
+use anyhow::Context as _;
+use artifact::output;
+use icl_model::adam::{Adam, AdamSettings};
+use icl_model::prompt::PromptShape;
+use icl_model::train::{TrainSettings, Trainer};
+use icl_model::{task, weights};
+use icl_numerics::lanes::Isa;
+use serde_json::json;
+use std::path::Path;
+
+/// Runs the command.
+pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outcome> {
+    let scale = match arguments.scale {
+        Some(scale) => scale,
+        None => task::find(&arguments.task)?.default_scale(),
+    };
+    let settings = TrainSettings {
+        task: arguments.task.clone(),
+        scale,
+        prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
+        n_heads: arguments.heads,
+        modification: arguments.modification.clone(),
+        d_r: arguments.d_r,
+        steps: arguments.steps,
+        batch: arguments.batch,
+        adam: AdamSettings {
+            learning_rate: arguments.learning_rate,
+            clip: arguments.clip,
+            ..AdamSettings::default()
+        },
+        initial_sd: arguments.initial_sd,
+        n_test: arguments.n_test,
+        test_every: arguments.test_every,
+        seed: arguments.seed,
+        path: arguments.implementation,
+    };
+    let mut trainer = Trainer::new(settings, isa)?;
+    if let Some(path) = &arguments.init {
+        restore(&mut trainer, path)?;
+    }
+    check_writable(&arguments.out)?;
+    let curve = trainer.run()?;
+    let test_loss = curve.last().context("training: found no test loss, expected one")?.test_loss;
+    let scale = 2.0 / trainer.held_out().mean_square_target();
+    let settings = serde_json::to_value(trainer.settings())?;
+    let bytes =
+        weights::to_bytes(trainer.parameters(), Some(trainer.adam()), &settings.to_string())?;
+    output::write_atomically(&arguments.out, &bytes)?;
+    let over_variance = scale * test_loss;
+    if arguments.json {
+        let points: Vec<_> =
+            curve.iter().map(|p| json!({ "step": p.step, "test_loss": p.test_loss })).collect();
+        let record = json!({
+            "test_loss": test_loss,
+            "test_loss_over_variance": over_variance,
+            "steps": trainer.adam().step,
+            "curve": points,
+            "settings": settings,
+            "weights": arguments.out.display().to_string(),
+            "sha256": artifact::digest::sha256(&bytes),
+        });
+        println!("{record:#}");
+    } else {
+        println!("test loss {test_loss:.6}, {over_variance:.6} of E[s²]/2");
+        println!("wrote {}", arguments.out.display());
+    }
+    Ok(Outcome::Reproduced)
+}
+
+fn restore(trainer: &mut Trainer, path: &Path) -> anyhow::Result<()> {
+    let bytes = output::read(path)?;
+    let parameters = weights::from_bytes(trainer.parameters(), path, &bytes)?;
+    let fresh = Adam::new(trainer.settings().adam, parameters.packed().len());
+    let adam = weights::adam_from_bytes(fresh, path, &bytes)?;
+    trainer.restore(parameters, adam);
+    Ok(())
+}
+
+/// Fails before the work, not after it.
+fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let probe = path.with_extension("probe");
+    output::write_atomically(&probe, b"")?;
+    std::fs::remove_file(&probe)
+        .with_context(|| format!("{}: cannot remove the probe file", probe.display()))
+}

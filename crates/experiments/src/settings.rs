@@ -1,0 +1,185 @@
+//! An item's settings: one TOML file, every value with its provenance tag and reason.
+//!
+//! ```toml
+//! [steps]
+//! smoke = 50            # one value per profile, or `value = ...` for all
+//! quick = 500
+//! paper = 1000
+//! tag = "O"
+//! reason = "the curve is flat from 500 on"
+//! ```
+
+use crate::profile::Profile;
+use anyhow::anyhow;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where a setting comes from; `R` and `O` are paper gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Tag {
+    /// The abstract says it.
+    A,
+    /// A figure caption says it.
+    C,
+    /// Derived by algebra.
+    D,
+    /// A recollection that no source at hand confirms.
+    R,
+    /// Our own choice.
+    O,
+}
+
+/// One setting as it stands in the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// The value in every profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    smoke: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quick: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paper: Option<toml::Value>,
+    /// Provenance.
+    pub(crate) tag: Tag,
+    /// Why it has this value.
+    pub(crate) reason: String,
+    /// What changes if it is chosen otherwise, for paper gaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) effect: Option<String>,
+}
+
+impl Entry {
+    /// The value in a profile.
+    pub(crate) fn at(&self, profile: Profile) -> Option<&toml::Value> {
+        let own = match profile {
+            Profile::Smoke => &self.smoke,
+            Profile::Quick => &self.quick,
+            Profile::Paper => &self.paper,
+        };
+        own.as_ref().or(self.value.as_ref())
+    }
+}
+
+/// A settings file.
+#[derive(Debug, Clone)]
+pub(crate) struct SettingsFile {
+    path: PathBuf,
+    /// Settings by name.
+    pub(crate) entries: BTreeMap<String, Entry>,
+}
+
+impl SettingsFile {
+    /// Reads and checks the form of a file.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = artifact::output::read(path)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| fault(path, "encoding", &error.to_string(), "UTF-8 text"))?;
+        let document = toml::Deserializer::parse(&text)
+            .map_err(|error| fault(path, "syntax", error.to_string().trim_end(), "TOML"))?;
+        let entries: BTreeMap<String, Entry> =
+            serde_path_to_error::deserialize(document).map_err(|error| {
+                let field = error.path().to_string();
+                let found = error.inner().message().to_owned();
+                fault(path, &field, &found, "value (or smoke, quick, paper), tag and reason")
+            })?;
+        for (name, entry) in &entries {
+            let missing = Profile::ALL.into_iter().find(|profile| entry.at(*profile).is_none());
+            if let Some(profile) = missing {
+                let expected = "`value`, or one of smoke, quick and paper each";
+                return Err(fault(
+                    path,
+                    name,
+                    &format!("no value for {}", profile.name()),
+                    expected,
+                ));
+            }
+            if entry.value.is_some()
+                && [&entry.smoke, &entry.quick, &entry.paper].iter().any(|v| v.is_some())
+            {
+                return Err(fault(path, name, "both `value` and a profile's own", "one of them"));
+            }
+        }
+        Ok(Self { path: path.to_owned(), entries })
+    }
+
+    /// The typed settings of a profile; unknown and missing names are refused by name.
+    pub(crate) fn typed<S: DeserializeOwned>(&self, profile: Profile) -> anyhow::Result<S> {
+        let value =
+            |(name, entry): (&String, &Entry)| Some((name.clone(), entry.at(profile)?.clone()));
+        let table: toml::Table = self.entries.iter().filter_map(value).collect();
+        serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+            let field = error.path().to_string();
+            let expected = format!("a setting of this item, for profile {}", profile.name());
+            fault(&self.path, &field, error.inner().message(), &expected)
+        })
+    }
+
+    /// A setting that has the right type and a wrong value.
+    pub(crate) fn refuse(&self, field: &str, found: &str, expected: &str) -> anyhow::Error {
+        fault(&self.path, field, found, expected)
+    }
+
+    /// The chosen values as JSON, for cell specifications and the manifest.
+    pub(crate) fn values(&self, profile: Profile) -> serde_json::Value {
+        let value = |(name, entry): (&String, &Entry)| {
+            let value = serde_json::to_value(entry.at(profile)?).ok()?;
+            Some((name.clone(), value))
+        };
+        serde_json::Value::Object(self.entries.iter().filter_map(value).collect())
+    }
+}
+
+fn fault(path: &Path, field: &str, found: &str, expected: &str) -> anyhow::Error {
+    anyhow!("{}: {field}: found {found}, expected {expected}; correct the file", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Two {
+        steps: usize,
+        task: String,
+    }
+
+    fn read(text: &str) -> anyhow::Result<Two> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("item.toml");
+        std::fs::write(&path, text).unwrap();
+        SettingsFile::read(&path)?.typed(Profile::Quick)
+    }
+
+    const TASK: &str = "[task]\nvalue = \"linear\"\ntag = \"R\"\nreason = \"r\"\n";
+
+    #[test]
+    fn values_are_chosen_by_profile() {
+        let text =
+            format!("{TASK}[steps]\nsmoke = 1\nquick = 2\npaper = 3\ntag = \"O\"\nreason = \"r\"");
+        let two = read(&text).unwrap();
+        assert_eq!((two.steps, two.task.as_str()), (2, "linear"));
+    }
+
+    #[test]
+    fn faults_name_file_field_found_and_expected() {
+        for (text, parts) in [
+            ("[steps]\nvalue = \"x\"\ntag = \"O\"\nreason = \"r\"", ["steps", "string \"x\""]),
+            ("[steps]\nvalue = -3\ntag = \"O\"\nreason = \"r\"", ["steps", "-3"]),
+            ("[stepz]\nvalue = 3\ntag = \"O\"\nreason = \"r\"", ["stepz", "unknown field"]),
+            ("[steps]\nvalue = 3\ntag = \"X\"\nreason = \"r\"", ["steps.tag", "X"]),
+            ("[steps]\nvalue = 3\nvalues = 4\ntag = \"O\"\nreason = \"r\"", ["steps", "values"]),
+            ("[steps]\nquick = 3\ntag = \"O\"\nreason = \"r\"", ["steps", "no value for smoke"]),
+            ("[steps\n", ["syntax", "line 5"]),
+        ] {
+            let message = read(&format!("{TASK}{text}")).unwrap_err().to_string();
+            assert!(message.contains("item.toml") && message.contains("expected"), "{message}");
+            assert!(parts.iter().all(|part| message.contains(part)), "{text}: {message}");
+        }
+    }
+}

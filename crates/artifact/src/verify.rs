@@ -300,35 +300,36 @@ pub fn compare_tables(
         let text = format!("found {} rows, expected {}", found.rows(), expected.rows());
         return Ok(Difference { within: false, text });
     }
-    let (mut inside, mut first_outside) = (0_usize, None::<(usize, String)>);
+    let mut differing: Vec<(bool, usize, String)> = Vec::new();
     for column in &entry.columns {
         let (got, want) = (found.entries(&column.name)?, expected.entries(&column.name)?);
         for (row, (got, want)) in got.iter().zip(&want).enumerate().filter(|(_, (g, w))| g != w) {
             let numbers = got.parse::<f64>().ok().zip(want.parse::<f64>().ok());
-            let close = match (&column.tolerance, numbers) {
-                (Some(tolerance), Some((got, want))) => tolerance.accepts(got, want),
-                _ => false,
+            let (close, allowed) = match (&column.tolerance, numbers) {
+                (Some(t), Some((got, want))) => {
+                    let allowed = format!(
+                        " (allowed {} + {} relative: {})",
+                        t.absolute, t.relative, t.reason
+                    );
+                    (t.accepts(got, want), allowed)
+                }
+                _ => (false, String::new()),
             };
-            if close {
-                inside += 1;
-            } else if first_outside.as_ref().is_none_or(|(other, _)| row < *other) {
-                let allowed = column.tolerance.as_ref().map_or_else(String::new, |t| {
-                    format!(" within {} + {} relative ({})", t.absolute, t.relative, t.reason)
-                });
-                let name = &column.name;
-                let text = format!(
-                    "row {}, column `{name}`: found {got}, expected {want}{allowed}",
-                    row + 1
-                );
-                first_outside = Some((row, text));
-            }
+            let (row, name) = (row + 1, &column.name);
+            let text = format!("row {row}, column `{name}`: found {got}, expected {want}{allowed}");
+            differing.push((close, row, text));
         }
     }
-    Ok(match first_outside {
-        Some((_, text)) => Difference { within: false, text },
-        None => {
-            Difference { within: true, text: format!("{inside} entries differ within tolerance") }
+    // the first entry outside its tolerance, or the first one at all
+    differing.sort_by_key(|(close, row, _)| (*close, *row));
+    let count = differing.len();
+    Ok(match differing.into_iter().next() {
+        Some((within, _, text)) => {
+            let others =
+                if count > 1 { format!("; {count} entries differ") } else { String::new() };
+            Difference { within, text: text + &others }
         }
+        None => Difference { within: true, text: "equal entries, other bytes".into() },
     })
 }
 

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Makes the present outputs the expected ones, with a reason
     Bless(BlessArguments),
+    /// Renews the generated tables of README.md and ARTIFACT.md
+    Document(DocumentArguments),
 }
 
 /// Instruction sets that can be asked for.
@@ -185,10 +187,10 @@ pub(crate) struct TrainArguments {
     #[arg(long, default_value_t = 0.1)]
     pub(crate) initial_sd: f64,
     /// Held-out prompts
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, default_value_t = 131_072)]
     pub(crate) n_test: usize,
     /// Steps between test losses
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 100)]
     pub(crate) test_every: usize,
     /// Seed of initial values, prompts and features
     #[arg(long, default_value_t = 0)]
@@ -292,4 +294,11 @@ pub(crate) struct BlessArguments {
     /// Folder of the outputs, instead of out/
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DocumentArguments {
+    /// Only say whether they are stale (exit code 1)
+    #[arg(long)]
+    pub(crate) check: bool,
 }

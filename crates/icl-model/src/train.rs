@@ -107,6 +107,25 @@ pub struct TestPoint {
     pub test_loss: f64,
 }
 
+/// Loss over a set of prompts, and the scale to compare it with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// Mean of `1/2 |prediction - s|^2`.
+    pub test_loss: f64,
+    /// Mean of `|s|^2`.
+    pub mean_square_target: f64,
+}
+
+impl Evaluation {
+    /// `2 test_loss / E[s^2]`.
+    pub fn relative(&self) -> f64 {
+        2.0 * self.test_loss / self.mean_square_target
+    }
+}
+
+/// Prompts that one part of a final evaluation holds in memory.
+const FINAL_PART: usize = 16_384;
+
 /// A trainer: parameters, optimiser and everything that does not change.
 pub struct Trainer {
     settings: TrainSettings,
@@ -213,10 +232,39 @@ impl Trainer {
     /// # Errors
     /// If candle refuses an operation (composite path only).
     pub fn test_loss(&self) -> Result<f64, ModelError> {
-        if let Some(layer) = &self.fused {
-            return Ok(layer.loss(self.isa, self.parameters.packed(), &self.held_out));
+        self.loss(&self.held_out)
+    }
+
+    /// Loss over `n` prompts (rounded up to whole parts of 16384) that no training run and no held-out
+    /// set contains: large enough for comparisons after training, too large for every 50 steps.
+    ///
+    /// # Errors
+    /// If candle refuses an operation (composite path only).
+    pub fn final_evaluation(&self, n: usize) -> Result<Evaluation, ModelError> {
+        let sampler = PromptSampler::new(
+            task::find(&self.settings.task)?,
+            self.settings.scale,
+            self.settings.prompt,
+            HELD_OUT_SEED,
+            "final",
+            self.isa,
+        );
+        let parts = n.div_ceil(FINAL_PART).max(1);
+        let (mut losses, mut squares) = (Vec::new(), Vec::new());
+        for part in 0..parts {
+            let batch = sampler.batch((part * FINAL_PART) as u64, FINAL_PART);
+            losses.push(self.loss(&batch)?);
+            squares.push(batch.mean_square_target());
         }
-        let loss = self.composite_loss(&self.packed_tensor()?, &self.held_out)?;
+        let mean = |x: &[f64]| icl_numerics::order::sum(x) / parts as f64;
+        Ok(Evaluation { test_loss: mean(&losses), mean_square_target: mean(&squares) })
+    }
+
+    fn loss(&self, batch: &PromptBatch) -> Result<f64, ModelError> {
+        if let Some(layer) = &self.fused {
+            return Ok(layer.loss(self.isa, self.parameters.packed(), batch));
+        }
+        let loss = self.composite_loss(&self.packed_tensor()?, batch)?;
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 

@@ -1,8 +1,8 @@
 //! Weights, optimiser state and settings as safetensors.
 //!
 //! A file holds the variables by name, row-major `f32`, each head's projection `[n_heads, d, d]` (or
-//! `[d, d]` for one head, the convention of `icl lens`), `adam.first`, `adam.second` where a training
-//! run is to be continued, and the settings as JSON in the metadata entry `settings`.
+//! `[d, d]` for one head, the convention of `icl lens`), `adam.first`, `adam.second`, `adam.step` where a
+//! training run is to be continued, and the settings as JSON in the metadata entry `settings`.
 
 use crate::ModelError;
 use crate::adam::Adam;
@@ -10,6 +10,9 @@ use crate::attention::Parameters;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Name of the number of steps taken.
+const STEP: &str = "adam.step";
 
 /// Serialises parameters (and an optimiser state) with `settings` as metadata.
 ///
@@ -28,22 +31,25 @@ pub fn to_bytes(
         }
         arrays.insert(variable.name, (shape, bytes(&parameters.packed()[range])));
     }
-    let mut metadata =
-        std::collections::BTreeMap::from([("settings".to_owned(), settings.to_owned())]);
+    let metadata = std::collections::BTreeMap::from([("settings".to_owned(), settings.to_owned())]);
     if let Some(adam) = adam {
         arrays.insert("adam.first".into(), (vec![adam.first.len()], bytes(&adam.first)));
         arrays.insert("adam.second".into(), (vec![adam.second.len()], bytes(&adam.second)));
-        metadata.insert("adam.step".into(), adam.step.to_string());
     }
     let refuse = |error: safetensors::SafeTensorError| {
         ModelError::setting("weights", error, "tensors that safetensors can hold")
     };
-    let views = arrays
+    let mut views = arrays
         .iter()
         .map(|(name, (shape, data))| {
             Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).map_err(refuse)?))
         })
         .collect::<Result<Vec<_>, ModelError>>()?;
+    let step = adam.map(|adam| adam.step.to_le_bytes());
+    if let Some(step) = &step {
+        let view = TensorView::new(Dtype::U64, vec![1], step).map_err(refuse)?;
+        views.push((STEP.to_owned(), view));
+    }
     safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(refuse)
 }
 
@@ -86,10 +92,11 @@ pub fn adam_from_bytes(
     let shape = [adam.first.len()];
     adam.first = read(&file, path, "adam.first", &shape)?;
     adam.second = read(&file, path, "adam.second", &shape)?;
-    let metadata = metadata(path, bytes)?;
-    let step = metadata.get("adam.step").and_then(|step| step.parse().ok());
-    adam.step =
-        step.ok_or_else(|| refused(path, "adam.step", "no such metadata", "the steps taken"))?;
+    let step = file
+        .tensor(STEP)
+        .ok()
+        .and_then(|step| Some(u64::from_le_bytes(step.data().try_into().ok()?)));
+    adam.step = step.ok_or_else(|| refused(path, STEP, "nothing", "u64 [1], the steps taken"))?;
     Ok(Some(adam))
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod bless;
 mod doctor;
+mod document;
 mod list;
 mod run;
 mod show;
@@ -34,5 +35,6 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, isa),
         Command::Doctor(doctor) => Ok(doctor::doctor(&workspace()?, &doctor)),
         Command::Bless(bless) => bless::bless(&workspace()?, &bless),
+        Command::Document(document) => document::document(&workspace()?, &document),
     }
 }

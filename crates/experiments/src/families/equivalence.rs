@@ -66,7 +66,7 @@ pub(crate) fn cell(settings: CurveSettings, isa: Isa) -> Cell {
     Cell {
         specification: json!({ "kind": "equivalence/1", "settings": settings }),
         label: format!("{} equivalence curve", settings.train.task),
-        weight: super::training::weight(&settings.train) + 20.0 * work,
+        weight: super::training::weight(&settings.train, 0) + 20.0 * work,
         schema: schema(),
         compute: Box::new(move || Ok(measure(&settings, isa)?)),
     }

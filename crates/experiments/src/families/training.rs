@@ -4,38 +4,46 @@ use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
 use icl_model::task;
-use icl_model::train::{TrainSettings, Trainer};
+use icl_model::train::{TestPoint, TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 use serde_json::json;
 
-/// Columns of a training cell's result: step, test loss, and `2 test loss / E[s^2]`.
+/// Columns of a training cell's result: set of prompts, step, test loss, and `2 test loss / E[s^2]`.
+///
+/// The set is [`HELD_OUT`] along the training and [`FINAL`] once at the end.
 pub(crate) fn schema() -> Schema {
     vec![
+        ("set".into(), ColumnType::Text),
         ("step".into(), ColumnType::Integer),
         ("test_loss".into(), ColumnType::Float),
         ("relative_loss".into(), ColumnType::Float),
     ]
 }
 
-/// A cell that trains with `settings`.
+/// The held-out set.
+pub(crate) const HELD_OUT: &str = "held-out";
+/// The larger set for comparisons after training.
+pub(crate) const FINAL: &str = "final";
+
+/// A cell that trains with `settings` and evaluates on `n_final` prompts at the end.
 ///
 /// # Errors
 /// If a setting is out of range; nothing has been computed then.
-pub(crate) fn cell(settings: TrainSettings, isa: Isa) -> anyhow::Result<Cell> {
+pub(crate) fn cell(settings: TrainSettings, n_final: usize, isa: Isa) -> anyhow::Result<Cell> {
     settings.check()?;
     task::find(&settings.task)?;
     attention::parse(&settings.modification)?;
     Ok(Cell {
-        specification: json!({ "kind": "training/1", "settings": settings }),
+        specification: json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
         label: format!("{} {} seed {}", settings.task, settings.modification, settings.seed),
-        weight: weight(&settings),
+        weight: weight(&settings, n_final),
         schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, isa)?)),
+        compute: Box::new(move || Ok(train(&settings, n_final, isa)?)),
     })
 }
 
 /// Rough number of operations in units of 1e9, for order of work and remaining time only.
-pub(crate) fn weight(settings: &TrainSettings) -> f64 {
+pub(crate) fn weight(settings: &TrainSettings, n_final: usize) -> f64 {
     let (tokens, d) = (settings.prompt.n_tokens() as f64, settings.prompt.d() as f64);
     let heads = settings.n_heads as f64;
     let features = settings.d_r as f64;
@@ -44,18 +52,27 @@ pub(crate) fn weight(settings: &TrainSettings) -> f64 {
         + heads * features * tokens * (6.0 * d + 40.0)
         + if settings.modification == "plain" { 0.0 } else { 40.0 * tokens * d * heads };
     let prompts = settings.steps * settings.batch
+        + n_final
         + settings.n_test * (1 + settings.steps / settings.test_every.max(1));
     per_prompt * prompts as f64 / 1e9
 }
 
-fn train(settings: &TrainSettings, isa: Isa) -> anyhow::Result<Table> {
+fn train(settings: &TrainSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {
     let mut trainer = Trainer::new(settings.clone(), isa)?;
-    let curve = trainer.run()?;
-    let scale = 2.0 / trainer.held_out().mean_square_target();
+    let mut curve = trainer.run()?;
+    let mean_square = trainer.held_out().mean_square_target();
+    let mut relative: Vec<f64> =
+        curve.iter().map(|point| 2.0 * point.test_loss / mean_square).collect();
+    let mut sets = vec![HELD_OUT; curve.len()];
+    let last = trainer.final_evaluation(n_final)?;
+    curve.push(TestPoint { step: settings.steps, test_loss: last.test_loss });
+    relative.push(last.relative());
+    sets.push(FINAL);
     let table = Table::builder("training")
+        .texts("set", &sets)
         .integers("step", curve.iter().map(|point| point.step as i64).collect())
         .floats("test_loss", curve.iter().map(|point| point.test_loss).collect())
-        .floats("relative_loss", curve.iter().map(|point| scale * point.test_loss).collect())
+        .floats("relative_loss", relative)
         .build()?;
     Ok(table)
 }

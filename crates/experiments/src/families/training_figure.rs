@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     initial_sd: f64,
     test_every: usize,
     n_test: usize,
+    n_final: usize,
     seeds: u64,
     panels: Vec<PanelSettings>,
     dual_prompts: usize,
@@ -70,6 +71,7 @@ impl Settings {
         let settings: Self = file.typed(context.profile)?;
         let ranges = [
             ("seeds", settings.seeds as usize, 1, 1000),
+            ("n_final", settings.n_final, 1, 1 << 24),
             ("dual_prompts", settings.dual_prompts, 1, settings.n_test),
             ("dual_orders", settings.dual_orders, 1, 1_000_000),
             ("dual_feature_orders", settings.dual_feature_orders, 1, 1_000_000),
@@ -138,7 +140,8 @@ pub(crate) fn plan(
     let mut cells = vec![equivalence::cell(curve, context.isa)];
     for (_, modification) in settings.runs() {
         for seed in 0..settings.seeds {
-            let cell = training::cell(settings.train(&modification, seed), context.isa);
+            let cell =
+                training::cell(settings.train(&modification, seed), settings.n_final, context.isa);
             cells.push(
                 cell.map_err(|error| file.refuse("panels", &error.to_string(), "known settings"))?,
             );
@@ -148,22 +151,26 @@ pub(crate) fn plan(
     Ok(Plan { cells, assemble: Box::new(assemble) })
 }
 
-/// Test losses of one setting: rows of seeds, columns of steps.
+/// Relative losses of one setting: held-out by seed and step, and at the end on the final set by seed.
 struct Run {
     panel: String,
     setting: String,
     steps: Vec<i64>,
     losses: Vec<Vec<f64>>,
+    finals: Vec<f64>,
 }
 
 fn collect(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Run>> {
     let per_run = settings.seeds as usize;
     let runs = settings.runs().into_iter().zip(results.chunks_exact(per_run));
     runs.map(|((panel, setting), tables)| {
-        let steps = tables.first().context("no seed")?.integers("step")?;
-        let losses =
+        let mut steps = tables.first().context("no seed")?.integers("step")?;
+        // the last row is that of the final set
+        steps.pop();
+        let mut losses: Vec<Vec<f64>> =
             tables.iter().map(|table| table.floats("relative_loss")).collect::<Result<_, _>>()?;
-        Ok(Run { panel, setting, steps, losses })
+        let finals = losses.iter_mut().filter_map(Vec::pop).collect();
+        Ok(Run { panel, setting, steps, losses, finals })
     })
     .collect()
 }
@@ -173,6 +180,7 @@ fn assemble(id: &'static str, settings: &Settings, results: &[Table]) -> anyhow:
     let equivalence = curve.clone().named("equivalence");
     let runs = collect(settings, trainings)?;
     let training = training_table(&runs)?;
+    let finals = final_table(&runs)?;
     let bands = band_table(id, &runs)?;
     let comparisons = comparisons(id, &runs)?;
     let comparison = comparison_table(&runs, &comparisons)?;
@@ -192,6 +200,7 @@ fn assemble(id: &'static str, settings: &Settings, results: &[Table]) -> anyhow:
         tables: vec![
             (equivalence, BTreeMap::new()),
             (training, all(&["relative_loss"])),
+            (finals, all(&["relative_loss"])),
             (bands, all(&["mean", "lower", "upper"])),
             (comparison, BTreeMap::new()),
         ],
@@ -225,6 +234,18 @@ fn training_table(runs: &[Run]) -> anyhow::Result<Table> {
     Ok(table)
 }
 
+/// Every run's loss after training on the final set: panel, setting, seed, relative loss.
+fn final_table(runs: &[Run]) -> anyhow::Result<Table> {
+    let rows = || runs.iter().flat_map(|run| run.finals.iter().enumerate().map(move |f| (run, f)));
+    let table = Table::builder("finals")
+        .texts("panel", &rows().map(|(run, _)| run.panel.as_str()).collect::<Vec<_>>())
+        .texts("setting", &rows().map(|(run, _)| run.setting.as_str()).collect::<Vec<_>>())
+        .integers("seed", rows().map(|(_, (seed, _))| seed as i64).collect())
+        .floats("relative_loss", rows().map(|(_, (_, loss))| *loss).collect())
+        .build()?;
+    Ok(table)
+}
+
 /// Mean and 95 % bootstrap band over seeds: what the figure shows.
 fn band_table(id: &str, runs: &[Run]) -> anyhow::Result<Table> {
     let (mut panels, mut names, mut steps) = (vec![], vec![], vec![]);
@@ -254,15 +275,11 @@ fn band_table(id: &str, runs: &[Run]) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-fn final_losses(run: &Run) -> Vec<f64> {
-    run.losses.iter().filter_map(|row| row.last().copied()).collect()
-}
-
 fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparison>> {
-    let plain = final_losses(runs.first().context("plain is missing")?);
+    let plain = &runs.first().context("plain is missing")?.finals;
     let differences = |run: &Run| Differences {
         name: run.setting.clone(),
-        values: final_losses(run).iter().zip(&plain).map(|(a, b)| a - b).collect(),
+        values: run.finals.iter().zip(plain).map(|(a, b)| a - b).collect(),
     };
     let all: Vec<Differences> = runs[1..].iter().map(differences).collect();
     compare(&all, &format!("comparison/{id}"))
@@ -272,7 +289,7 @@ fn comparison_table(runs: &[Run], comparisons: &[Comparison]) -> anyhow::Result<
     let column = |f: fn(&Comparison) -> f64| comparisons.iter().map(f).collect::<Vec<f64>>();
     let names: Vec<&str> = comparisons.iter().map(|one| one.name.as_str()).collect();
     let panels: Vec<&str> = runs[1..].iter().map(|run| run.panel.as_str()).collect();
-    let finals = runs[1..].iter().map(|run| mean(&final_losses(run))).collect();
+    let finals = runs[1..].iter().map(|run| mean(&run.finals)).collect();
     let verdicts: Vec<&str> = comparisons.iter().map(word).collect();
     let table = Table::builder("comparison")
         .texts("panel", &panels)
@@ -344,7 +361,7 @@ fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
         claim(
             id,
             "exact-end",
-            "After the last step the exact dual equals softmax attention, relative to |h'|".into(),
+            "After the last step the exact dual equals softmax attention, relative to the output's norm".into(),
             end(equivalence::EXACT),
             1e-12,
             "equivalence",
@@ -352,7 +369,7 @@ fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
         claim(
             id,
             "feature-end",
-            "After the last step the feature dual equals feature attention, relative to |h'|"
+            "After the last step the feature dual equals feature attention, relative to the output's norm"
                 .into(),
             end(equivalence::FEATURES),
             1e-12,
@@ -369,14 +386,13 @@ fn floor_claim(id: &str, settings: &Settings, runs: &[Run]) -> anyhow::Result<Ve
     if relative_loss == 0.0 {
         return Ok(Vec::new());
     }
-    let finals = final_losses(runs.first().context("plain is missing")?);
+    let finals = &runs.first().context("plain is missing")?.finals;
     let stream = Stream::new(0, &format!("floor/{id}"));
     let mut draws = stream.sample(0);
-    let interval = bootstrap_mean(&finals, 0.95, |n| draws.below(n))?;
+    let interval = bootstrap_mean(finals, 0.95, |n| draws.below(n))?;
     let statement =
         format!("Plain reaches {factor} x {relative_loss} of E[s^2], the floor of its family");
-    let mut claim =
-        claim(id, "floor", statement, interval.mean, factor * relative_loss, "training");
+    let mut claim = claim(id, "floor", statement, interval.mean, factor * relative_loss, "finals");
     claim.interval = Some([interval.lower, interval.upper]);
     claim.expected = expected;
     Ok(vec![claim.judged()])

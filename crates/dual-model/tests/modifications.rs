@@ -1,0 +1,156 @@
+//! Every registered modification against the dual that is trained on the modified loss.
+//!
+//! The registry is asked for its examples and neutral settings; a new modification is checked here
+//! without a line being added, as long as its loss is made of the three known parts.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
+use candle_core::{DType, Device, Tensor};
+use dual_model::dual::Pair;
+use dual_model::modification::{ModifiedLoss, predict_after_full_batch_step};
+use icl_model::attention::{self, Augmentation, Form, LayerShape, Weights};
+use icl_model::composite::{AttentionKernel, Layer};
+use icl_numerics::stream::Stream;
+use icl_numerics::tolerance::Tolerance;
+use icl_numerics::{math, order};
+use std::collections::BTreeMap;
+
+const D: usize = 5;
+const HEADS: usize = 2;
+const N: usize = 7;
+
+struct Fixture {
+    tokens: Vec<f64>,
+    variables: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+}
+
+impl Fixture {
+    fn new(specification: &str, seed: u64) -> Self {
+        let normals = |purpose: &str, n: usize| {
+            let stream = Stream::new(seed, purpose);
+            let mut draws = stream.sample(0);
+            (0..n).map(|_| draws.normal()).collect::<Vec<_>>()
+        };
+        let mut variables = BTreeMap::new();
+        for name in ["w_q", "w_k", "w_v"] {
+            let values = normals(name, HEADS * D * D);
+            variables.insert(name.to_owned(), (vec![HEADS, D, D], values));
+        }
+        for variable in attention::parse(specification).unwrap().variables(D) {
+            let values = normals(&variable.name, variable.len());
+            variables.insert(variable.name, (variable.shape, values));
+        }
+        Self { tokens: normals("tokens", (N + 1) * D), variables }
+    }
+
+    /// The candle layer's output for the query.
+    fn attention(&self, specification: &str) -> Vec<f64> {
+        let device = Device::Cpu;
+        let tensor = |values: &[f64], shape: &[usize]| {
+            Tensor::from_slice(values, shape, &device).unwrap().to_dtype(DType::F64).unwrap()
+        };
+        let weights: Weights = self
+            .variables
+            .iter()
+            .map(|(name, (shape, values))| (name.clone(), tensor(values, shape)))
+            .collect();
+        let modification = attention::parse(specification).unwrap();
+        let shape = LayerShape { d: D, n_heads: HEADS };
+        let kernel = AttentionKernel::Softmax;
+        let layer = Layer { shape, modification: modification.as_ref(), kernel: &kernel };
+        let tokens = tensor(&self.tokens, &[1, N + 1, D]);
+        layer.query_output(&weights, &tokens).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn project(&self, name: &str, head: usize, token: usize, scale: f64) -> Vec<f64> {
+        let x = &self.tokens[token * D..][..D];
+        let matrix = &self.variables[name].1[head * D * D..][..D * D];
+        matrix.chunks_exact(D).map(|row| scale * order::dot(row, x)).collect()
+    }
+
+    /// `g(x)` from its definition.
+    fn augment(&self, g: Augmentation, side: &str, x: &[f64]) -> Vec<f64> {
+        let c = f64::from(g.scale);
+        match g.form {
+            Form::Identity => x.to_vec(),
+            Form::Elementwise => x.iter().map(|x| x + c * math::tanh(*x)).collect(),
+            Form::Mlp { hidden } => {
+                let (v, u) = (
+                    &self.variables[&format!("{side}.v")].1,
+                    &self.variables[&format!("{side}.u")].1,
+                );
+                let inner: Vec<f64> =
+                    v.chunks_exact(D).map(|row| gelu(order::dot(row, x))).collect();
+                let rows = u.chunks_exact(hidden);
+                x.iter().zip(rows).map(|(x, row)| x + c * order::dot(row, &inner)).collect()
+            }
+        }
+    }
+
+    /// The dual's prediction after one gradient step on the modified loss, heads summed.
+    fn dual(&self, specification: &str) -> Vec<f64> {
+        let modification = attention::parse(specification).unwrap();
+        let parts = modification.fused().expect("a modification made of the three known parts");
+        let scale = 1.0 / (D as f64).sqrt().sqrt();
+        let mut sum = vec![0.0; D];
+        for head in 0..HEADS {
+            let all = |name: &str, scale: f64| -> Vec<Vec<f64>> {
+                (0..=N).map(|token| self.project(name, head, token, scale)).collect()
+            };
+            let (queries, keys, values) = (all("w_q", scale), all("w_k", scale), all("w_v", 1.0));
+            let pairs: Vec<Pair<'_>> =
+                keys.iter().zip(&values).map(|(key, value)| Pair { key, value }).collect();
+            let sets = parts.negatives.map(|(m, _)| lowest(&queries, &keys, m));
+            let on_keys = |x: &[f64]| self.augment(parts.keys, "g_keys", x);
+            let on_values = |x: &[f64]| self.augment(parts.values, "g_values", x);
+            let beta = parts.negatives.map_or(0.0, |(_, beta)| f64::from(beta));
+            let loss = ModifiedLoss {
+                alpha: f64::from(parts.alpha),
+                keys: Some(&on_keys),
+                values: Some(&on_values),
+                negatives: sets.as_ref().map(|sets| (beta, sets.as_slice())),
+            };
+            let out = predict_after_full_batch_step(&loss, &pairs[..N], &pairs[N..], &queries[N])
+                .unwrap();
+            sum.iter_mut().zip(out).for_each(|(sum, x)| *sum += x);
+        }
+        sum
+    }
+}
+
+fn gelu(x: f64) -> f64 {
+    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+    x * (1.0 + math::tanh(inner)) / 2.0
+}
+
+/// The `m` other demonstrations with the lowest score, by exhaustive ranking.
+fn lowest(queries: &[Vec<f64>], keys: &[Vec<f64>], m: usize) -> Vec<Vec<usize>> {
+    let score = |i: usize, j: usize| order::dot(&queries[i], &keys[j]);
+    let rank =
+        |i: usize, j: usize| (0..N).filter(|k| *k != i && score(i, *k) < score(i, j)).count();
+    (0..N).map(|i| (0..N).filter(|j| *j != i && rank(i, *j) < m).collect()).collect()
+}
+
+#[test]
+fn every_modification_equals_its_dual() {
+    // elementary functions of both sides are correct to a few ulp; logits are of order ten
+    let tolerance = Tolerance::stated(1e-12, "rounding over seven demonstrations and two heads");
+    for entry in attention::ALL {
+        for options in entry.examples.iter().chain([&entry.neutral]) {
+            let specification = format!("{}:{options}", entry.id);
+            for seed in 0..40 {
+                let fixture = Fixture::new(&specification, seed);
+                let (got, want) = (fixture.dual(&specification), fixture.attention(&specification));
+                tolerance.assert_all_close(&got, &want, &format!("{specification} seed {seed}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dual_of_other_strength_does_not_pass() {
+    let fixture = Fixture::new("regularised:alpha=0.5", 1);
+    let (got, want) =
+        (fixture.dual("regularised:alpha=0.51"), fixture.attention("regularised:alpha=0.5"));
+    assert!(got.iter().zip(&want).any(|(a, b)| (a - b).abs() > 1e-6));
+}

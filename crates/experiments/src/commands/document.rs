@@ -1,0 +1,215 @@
+//! `icl document`: renews the generated parts of README.md and ARTIFACT.md, or says that they are stale.
+//!
+//! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
+//! registry, the settings and the expected outputs.
+
+use super::Outcome;
+use super::list::Costs;
+use crate::cli::DocumentArguments;
+use crate::profile::Profile;
+use crate::registry;
+use crate::settings::{SettingsFile, Tag};
+use crate::workspace::Workspace;
+use anyhow::bail;
+use artifact::claim::{Claim, Side, Verdict};
+use artifact::digest::short;
+use artifact::manifest::Manifest;
+use artifact::output;
+use artifact::verify::read_claims;
+use std::fmt::Write as _;
+
+const DOCUMENTS: [&str; 2] = ["README.md", "ARTIFACT.md"];
+const BEGIN: &str = "<!-- generated: ";
+const END: &str = "<!-- end -->";
+
+/// Runs the command.
+pub(crate) fn document(
+    workspace: &Workspace,
+    arguments: &DocumentArguments,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::Reproduced;
+    for name in DOCUMENTS {
+        let path = workspace.path(name);
+        let old = String::from_utf8_lossy(&output::read(&path)?).into_owned();
+        let new = renew(workspace, name, &old)?;
+        if new == old {
+            continue;
+        }
+        if arguments.check {
+            println!("{name} is stale; `icl document` renews it");
+            outcome = Outcome::Differs;
+        } else {
+            output::write_atomically(&path, new.as_bytes())?;
+            println!("renewed {name}");
+        }
+    }
+    Ok(outcome)
+}
+
+/// The document with every generated part made anew.
+fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find(BEGIN) {
+        let (before, marked) = rest.split_at(begin);
+        let Some((part, after)) = marked[BEGIN.len()..].split_once(" -->") else {
+            bail!("{name}: found `{BEGIN}` without ` -->`, expected a part's name; correct it");
+        };
+        let Some(end) = after.find(END) else {
+            bail!("{name}: part `{part}`: found no `{END}`, expected it after the part; add it");
+        };
+        let content = match part {
+            "items" => items(workspace)?,
+            "claims" => claims(workspace)?,
+            "gaps" => gaps(workspace)?,
+            "costs" => costs(workspace),
+            other => {
+                // parts of other writers, such as the table of peers
+                write!(out, "{before}{BEGIN}{other} -->{}{END}", &after[..end])?;
+                rest = &after[end + END.len()..];
+                continue;
+            }
+        };
+        write!(out, "{before}{BEGIN}{part} -->\n{content}{END}")?;
+        rest = &after[end + END.len()..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn expected_claims(workspace: &Workspace, id: &str) -> anyhow::Result<Vec<Claim>> {
+    let path = workspace.expected(Profile::Paper).data.join(id).join("claims.json");
+    Ok(read_claims(&path)?)
+}
+
+/// README: item, paper, command, minutes, output, level, claims.
+fn items(workspace: &Workspace) -> anyhow::Result<String> {
+    let costs = Costs::read(workspace);
+    let manifest = Manifest::read(&workspace.expected(Profile::Paper).figures).ok();
+    let mut out = String::from(
+        "| item | paper | command | minutes | output | level | claims met | tested against plain or peers |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for item in registry::ALL {
+        let id = item.id();
+        let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| format!("{m:.2}"));
+        let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
+        let output =
+            entry.and_then(|entry| entry.figures.keys().find(|path| path.ends_with(".svg")));
+        let output = output.map_or_else(|| format!("data/{id}/"), Clone::clone);
+        let claims = expected_claims(workspace, id)?;
+        let good = |claim: &&Claim| claim.verdict <= Verdict::Thin;
+        let tally = |expected: bool| {
+            let of: Vec<&Claim> = claims.iter().filter(|c| c.expected == expected).collect();
+            match of.len() {
+                0 => "-".into(),
+                n => format!("{} of {n}", of.iter().filter(|claim| good(claim)).count()),
+            }
+        };
+        let level = if entry.is_some() { "bits" } else { "not blessed" };
+        writeln!(
+            out,
+            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | `{output}` | {level} | {} | {} |",
+            item.paper(),
+            tally(true),
+            tally(false)
+        )?;
+    }
+    Ok(out)
+}
+
+fn number(x: f64) -> String {
+    let size = x.abs();
+    if x == 0.0 {
+        "0".into()
+    } else if (1e-3..1e4).contains(&size) {
+        format!("{x:.4}")
+    } else {
+        format!("{x:.2e}")
+    }
+}
+
+/// ARTIFACT: every claim with value, interval, bound and verdict, profile paper.
+fn claims(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut out = String::from(
+        "| claim | statement | value | interval | bound | verdict |\n|---|---|---|---|---|---|\n",
+    );
+    for item in registry::ALL {
+        for claim in expected_claims(workspace, item.id())? {
+            let sign = match claim.side {
+                Side::AtMost => "≤",
+                Side::AtLeast => "≥",
+            };
+            let interval = claim
+                .interval
+                .map_or("-".into(), |[low, high]| format!("[{}, {}]", number(low), number(high)));
+            let tested = if claim.expected { "" } else { " (tested, not expected)" };
+            writeln!(
+                out,
+                "| `{}` | {} | {} | {interval} | {sign} {} | {}{tested} |",
+                claim.id,
+                claim.statement.replace('|', "\\|"),
+                number(claim.value),
+                number(claim.bound),
+                claim.verdict.word()
+            )?;
+        }
+    }
+    Ok(out)
+}
+
+/// ARTIFACT: every setting that no source confirms.
+fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut out = String::from(
+        "| item | setting | source says | we chose (paper profile) | why | effect of another choice |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for item in registry::ALL {
+        let file = SettingsFile::read(&workspace.settings(item.id()))?;
+        for (name, entry) in &file.entries {
+            let source = match entry.tag {
+                Tag::R => "recollected, unconfirmed",
+                Tag::O => "nothing",
+                Tag::A | Tag::C | Tag::D => continue,
+            };
+            let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
+            let value = value.replace('\n', " ").replace('|', "\\|");
+            let effect = entry.effect.as_deref().unwrap_or("size of the run only");
+            writeln!(
+                out,
+                "| `{}` | `{name}` | {source} | `{value}` | {} | {effect} |",
+                item.id(),
+                entry.reason
+            )?;
+        }
+    }
+    Ok(out)
+}
+
+/// ARTIFACT: measured minutes by item and profile, and the expected roots.
+fn costs(workspace: &Workspace) -> String {
+    let costs = Costs::read(workspace);
+    let mut out = String::from("| item | smoke | quick | paper |\n|---|---|---|---|\n");
+    let mut totals = [0.0; 3];
+    for item in registry::ALL {
+        let _ = write!(out, "| `{}` |", item.id());
+        for (profile, total) in Profile::ALL.into_iter().zip(&mut totals) {
+            let minutes = costs.minutes(item.id(), profile);
+            *total += minutes.unwrap_or(0.0);
+            let _ = write!(out, " {} |", minutes.map_or("?".into(), |m| format!("{m:.2}")));
+        }
+        out.push('\n');
+    }
+    let [smoke, quick, paper] = totals;
+    let _ = writeln!(out, "| all | {smoke:.2} | {quick:.2} | {paper:.2} |");
+    let root = |profile: Profile| {
+        let manifest = Manifest::read(&workspace.expected(profile).figures).ok();
+        let sums = manifest.and_then(|manifest| manifest.sums().ok());
+        sums.map_or("none".into(), |sums| {
+            short(&artifact::digest::sha256(sums.as_bytes())).to_owned()
+        })
+    };
+    let [smoke, quick, paper] = Profile::ALL.map(root);
+    let _ = writeln!(out, "| expected root | `{smoke}…` | `{quick}…` | `{paper}…` |");
+    out
+}

@@ -1,0 +1,63 @@
+# Recipes are thin wrappers around `cargo` and the program `icl`.
+
+icl := "cargo run --quiet --release --locked --bin icl --"
+
+# What there is
+default:
+    @just --list --unsorted
+
+# Regenerate every figure and table: quick first, then paper (or only the profile named)
+reproduce profile="":
+    {{ if profile == "" { icl + " run --all --profile quick && " + icl + " run --all --profile paper" } else { icl + " run --all --profile " + profile } }}
+
+# The shape of every result, at most 3 minutes
+quick:
+    {{icl}} run --all --profile quick
+
+# Every item, tiny, at most 20 seconds
+smoke:
+    {{icl}} run --all --profile smoke
+
+# Format, lints, tests, documents, and the smoke profile against its expected hashes
+test: lint
+    cargo test --workspace --release --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --release --locked --quiet
+    {{icl}} run --all --profile smoke --fresh --out target/smoke
+    {{icl}} verify target/smoke
+    cd target/smoke/smoke && sha256sum --quiet -c SHA256SUMS
+
+# Tests that take minutes: exhaustive functions, long training
+test-slow:
+    cargo test --workspace --release --locked -- --ignored
+
+# Format and lints
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --release --locked -- -D warnings
+
+# Check outputs of earlier runs: integrity, bits, tolerance, claims
+verify *arguments:
+    {{icl}} verify {{arguments}}
+
+# Criterion benches and the time of one training step
+bench:
+    cargo bench --workspace --locked
+    {{icl}} bench step --variant softmax
+    {{icl}} bench step --variant positive --d-r 100
+    {{icl}} bench step --variant positive --d-r 1200
+
+# Smoke hashes under varied threads, instruction sets, C library, folder, locale, profile of the build
+selftest:
+    .ci/selftest
+
+# Our training step beside PyTorch and JAX, in one run; writes the table into README
+bench-peers:
+    benches/peers/run
+
+# Licences, advisories and sources of the dependencies
+deny:
+    cargo deny check
+
+# Remove outputs; results of cells stay in out/store
+clean:
+    rm -rf out/smoke out/quick out/paper target/smoke

@@ -96,7 +96,10 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
         let output =
             entry.and_then(|entry| entry.figures.keys().find(|path| path.ends_with(".svg")));
-        let output = output.map_or_else(|| format!("data/{id}/"), Clone::clone);
+        let output = output.map_or_else(
+            || format!("data/paper/{id}/"),
+            |path| path.replacen("figures/", "figures/paper/", 1),
+        );
         let claims = expected_claims(workspace, id)?;
         let good = |claim: &&Claim| claim.verdict <= Verdict::Thin;
         let tally = |expected: bool| {
@@ -109,7 +112,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         let level = if entry.is_some() { "bits" } else { "not blessed" };
         writeln!(
             out,
-            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | `{output}` | {level} | {} | {} |",
+            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | [{output}]({output}) | {level} | {} | {} |",
             item.paper(),
             tally(true),
             tally(false)

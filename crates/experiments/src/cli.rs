@@ -108,7 +108,7 @@ pub(crate) struct RunArguments {
     /// Size of the run
     #[arg(long, value_enum)]
     pub(crate) profile: Profile,
-    /// Device: cpu, or cuda[:N]
+    /// Device: `cpu`, or `cuda` with `:N`
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Threads

@@ -129,7 +129,7 @@ pub fn run(
     let computed: Vec<_> =
         pool(options.jobs)?.install(|| missing.par_iter().with_max_len(1).map(compute).collect());
     for (i, result) in computed {
-        results[i] = Some(result);
+        results[i] = Some(result?);
     }
     Ok(results)
 }
@@ -160,13 +160,21 @@ fn restore(
     })
 }
 
-fn compute(cell: &Cell, key: &str, store: &Store) -> Result<CellResult, CellFailure> {
-    let failure = |message: String| CellFailure { label: cell.label.clone(), message };
-    let table = (cell.compute)().map_err(|error| failure(error.to_string()))?;
+/// Computes and stores one cell. The outer error is the store's and ends the run.
+fn compute(
+    cell: &Cell,
+    key: &str,
+    store: &Store,
+) -> Result<Result<CellResult, CellFailure>, ArtifactError> {
+    let failure = |message: String| Ok(Err(CellFailure { label: cell.label.clone(), message }));
+    let table = match (cell.compute)() {
+        Ok(table) => table,
+        Err(error) => return failure(error.to_string()),
+    };
     if table.schema() != cell.schema {
         let text = format!("found columns {:?}, expected {:?}", table.schema(), cell.schema);
-        return Err(failure(text));
+        return failure(text);
     }
-    store.put(key, &cell.specification, &table).map_err(|error| failure(error.to_string()))?;
-    Ok(CellResult { key: key.to_owned(), table, origin: Origin::Computed })
+    store.put(key, &cell.specification, &table)?;
+    Ok(Ok(CellResult { key: key.to_owned(), table, origin: Origin::Computed }))
 }

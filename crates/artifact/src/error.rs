@@ -19,14 +19,14 @@ pub enum ArtifactError {
         expected: String,
     },
     /// A file or folder that cannot be read or written.
-    #[error("{}: cannot {action}: {source}; {hint}", path.display())]
+    #[error("{}: cannot {action}: {cause}; {hint}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
         /// What was tried.
         action: &'static str,
         /// Why it failed.
-        source: std::io::Error,
+        cause: std::io::Error,
         /// The next step.
         hint: &'static str,
     },
@@ -66,7 +66,7 @@ impl ArtifactError {
         hint: &'static str,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { path, action, source, hint }
+        move |cause| Self::File { path, action, cause, hint }
     }
 
     /// A table's fault at a place.

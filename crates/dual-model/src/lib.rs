@@ -10,20 +10,28 @@
 //! * [`feature_map`]: the maps `phi`, one file each.
 //! * [`modification`]: the three modified losses.
 //! * [`sequence`]: every token as query, several heads, masks.
+//! * [`shared`]: one dual for all queries, and its streaming forms.
+//! * [`transformer`]: duals of whole layers and stacks.
+//! * [`gap`]: the generalisation gap, its theory and its bound.
 //! * [`step_curve`]: the residual along the steps and its closed form over random orders.
 //!
 //! This crate takes keys, values and queries, never an attention layer, and does not depend on the
 //! model crate: the equality is tested from outside, or it would be circular.
 
+#![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
+
 pub mod dual;
 mod error;
 pub mod feature_dual;
 pub mod feature_map;
+pub mod gap;
 mod matrix;
 pub mod modification;
 mod real;
 pub mod sequence;
+pub mod shared;
 pub mod step_curve;
+pub mod transformer;
 
 pub use error::DualError;
 pub use matrix::Matrix;

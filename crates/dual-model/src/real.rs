@@ -32,14 +32,25 @@ pub trait Real:
     #[must_use]
     fn exp(self) -> Self;
 
-    /// `sum_i x_i y_i`, in index order.
+    /// Square root, correctly rounded.
+    #[must_use]
+    fn sqrt(self) -> Self;
+
+    /// `sum_i x_i y_i`: eight interleaved partial sums, joined as a binary tree.
+    #[inline(always)]
     fn dot(x: &[Self], y: &[Self]) -> Self {
         debug_assert_eq!(x.len(), y.len());
-        let mut sum = Self::ZERO;
-        for (x, y) in x.iter().zip(y) {
-            sum += *x * *y;
+        let mut p = [Self::ZERO; 8];
+        let ((x_chunks, x_rest), (y_chunks, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
+        for (x, y) in x_chunks.iter().zip(y_chunks) {
+            for lane in 0..8 {
+                p[lane] += x[lane] * y[lane];
+            }
         }
-        sum
+        for (p, (x, y)) in p.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+            *p += *x * *y;
+        }
+        ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]))
     }
 }
 
@@ -59,6 +70,10 @@ impl Real for f64 {
     fn exp(self) -> Self {
         math::exp(self)
     }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
 }
 
 impl Real for f32 {
@@ -76,5 +91,9 @@ impl Real for f32 {
 
     fn exp(self) -> Self {
         math::exp(f64::from(self)) as f32
+    }
+
+    fn sqrt(self) -> Self {
+        self.sqrt()
     }
 }

@@ -19,14 +19,15 @@ pub enum Visibility {
 }
 
 impl Visibility {
-    /// Whether query `i` sees token `j`.
-    pub fn sees(self, i: usize, j: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Causal => j <= i,
-            Self::Prefix(n) => j < n,
-            Self::PrefixLm(n) => j < n || j <= i,
-        }
+    /// How many of `n_tokens` tokens query `i` sees; they are always the first ones.
+    pub fn end(self, i: usize, n_tokens: usize) -> usize {
+        let end = match self {
+            Self::All => n_tokens,
+            Self::Causal => i + 1,
+            Self::Prefix(n) => n,
+            Self::PrefixLm(n) => n.max(i + 1),
+        };
+        end.min(n_tokens)
     }
 }
 
@@ -51,11 +52,9 @@ impl<R: Real> Head<R> {
         visibility: Visibility,
     ) -> (Vec<Pair<'_, R>>, Vec<Pair<'_, R>>) {
         let pair = |j: usize| Pair { key: self.keys.row(j), value: self.values.row(j) };
-        let seen = |range: std::ops::Range<usize>| {
-            range.filter(|j| visibility.sees(i, *j)).map(pair).collect()
-        };
-        let n_tokens = self.keys.rows();
-        (seen(0..n_demos.min(n_tokens)), seen(n_demos.min(n_tokens)..n_tokens))
+        let end = visibility.end(i, self.keys.rows());
+        let split = n_demos.min(end);
+        ((0..split).map(pair).collect(), (split..end).map(pair).collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Positive random features (FAVOR+).
 
-use super::FeatureMap;
+use super::{FeatureMap, squared_sum};
 use icl_numerics::{math, order};
 
 /// `phi_r(x) = exp(omega_r . x - |x|^2 / 2) / sqrt(d_r)`, `omega_r ~ N(0, I)`.
@@ -33,11 +33,9 @@ impl FeatureMap for Positive {
             .collect()
     }
 
-    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
-        let sum: Vec<f64> = x.iter().zip(y).map(|(x, y)| x + y).collect();
-        let z = order::dot(&sum, &sum);
+    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
         let kernel = math::exp(order::dot(x, y));
-        Some(kernel * kernel * math::expm1(z) / self.omegas.len() as f64)
+        kernel * kernel * math::expm1(squared_sum(x, y)) / self.omegas.len() as f64
     }
 }
 
@@ -50,9 +48,9 @@ mod tests {
     fn variance_has_the_tabulated_values() {
         // closed form evaluated independently to twelve digits
         let one = Positive::new(vec![vec![0.0; 2]]);
-        let v = one.variance(&[0.3, -0.2], &[0.1, 0.4]).unwrap();
+        let v = one.variance(&[0.3, -0.2], &[0.1, 0.4]);
         Tolerance::stated(1e-11, "printed digits").assert_close(v, 0.200_333_500_040, v, "z = .2");
-        let v = one.variance(&[1.0, 0.0], &[0.0, 1.0]).unwrap();
+        let v = one.variance(&[1.0, 0.0], &[0.0, 1.0]);
         Tolerance::stated(1e-11, "printed digits").assert_close(v, 6.389_056_098_931, v, "z = 2");
     }
 }

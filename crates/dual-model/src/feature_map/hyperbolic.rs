@@ -1,0 +1,43 @@
+//! Hyperbolic features: positive features in antithetic pairs.
+
+use super::{FeatureMap, squared_sum};
+use icl_numerics::{math, order};
+
+/// `phi(x) = exp(-|x|^2/2) / sqrt(2 m) [exp(omega_r . x), exp(-omega_r . x)]`, `m` rows, `2 m` features.
+///
+/// Variance of `m` rows, `z = |x + y|^2`: `K^2 e^z (1 - e^{-z})^2 / (2 m)`.
+/// Source: K. Choromanski et al., "Rethinking attention with Performers" (2021), the `hyp+` estimator.
+#[derive(Debug, Clone)]
+pub struct Hyperbolic {
+    omegas: Vec<Vec<f64>>,
+}
+
+impl Hyperbolic {
+    /// The map with the given rows `omega_r`.
+    pub fn new(omegas: Vec<Vec<f64>>) -> Self {
+        Self { omegas }
+    }
+}
+
+impl FeatureMap for Hyperbolic {
+    fn name(&self) -> &'static str {
+        "hyperbolic"
+    }
+
+    fn key_features(&self, x: &[f64]) -> Vec<f64> {
+        let half_norm = order::dot(x, x) / 2.0;
+        let scale = 1.0 / (2.0 * self.omegas.len() as f64).sqrt();
+        let pair = |omega: &Vec<f64>| {
+            let projection = order::dot(omega, x);
+            [projection, -projection].map(|p| scale * math::exp(p - half_norm))
+        };
+        self.omegas.iter().flat_map(pair).collect()
+    }
+
+    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+        let z = squared_sum(x, y);
+        let kernel = math::exp(order::dot(x, y));
+        // e^z (1 - e^{-z})^2 = (e^z - 1)(1 - e^{-z})
+        kernel * kernel * math::expm1(z) * -math::expm1(-z) / (2.0 * self.omegas.len() as f64)
+    }
+}

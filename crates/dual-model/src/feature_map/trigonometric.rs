@@ -1,0 +1,44 @@
+//! Trigonometric features (random Fourier features of the softmax kernel).
+
+use super::{FeatureMap, squared_sum};
+use icl_numerics::{math, order};
+
+/// `phi(x) = exp(|x|^2/2) / sqrt(m) [cos(omega_r . x), sin(omega_r . x)]`, `m` rows, `2 m` features.
+///
+/// Variance of `m` rows, `z = |x + y|^2`, `z- = |x - y|^2`: `e^z K^{-2} (1 - e^{-z-})^2 / (2 m)`. Estimates
+/// may be negative, and so may the normaliser of an attention row.
+/// Source: A. Rahimi, B. Recht, "Random features for large-scale kernel machines" (2007).
+#[derive(Debug, Clone)]
+pub struct Trigonometric {
+    omegas: Vec<Vec<f64>>,
+}
+
+impl Trigonometric {
+    /// The map with the given rows `omega_r`.
+    pub fn new(omegas: Vec<Vec<f64>>) -> Self {
+        Self { omegas }
+    }
+}
+
+impl FeatureMap for Trigonometric {
+    fn name(&self) -> &'static str {
+        "trigonometric"
+    }
+
+    fn key_features(&self, x: &[f64]) -> Vec<f64> {
+        let scale = math::exp(order::dot(x, x) / 2.0) / (self.omegas.len() as f64).sqrt();
+        let pair = |omega: &Vec<f64>| {
+            let angle = order::dot(omega, x);
+            [scale * math::cos(angle), scale * math::sin(angle)]
+        };
+        self.omegas.iter().flat_map(pair).collect()
+    }
+
+    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+        let minus: Vec<f64> = y.iter().map(|y| -y).collect();
+        let (z, difference) = (squared_sum(x, y), squared_sum(x, &minus));
+        let decay = math::expm1(-difference);
+        let scale = math::exp(z - 2.0 * order::dot(x, y));
+        scale * decay * decay / (2.0 * self.omegas.len() as f64)
+    }
+}

@@ -1,0 +1,141 @@
+//! The generalisation gap of the dual's linear loss over `F = {x -> W phi(x), |W|_F <= w}`.
+//!
+//! Assumptions: `N` pairs `(k, v)` drawn independently, with replacement, from a finite population, so that
+//! every expectation below is a finite sum; loss `l(W; k, v) = -v^T W phi(k)`. Then
+//!
+//! ```text
+//! sup_{|W|_F <= w} |mean over the sample - mean over the population| = w |C_N - C|_HS      (exact)
+//! root of its mean square   = w sqrt((E |v|^2 K(k,k) - |C|^2) / N)                          (exact)
+//! its mean                 <= 2 w sqrt(E |v|^2 K(k,k) / N)                                  (Rademacher type)
+//! exceeds its mean by more than w r sqrt(2 ln(1/delta) / N) with probability at most delta  (McDiarmid)
+//! ```
+//!
+//! with the cross-covariance `C = E v phi(k)^T`, its sample version `C_N`, and `r = max |v| sqrt(K(k,k))`:
+//! replacing one pair moves the supremum by at most `2 w r / N`. Norms of operators are computed by the
+//! kernel trick. Paper: section 6 of the specification.
+
+use crate::{DualError, Matrix};
+use icl_numerics::{math, order};
+
+/// A finite population of keys and values with its Gram matrix `v_i . v_j K(k_i, k_j)`.
+#[derive(Debug, Clone)]
+pub struct Population {
+    gram: Matrix,
+    /// `E |v|^2 K(k, k)`.
+    mean_diagonal: f64,
+    /// `|C|^2`.
+    norm_squared: f64,
+    /// `r`.
+    radius: f64,
+}
+
+impl Population {
+    /// A population with the kernel `K`.
+    ///
+    /// # Errors
+    /// [`DualError::Size`] if keys and values differ in number.
+    pub fn new(
+        keys: &Matrix,
+        values: &Matrix,
+        kernel: impl Fn(&[f64], &[f64]) -> f64,
+    ) -> Result<Self, DualError> {
+        DualError::size("values", values.rows(), keys.rows())?;
+        let n = keys.rows();
+        let gram = Matrix::from_fn(n, n, |i, j| {
+            order::dot(values.row(i), values.row(j)) * kernel(keys.row(i), keys.row(j))
+        });
+        let diagonal: Vec<f64> = (0..n).map(|i| gram.row(i)[i]).collect();
+        Ok(Self {
+            mean_diagonal: order::sum(&diagonal) / n as f64,
+            norm_squared: order::sum(gram.entries()) / (n * n) as f64,
+            radius: diagonal.iter().fold(0.0_f64, |r, x| r.max(*x)).sqrt(),
+            gram,
+        })
+    }
+
+    /// Number of pairs.
+    pub fn len(&self) -> usize {
+        self.gram.rows()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.gram.rows() == 0
+    }
+
+    /// The exact supremum `w |C_N - C|_HS` for a sample given by indices into the population.
+    pub fn supremum(&self, sample: &[usize], w: f64) -> f64 {
+        let (n, m) = (sample.len() as f64, self.len() as f64);
+        let mut weights = vec![-1.0 / m; self.len()];
+        for i in sample {
+            weights[*i] += 1.0 / n;
+        }
+        let rows: Vec<f64> = self.gram.iter_rows().map(|row| order::dot(row, &weights)).collect();
+        // a quadratic form of a positive semidefinite matrix: negative only by rounding
+        w * order::dot(&weights, &rows).max(0.0).sqrt()
+    }
+
+    /// Root mean square of the supremum over samples of size `n`.
+    pub fn root_mean_square(&self, n: usize, w: f64) -> f64 {
+        w * ((self.mean_diagonal - self.norm_squared) / n as f64).sqrt()
+    }
+
+    /// The Rademacher-type bound on the mean of the supremum.
+    pub fn rademacher_bound(&self, n: usize, w: f64) -> f64 {
+        2.0 * w * (self.mean_diagonal / n as f64).sqrt()
+    }
+
+    /// What must be added to the bound so that it holds with probability `1 - delta`.
+    pub fn deviation(&self, n: usize, w: f64, delta: f64) -> f64 {
+        w * self.radius * (2.0 * -math::ln(delta) / n as f64).sqrt()
+    }
+
+    /// Bound over root mean square: `2 / sqrt(1 - |C|^2 / E |v|^2 K(k,k))`, for every `n`.
+    pub fn looseness(&self) -> f64 {
+        2.0 / (1.0 - self.norm_squared / self.mean_diagonal).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use icl_numerics::tolerance::Tolerance;
+
+    fn population() -> Population {
+        let keys = Matrix::new(3, 1, vec![0.0, 1.0, -0.5]).unwrap();
+        let values = Matrix::new(3, 1, vec![1.0, -2.0, 0.5]).unwrap();
+        Population::new(&keys, &values, |x, y| order::dot(x, y)).unwrap()
+    }
+
+    /// Linear kernel in one dimension: C is the number E v k, the supremum w |mean(v k) - E v k|.
+    #[test]
+    fn supremum_is_the_difference_of_means_for_the_linear_kernel() {
+        let products = [0.0, -2.0, -0.25];
+        let expectation: f64 = products.iter().sum::<f64>() / 3.0;
+        let got = population().supremum(&[0, 0, 1, 2], 1.5);
+        let want =
+            1.5 * ((products[0] * 2.0 + products[1] + products[2]) / 4.0 - expectation).abs();
+        Tolerance::roundoff_f64(20).assert_close(got, want, 1.0, "supremum");
+    }
+
+    /// All nine samples of size two: the mean square is the closed form.
+    #[test]
+    fn root_mean_square_equals_the_enumeration() {
+        let population = population();
+        let squares: f64 = (0..3)
+            .flat_map(|i| (0..3).map(move |j| [i, j]))
+            .map(|sample| population.supremum(&sample, 1.0))
+            .map(|gap| gap * gap)
+            .sum();
+        let want = population.root_mean_square(2, 1.0);
+        Tolerance::roundoff_f64(40).assert_close((squares / 9.0).sqrt(), want, 1.0, "rms");
+    }
+
+    #[test]
+    fn the_whole_population_has_no_gap_and_the_bound_is_looser_by_its_constant() {
+        let population = population();
+        assert!(population.supremum(&[0, 1, 2], 1.0) < 1e-8);
+        let ratio = population.rademacher_bound(7, 2.0) / population.root_mean_square(7, 2.0);
+        Tolerance::roundoff_f64(20).assert_close(ratio, population.looseness(), 1.0, "looseness");
+    }
+}

@@ -1,0 +1,239 @@
+//! One dual for all queries, and its streaming forms.
+//!
+//! The paper's dual divides by `D(q)`, so its coefficients belong to one query. Append a constant channel
+//! to every value, `[v_i; 1]`: then `W = sum_i [v_i; 1] phi(k_i)^T` belongs to no query, and
+//!
+//! ```text
+//! W phi(q) = [sum_i K(k_i, q) v_i; D(q)],      h'(q) = first part / last entry
+//! ```
+//!
+//! Trained step by step over a sequence, the state after `i` steps answers query `i` under the causal
+//! mask: exactly with coefficients ([`SharedDual`], cost `T` per query), with features in a state whose
+//! size does not grow ([`FeatureState`], cost constant per query).
+//!
+//! Numerics: the exact form shifts by the largest logit of the query, which cancels in the ratio.
+
+use crate::dual::Pair;
+use crate::feature_map::FeatureMap;
+use crate::sequence::Visibility;
+use crate::{DualError, Matrix, Real};
+use icl_numerics::lanes::{Isa, Kernel, Lanes};
+
+/// The query-independent exact dual: keys and coefficients `[v_i; 1]`, one row each.
+#[derive(Debug, Clone)]
+pub struct SharedDual<R = f64> {
+    d_k: usize,
+    d_v: usize,
+    keys: Vec<R>,
+    coefficients: Vec<R>,
+}
+
+impl<R: Real> SharedDual<R> {
+    /// Before any step.
+    pub fn new(d_k: usize, d_v: usize) -> Self {
+        Self { d_k, d_v, keys: Vec::new(), coefficients: Vec::new() }
+    }
+
+    /// One gradient step: `W <- W + [v; 1] phi(k)^T`.
+    ///
+    /// # Errors
+    /// [`DualError::Size`] if key or value has another size.
+    pub fn step(&mut self, pair: Pair<'_, R>) -> Result<(), DualError> {
+        DualError::size("key", pair.key.len(), self.d_k)?;
+        DualError::size("value", pair.value.len(), self.d_v)?;
+        self.keys.extend_from_slice(pair.key);
+        self.coefficients.extend_from_slice(pair.value);
+        self.coefficients.push(R::ONE);
+        Ok(())
+    }
+
+    /// Steps taken.
+    pub fn len(&self) -> usize {
+        self.coefficients.len() / (self.d_v + 1)
+    }
+
+    /// Whether no step has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.coefficients.is_empty()
+    }
+
+    /// All coefficients, `[steps, d_v + 1]`; they depend on no query.
+    pub fn coefficients(&self) -> &[R] {
+        &self.coefficients
+    }
+
+    /// `h'(q)` from the steps taken so far.
+    ///
+    /// # Errors
+    /// [`DualError`] if the query has another size or no step has been taken.
+    pub fn predict(&self, query: &[R]) -> Result<Vec<R>, DualError> {
+        DualError::size("query", query.len(), self.d_k)?;
+        if self.is_empty() {
+            return Err(DualError::NothingVisible { query: 0 });
+        }
+        let mut out = vec![R::ZERO; self.d_v];
+        let queries = std::iter::once((query, self.len()));
+        Isa::detect().run(Predict { dual: self, queries, out: &mut out });
+        Ok(out)
+    }
+
+    /// `h'` of every query, `[queries, d_v]`; query `i` sees the steps that `visibility` allows, which
+    /// are always the first so many.
+    ///
+    /// # Errors
+    /// [`DualError`] if sizes differ or a query sees nothing.
+    pub fn predict_all(
+        &self,
+        queries: &Matrix<R>,
+        visibility: Visibility,
+    ) -> Result<Matrix<R>, DualError> {
+        DualError::size("query", queries.columns(), self.d_k)?;
+        let seen = |i: usize| visibility.end(i, self.len());
+        if let Some(query) = (0..queries.rows()).find(|i| seen(*i) == 0) {
+            return Err(DualError::NothingVisible { query });
+        }
+        let mut out = vec![R::ZERO; queries.rows() * self.d_v];
+        let visible = (0..queries.rows()).map(|i| (queries.row(i), seen(i)));
+        Isa::detect().run(Predict { dual: self, queries: visible, out: &mut out });
+        Matrix::new(queries.rows(), self.d_v, out)
+    }
+}
+
+/// Predictions of several queries. Plain loops, compiled for the instruction set at hand: products and
+/// sums stay separate and in a fixed order, so the bits are the same everywhere.
+struct Predict<'a, R, Q> {
+    dual: &'a SharedDual<R>,
+    queries: Q,
+    out: &'a mut [R],
+}
+
+impl<'q, R: Real, Q: Iterator<Item = (&'q [R], usize)>> Kernel for Predict<'_, R, Q> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _lanes: L) {
+        let SharedDual { d_k, d_v, keys, coefficients } = self.dual;
+        let mut weights: Vec<R> = Vec::with_capacity(keys.len() / d_k);
+        for ((query, seen), out) in self.queries.zip(self.out.chunks_exact_mut(*d_v)) {
+            weights.clear();
+            weights.extend(keys.chunks_exact(*d_k).take(seen).map(|key| R::dot(key, query)));
+            let shift = weights.iter().fold(weights[0], |m, x| if *x > m { *x } else { m });
+            let mut normaliser = R::ZERO;
+            for (weight, row) in weights.iter_mut().zip(coefficients.chunks_exact(d_v + 1)) {
+                *weight = (*weight - shift).exp();
+                let (value, one) = row.split_at(*d_v);
+                normaliser += *weight * one[0];
+                for (out, v) in out.iter_mut().zip(value) {
+                    *out += *weight * *v;
+                }
+            }
+            out.iter_mut().for_each(|out| *out = *out / normaliser);
+        }
+    }
+}
+
+/// The state `W = sum_i [v_i; 1] phi(k_i)^T`, `[d_v + 1, d_r]`, of the feature dual over a stream.
+#[derive(Debug, Clone)]
+pub struct FeatureState<'m, M: FeatureMap + ?Sized> {
+    map: &'m M,
+    weights: Matrix,
+    steps: usize,
+}
+
+impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
+    /// Before any step, for keys of size `d_k` and values of size `d_v`.
+    pub fn new(map: &'m M, d_k: usize, d_v: usize) -> Self {
+        let d_r = map.key_features(&vec![0.0; d_k]).len();
+        Self { map, weights: Matrix::zeros(d_v + 1, d_r), steps: 0 }
+    }
+
+    /// One gradient step.
+    ///
+    /// # Errors
+    /// [`DualError::Size`] if key or value has another size.
+    pub fn step(&mut self, pair: Pair<'_>) -> Result<(), DualError> {
+        DualError::size("value", pair.value.len() + 1, self.weights.rows())?;
+        let phi = self.map.key_features(pair.key);
+        DualError::size("features", phi.len(), self.weights.columns())?;
+        for (i, v) in pair.value.iter().chain([&1.0]).enumerate() {
+            let row = self.weights.row_mut(i);
+            row.iter_mut().zip(&phi).for_each(|(w, phi)| *w += v * phi);
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// `h'(q)` from the steps taken so far, in features.
+    ///
+    /// # Errors
+    /// [`DualError`] if the query has another size or no step has been taken.
+    pub fn predict(&self, query: &[f64]) -> Result<Vec<f64>, DualError> {
+        if self.steps == 0 {
+            return Err(DualError::NothingVisible { query: 0 });
+        }
+        let mut both = self.weights.apply(&self.map.query_features(query))?;
+        let normaliser = both.pop().unwrap_or(1.0);
+        both.iter_mut().for_each(|x| *x /= normaliser);
+        Ok(both)
+    }
+
+    /// Bytes of the state, whatever the number of steps.
+    pub fn bytes(&self) -> usize {
+        self.weights.entries().len() * size_of::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feature_map::{Positive, gaussian_rows};
+    use crate::sequence::{Head, exact_predictions, feature_predictions};
+    use icl_numerics::stream::Stream;
+    use icl_numerics::tolerance::Tolerance;
+
+    fn head(n: usize, d: usize) -> Head {
+        let matrix = |purpose: &str| {
+            let rows = gaussian_rows(&Stream::new(3, purpose), n, d);
+            Matrix::from_rows(rows.iter().map(Vec::as_slice)).unwrap()
+        };
+        Head { keys: matrix("k"), queries: matrix("q"), values: matrix("v") }
+    }
+
+    #[test]
+    fn one_set_of_coefficients_answers_every_query_like_its_own_dual() {
+        let head = head(23, 5);
+        for visibility in
+            [Visibility::All, Visibility::Causal, Visibility::Prefix(9), Visibility::PrefixLm(9)]
+        {
+            let own = exact_predictions(&head, 11, visibility).unwrap();
+            let mut shared = SharedDual::new(5, 5);
+            for i in 0..23 {
+                shared.step(Pair { key: head.keys.row(i), value: head.values.row(i) }).unwrap();
+            }
+            let before = shared.coefficients().to_vec();
+            let got = shared.predict_all(&head.queries, visibility).unwrap();
+            Tolerance::roundoff_f64(100).assert_all_close(got.entries(), own.entries(), "shared");
+            assert_eq!(before, shared.coefficients());
+        }
+    }
+
+    #[test]
+    fn streams_answer_causal_queries_on_the_way() {
+        let head = head(17, 3);
+        let map = Positive::new(gaussian_rows(&Stream::new(4, "w"), 31, 3));
+        let exact = exact_predictions(&head, 17, Visibility::Causal).unwrap();
+        let featured = feature_predictions(&map, &head, 17, Visibility::Causal).unwrap();
+        let (mut dual, mut state) = (SharedDual::new(3, 3), FeatureState::new(&map, 3, 3));
+        let bytes = state.bytes();
+        let t = Tolerance::roundoff_f64(200);
+        for i in 0..17 {
+            let pair = Pair { key: head.keys.row(i), value: head.values.row(i) };
+            dual.step(pair).unwrap();
+            state.step(pair).unwrap();
+            let query = head.queries.row(i);
+            t.assert_all_close(&dual.predict(query).unwrap(), exact.row(i), "exact stream");
+            t.assert_all_close(&state.predict(query).unwrap(), featured.row(i), "feature stream");
+        }
+        assert_eq!(state.bytes(), bytes);
+    }
+}

@@ -1,0 +1,186 @@
+//! Duals of whole Transformer layers and stacks.
+//!
+//! ```text
+//! a = [x +] sum_heads h'         z = [a +] W_2 relu(W_1 a + b_1) + b_2         out = z or LayerNorm(z)
+//! ```
+//!
+//! with the residual paths in brackets. Given the query's activation pattern
+//! `S = diag(1[W_1 a + b_1 > 0])`, `z` is linear in the attention's values: with `M = [I +] W_2 S W_1` it
+//! is `f(q) + b`, where `f` is the dual trained on the values `M v_i`, and
+//! `b = [M x] + W_2 S b_1 + b_2` does not depend on the demonstrations. LayerNorm acts after the
+//! prediction. The pattern comes from the plain dual's own prediction of `h'`. A stack composes: layer
+//! `l` has its own duals, trained on the tokens that layer `l - 1` predicted.
+
+use crate::dual::{Pair, predict_after_training};
+use crate::sequence::Visibility;
+use crate::{DualError, Matrix, Real};
+
+/// Projections of one head, each `[d, d]`, applied as `W x`; keys and queries are scaled by `d^(-1/4)`.
+#[derive(Debug, Clone)]
+pub struct HeadWeights<R = f64> {
+    /// `W_Q`.
+    pub w_q: Matrix<R>,
+    /// `W_K`.
+    pub w_k: Matrix<R>,
+    /// `W_V`.
+    pub w_v: Matrix<R>,
+}
+
+/// Weights of one layer.
+#[derive(Debug, Clone)]
+pub struct LayerWeights<R = f64> {
+    /// Heads; their outputs are summed.
+    pub heads: Vec<HeadWeights<R>>,
+    /// `W_1`, `[hidden, d]`.
+    pub w_1: Matrix<R>,
+    /// `b_1`, `[hidden]`.
+    pub b_1: Vec<R>,
+    /// `W_2`, `[d, hidden]`.
+    pub w_2: Matrix<R>,
+    /// `b_2`, `[d]`.
+    pub b_2: Vec<R>,
+    /// Residual paths around attention and feed-forward.
+    pub residual: bool,
+    /// `epsilon` of a LayerNorm after the layer.
+    pub layer_norm: Option<R>,
+}
+
+/// Keys, values and queries of one head over all tokens.
+struct Projected<R> {
+    keys: Matrix<R>,
+    queries: Matrix<R>,
+    values: Matrix<R>,
+}
+
+impl<R: Real> LayerWeights<R> {
+    fn project(&self, tokens: &Matrix<R>) -> Result<Vec<Projected<R>>, DualError> {
+        let scale = R::from_f64(1.0 / (tokens.columns() as f64).sqrt().sqrt());
+        let head = |head: &HeadWeights<R>| {
+            let mut keys = head.w_k.apply_to_rows(tokens)?;
+            let mut queries = head.w_q.apply_to_rows(tokens)?;
+            for entry in keys.entries_mut().iter_mut().chain(queries.entries_mut()) {
+                *entry = *entry * scale;
+            }
+            Ok(Projected { keys, queries, values: head.w_v.apply_to_rows(tokens)? })
+        };
+        self.heads.iter().map(head).collect()
+    }
+
+    /// Predictions of the layer's duals for every token, `[tokens, d]`; the first `n_demos` tokens are
+    /// the demonstrations.
+    ///
+    /// # Errors
+    /// [`DualError`] if sizes differ or a query sees nothing.
+    pub fn predict(
+        &self,
+        tokens: &Matrix<R>,
+        n_demos: usize,
+        visibility: Visibility,
+    ) -> Result<Matrix<R>, DualError> {
+        let projected = self.project(tokens)?;
+        let mut rows = Vec::with_capacity(tokens.entries().len());
+        for i in 0..tokens.rows() {
+            let seen = visibility.end(i, tokens.rows());
+            if seen == 0 {
+                return Err(DualError::NothingVisible { query: i });
+            }
+            let attention = trained(&projected, i, seen, n_demos, |v| Ok(v.to_vec()))?;
+            let mut z =
+                self.predict_one(&projected, tokens.row(i), &attention, [i, seen, n_demos])?;
+            if let Some(epsilon) = self.layer_norm {
+                normalise(&mut z, epsilon);
+            }
+            rows.extend(z);
+        }
+        Matrix::new(tokens.rows(), tokens.columns(), rows)
+    }
+
+    /// `f(q) + b` of the dual trained on the transformed values.
+    fn predict_one(
+        &self,
+        projected: &[Projected<R>],
+        x: &[R],
+        attention: &[R],
+        [i, seen, n_demos]: [usize; 3],
+    ) -> Result<Vec<R>, DualError> {
+        let a = if self.residual { add(x, attention) } else { attention.to_vec() };
+        let active: Vec<bool> =
+            add(&self.w_1.apply(&a)?, &self.b_1).into_iter().map(|p| p > R::ZERO).collect();
+        // M v = [v +] W_2 S W_1 v
+        let transform = |v: &[R]| -> Result<Vec<R>, DualError> {
+            let out = self.w_2.apply(&masked(&self.w_1.apply(v)?, &active))?;
+            Ok(if self.residual { add(v, &out) } else { out })
+        };
+        let f = trained(projected, i, seen, n_demos, transform)?;
+        let mut b = add(&self.w_2.apply(&masked(&self.b_1, &active))?, &self.b_2);
+        if self.residual {
+            b = add(&b, &transform(x)?);
+        }
+        Ok(add(&f, &b))
+    }
+}
+
+/// The sum over heads of the duals trained on transformed values of the visible tokens.
+fn trained<R: Real>(
+    projected: &[Projected<R>],
+    query: usize,
+    seen: usize,
+    n_demos: usize,
+    transform: impl Fn(&[R]) -> Result<Vec<R>, DualError>,
+) -> Result<Vec<R>, DualError> {
+    let mut sum: Option<Vec<R>> = None;
+    for head in projected {
+        let values: Vec<Vec<R>> =
+            (0..seen).map(|j| transform(head.values.row(j))).collect::<Result<_, _>>()?;
+        let pairs: Vec<Pair<'_, R>> = values
+            .iter()
+            .enumerate()
+            .map(|(j, value)| Pair { key: head.keys.row(j), value })
+            .collect();
+        let (demonstrations, side) = pairs.split_at(n_demos.min(seen));
+        let order = 0..demonstrations.len();
+        let out = predict_after_training(demonstrations, side, head.queries.row(query), order)?;
+        sum = Some(match sum {
+            Some(sum) => add(&sum, &out),
+            None => out,
+        });
+    }
+    sum.ok_or(DualError::NothingVisible { query })
+}
+
+fn add<R: Real>(x: &[R], y: &[R]) -> Vec<R> {
+    x.iter().zip(y).map(|(x, y)| *x + *y).collect()
+}
+
+fn masked<R: Real>(x: &[R], active: &[bool]) -> Vec<R> {
+    x.iter().zip(active).map(|(x, on)| if *on { *x } else { R::ZERO }).collect()
+}
+
+/// LayerNorm without gain and bias.
+fn normalise<R: Real>(x: &mut [R], epsilon: R) {
+    let n = R::from_f64(x.len() as f64);
+    let ones = vec![R::ONE; x.len()];
+    let mean = R::dot(x, &ones) / n;
+    x.iter_mut().for_each(|x| *x = *x - mean);
+    let variance = R::dot(x, x) / n;
+    let scale = R::ONE / (variance + epsilon).sqrt();
+    x.iter_mut().for_each(|x| *x = *x * scale);
+}
+
+/// Composed duals of a stack: the tokens after every layer, the input not included.
+///
+/// # Errors
+/// [`DualError`] if sizes differ or a query sees nothing.
+pub fn predict_stack<R: Real>(
+    layers: &[LayerWeights<R>],
+    tokens: &Matrix<R>,
+    n_demos: usize,
+    visibility: Visibility,
+) -> Result<Vec<Matrix<R>>, DualError> {
+    let mut outputs: Vec<Matrix<R>> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let next = layer.predict(outputs.last().unwrap_or(tokens), n_demos, visibility)?;
+        outputs.push(next);
+    }
+    Ok(outputs)
+}

@@ -1,0 +1,119 @@
+//! Duals of layers and stacks against candle's forward pass.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
+use candle_core::{DType, Device, Tensor};
+use dual_model::sequence::Visibility;
+use dual_model::transformer::{HeadWeights, LayerWeights, predict_stack};
+use dual_model::{Matrix, Real};
+use icl_model::attention::{LayerShape, Weights};
+use icl_model::mask::Mask;
+use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_numerics::stream::Stream;
+use icl_numerics::tolerance::Tolerance;
+
+const D: usize = 7;
+const HIDDEN: usize = 13;
+const HEADS: usize = 2;
+const TOKENS: usize = 11;
+
+fn normals(seed: u64, purpose: &str, n: usize, sd: f64) -> Vec<f64> {
+    let stream = Stream::new(seed, purpose);
+    let mut draws = stream.sample(0);
+    (0..n).map(|_| sd * draws.normal()).collect()
+}
+
+/// Arrays of one layer by name, with their shapes.
+fn arrays(layer: usize) -> Vec<(&'static str, Vec<usize>, Vec<f64>)> {
+    let seed = layer as u64;
+    let array = |name: &'static str, shape: &[usize], sd: f64| {
+        (name, shape.to_vec(), normals(seed, name, shape.iter().product(), sd))
+    };
+    let sd = 1.0 / (D as f64).sqrt();
+    vec![
+        array("w_q", &[HEADS, D, D], sd),
+        array("w_k", &[HEADS, D, D], sd),
+        array("w_v", &[HEADS, D, D], sd),
+        array("w_1", &[HIDDEN, D], sd),
+        array("b_1", &[HIDDEN], 0.3),
+        array("w_2", &[D, HIDDEN], 1.0 / (HIDDEN as f64).sqrt()),
+        array("b_2", &[D], 0.3),
+    ]
+}
+
+fn dual_layer<R: Real>(layer: usize, residual: bool, norm: bool) -> LayerWeights<R> {
+    let arrays = arrays(layer);
+    let get = |name: &str| &arrays.iter().find(|(n, ..)| *n == name).unwrap().2;
+    let round = |x: &[f64]| x.iter().map(|x| R::from_f64(*x)).collect::<Vec<_>>();
+    let matrix = |name: &str, rows, columns| Matrix::new(rows, columns, round(get(name))).unwrap();
+    let head =
+        |name: &str, h: usize| Matrix::new(D, D, round(&get(name)[h * D * D..][..D * D])).unwrap();
+    let heads = (0..HEADS)
+        .map(|h| HeadWeights { w_q: head("w_q", h), w_k: head("w_k", h), w_v: head("w_v", h) })
+        .collect();
+    LayerWeights {
+        heads,
+        w_1: matrix("w_1", HIDDEN, D),
+        b_1: round(get("b_1")),
+        w_2: matrix("w_2", D, HIDDEN),
+        b_2: round(get("b_2")),
+        residual,
+        layer_norm: norm.then(|| R::from_f64(1e-5)),
+    }
+}
+
+fn candle_layer(layer: usize, residual: bool, norm: bool, dtype: DType) -> TransformerLayer {
+    let tensor = |shape: Vec<usize>, values: Vec<f64>| {
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    };
+    let weights: Weights =
+        arrays(layer).into_iter().map(|(n, shape, x)| (n.to_owned(), tensor(shape, x))).collect();
+    let shape = LayerShape { d: D, n_heads: HEADS };
+    TransformerLayer { shape, weights, residual, layer_norm: norm.then_some(1e-5) }
+}
+
+/// Largest relative difference after every layer.
+fn differences<R: Real>(depth: usize, residual: bool, norm: bool, causal: bool) -> Vec<f64> {
+    let values = normals(99, "tokens", TOKENS * D, 1.0);
+    let dtype = if R::EPSILON == f64::EPSILON { DType::F64 } else { DType::F32 };
+    let tokens = Tensor::from_slice(&values, (1, TOKENS, D), &Device::Cpu).unwrap();
+    let tokens = tokens.to_dtype(dtype).unwrap();
+    let (mask, visibility) =
+        if causal { (Mask::Causal, Visibility::Causal) } else { (Mask::None, Visibility::All) };
+    let layers: Vec<_> = (0..depth).map(|l| candle_layer(l, residual, norm, dtype)).collect();
+    let theirs = forward_stack(&layers, &tokens, 8, &mask).unwrap();
+    let layers: Vec<_> = (0..depth).map(|l| dual_layer::<R>(l, residual, norm)).collect();
+    let rounded = values.iter().map(|x| R::from_f64(*x)).collect();
+    let own = Matrix::new(TOKENS, D, rounded).unwrap();
+    let ours = predict_stack(&layers, &own, 8, visibility).unwrap();
+    let difference = |(ours, theirs): (&Matrix<R>, &Tensor)| {
+        let theirs: Vec<f64> =
+            theirs.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let scale = theirs.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let gap = ours.entries().iter().zip(&theirs).map(|(a, b)| (a.to_f64() - b).abs());
+        gap.fold(0.0_f64, f64::max) / scale
+    };
+    ours.iter().zip(&theirs).map(difference).collect()
+}
+
+#[test]
+fn one_layer_equals_its_dual_with_and_without_residual_paths_and_norm() {
+    for (residual, norm, causal) in
+        [(false, false, false), (true, false, false), (true, true, false), (true, true, true)]
+    {
+        let found = differences::<f64>(1, residual, norm, causal)[0];
+        assert!(Tolerance::stated(1e-12, "specification").accepts(found, 0.0, 1.0), "{found:e}");
+        let found = differences::<f32>(1, residual, norm, causal)[0];
+        assert!(Tolerance::stated(1e-5, "specification").accepts(found, 0.0, 1.0), "{found:e}");
+    }
+}
+
+#[test]
+fn stacks_of_twelve_layers_equal_their_composed_duals() {
+    for causal in [false, true] {
+        let found = differences::<f64>(12, true, true, causal);
+        assert!(found.iter().all(|x| *x <= 1e-10), "{found:?}");
+        let found = differences::<f32>(12, true, true, causal);
+        assert!(found.iter().all(|x| *x <= 1e-3), "{found:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! A Transformer layer and a stack as candle operations: the side that the duals are compared with.
+//!
+//! `a = [x +] sum_heads h'`, `z = [a +] W_2 relu(W_1 a + b_1) + b_2`, then LayerNorm (without gain and
+//! bias) if asked for. LayerNorm is written out: candle's fused one has no gradient.
+
+use crate::ModelError;
+use crate::attention::{LayerShape, Weights, parse};
+use crate::composite::{AttentionKernel, Layer, ops};
+use crate::mask::Mask;
+use candle_core::{D, Tensor};
+
+/// One layer: attention weights `w_q`, `w_k`, `w_v` `[heads, d, d]`, and `w_1` `[hidden, d]`, `b_1`, `w_2`
+/// `[d, hidden]`, `b_2`.
+#[derive(Debug, Clone)]
+pub struct TransformerLayer {
+    /// Sizes.
+    pub shape: LayerShape,
+    /// Variables by name.
+    pub weights: Weights,
+    /// Residual paths around attention and feed-forward.
+    pub residual: bool,
+    /// `epsilon` of a LayerNorm after the layer.
+    pub layer_norm: Option<f64>,
+}
+
+impl TransformerLayer {
+    /// The tokens after the layer, `[batch, tokens, d]`.
+    ///
+    /// # Errors
+    /// If shapes do not fit or candle refuses an operation.
+    pub fn forward(
+        &self,
+        tokens: &Tensor,
+        n_demos: usize,
+        mask: &Mask,
+    ) -> Result<Tensor, ModelError> {
+        let plain = parse("plain")?;
+        let kernel = AttentionKernel::Softmax;
+        let layer = Layer { shape: self.shape, modification: plain.as_ref(), kernel: &kernel };
+        let attention = layer.forward(&self.weights, tokens, n_demos, mask)?.output;
+        let a = if self.residual { (tokens + attention)? } else { attention };
+        let hidden = ops::linear(&a, &self.weights["w_1"])?.broadcast_add(&self.weights["b_1"])?;
+        let out = ops::linear(&hidden.relu()?, &self.weights["w_2"])?;
+        let out = out.broadcast_add(&self.weights["b_2"])?;
+        let z = if self.residual { (a + out)? } else { out };
+        match self.layer_norm {
+            Some(epsilon) => normalised(&z, epsilon),
+            None => Ok(z),
+        }
+    }
+}
+
+fn normalised(x: &Tensor, epsilon: f64) -> Result<Tensor, ModelError> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    Ok(centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?)
+}
+
+/// The tokens after every layer of a stack.
+///
+/// # Errors
+/// As [`TransformerLayer::forward`].
+pub fn forward_stack(
+    layers: &[TransformerLayer],
+    tokens: &Tensor,
+    n_demos: usize,
+    mask: &Mask,
+) -> Result<Vec<Tensor>, ModelError> {
+    let mut outputs: Vec<Tensor> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let next = layer.forward(outputs.last().unwrap_or(tokens), n_demos, mask)?;
+        outputs.push(next);
+    }
+    Ok(outputs)
+}

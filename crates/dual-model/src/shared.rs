@@ -179,7 +179,7 @@ impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
 
     /// Bytes of the state, whatever the number of steps.
     pub fn bytes(&self) -> usize {
-        self.weights.entries().len() * size_of::<f64>()
+        std::mem::size_of_val(self.weights.entries())
     }
 }
 

@@ -104,7 +104,7 @@ mod tests {
     fn population() -> Population {
         let keys = Matrix::new(3, 1, vec![0.0, 1.0, -0.5]).unwrap();
         let values = Matrix::new(3, 1, vec![1.0, -2.0, 0.5]).unwrap();
-        Population::new(&keys, &values, |x, y| order::dot(x, y)).unwrap()
+        Population::new(&keys, &values, order::dot).unwrap()
     }
 
     /// Linear kernel in one dimension: C is the number E v k, the supremum w |mean(v k) - E v k|.

@@ -18,6 +18,10 @@ const HALF_PI: [f32; 3] = [FRAC_PI_2, -4.371_139e-8, -1.715_124_5e-15];
 /// `(e^r - 1 - r) / r^2` for `|r| <= ln(2)/2`; relative error of `e^r` 2^-34.2.
 const EXP: [f32; 6] =
     [0.5, 1.666_666_6e-1, 4.166_629_5e-2, 8.333_498e-3, 1.394_470_5e-3, 1.979_030_3e-4];
+/// `(2^f - 1) / f` for `|f| <= 1/2`; relative error of `2^f` 2^-28.3 (each coefficient rounded before
+/// the next was fitted).
+const EXP2: [f32; 6] =
+    [6.931_472e-1, 2.402_264_8e-1, 5.550_359_6e-2, 9.618_499e-3, 1.339_097_2e-3, 1.532_933_2e-4];
 /// `(ln(1+f) - f + f^2/2) / f^3` for `1+f` in `[sqrt(1/2), sqrt(2)]`; relative error 2^-30.3.
 const LN: [f32; 9] = [
     3.333_331_3e-1,
@@ -111,6 +115,19 @@ pub fn exp_normal<L: Lanes>(l: L, x: L::F) -> L::F {
     l.from_bits(l.add_u(l.to_bits(y), l.shl_u(bits, 23)))
 }
 
+/// `2^x` for `-126 <= x <= 127`, clamped to the value at the range's end outside.
+///
+/// The reduction `x - round(x)` is exact, so this is the cheapest of the exponentials: where exponents
+/// are sums of products, the factor `log2(e)` can be multiplied into them beforehand.
+#[inline(always)]
+pub fn exp2_normal<L: Lanes>(l: L, x: L::F) -> L::F {
+    let x = l.min(l.splat(127.0), l.max(l.splat(-126.0), x));
+    let (n, bits) = round(l, x);
+    let f = l.sub(x, n);
+    let y = l.mul_add(f, polynomial(l, &EXP2, f), l.splat(1.0));
+    l.from_bits(l.add_u(l.to_bits(y), l.shl_u(bits, 23)))
+}
+
 /// Natural logarithm of a positive normal number.
 #[inline(always)]
 pub fn ln<L: Lanes>(l: L, x: L::F) -> L::F {
@@ -186,6 +203,8 @@ pub fn tanh<L: Lanes>(l: L, x: L::F) -> L::F {
 pub enum Function {
     /// [`exp`].
     Exp,
+    /// [`exp2_normal`].
+    Exp2,
     /// [`ln`].
     Ln,
     /// The sine of [`sin_cos`].
@@ -201,6 +220,7 @@ impl Function {
     fn on_lanes<L: Lanes>(self, l: L, x: L::F) -> L::F {
         match self {
             Self::Exp => exp(l, x),
+            Self::Exp2 => exp2_normal(l, x),
             Self::Ln => ln(l, x),
             Self::Sin => sin_cos(l, x).0,
             Self::Cos => sin_cos(l, x).1,

@@ -53,6 +53,8 @@ fn worst(
 fn all_functions(stride: usize) {
     worst(Function::Exp, math::exp, 0.0, 89.0, stride);
     worst(Function::Exp, math::exp, -0.0, -105.0, stride);
+    worst(Function::Exp2, |x| math::powf(2.0, x), 0.0, 127.0, stride);
+    worst(Function::Exp2, |x| math::powf(2.0, x), -0.0, -126.0, stride);
     worst(Function::Ln, math::ln, f32::MIN_POSITIVE, f32::MAX, stride);
     worst(Function::Sin, math::sin, 0.0, 8192.0, stride);
     worst(Function::Sin, math::sin, -0.0, -8192.0, stride);
@@ -76,7 +78,9 @@ fn every_function_is_within_one_ulp_for_every_finite_input() {
 #[test]
 fn instruction_sets_return_the_same_bits() {
     let x: Vec<f32> = (0..2_000_003).map(|i| (i as f32 - 1e6) * 1.037e-4).collect();
-    for function in [Function::Exp, Function::Ln, Function::Sin, Function::Cos, Function::Tanh] {
+    for function in
+        [Function::Exp, Function::Exp2, Function::Ln, Function::Sin, Function::Cos, Function::Tanh]
+    {
         let mut reference = x.clone();
         function.map(Isa::Portable, &mut reference);
         for isa in Isa::available() {

@@ -2,7 +2,7 @@
 
 use super::augmentation::{self, Map, MapGradient, MapScratch};
 use super::features::{self, FeatureScratch};
-use super::linear::{add_outer, add_scaled, dot, dot_row, product, product_transposed};
+use super::linear::{add_outer, add_outers, add_scaled, dot, dot_row, product, product_transposed};
 use super::{FusedKernel, FusedLayer, negatives};
 use crate::attention::{Augmentation, Form};
 use icl_numerics::elementary::exp_normal;
@@ -94,7 +94,7 @@ pub(super) struct HeadScratch {
 }
 
 impl HeadScratch {
-    pub(super) fn new(layer: &FusedLayer) -> Self {
+    pub(super) fn new(layer: &FusedLayer, with_gradient: bool) -> Self {
         let (d, n, n_tokens) = (layer.shape.d(), layer.shape.n_demos, layer.shape.n_tokens());
         let zeros = |n: usize| vec![Lane16::ZERO; n];
         let only = |condition: bool, n: usize| zeros(if condition { n } else { 0 });
@@ -109,7 +109,7 @@ impl HeadScratch {
             features: match &layer.kernel {
                 FusedKernel::Softmax => None,
                 FusedKernel::Positive(omegas) => {
-                    Some(FeatureScratch::new(omegas.len() / d, n_tokens))
+                    Some(FeatureScratch::new(omegas.len() / d, n_tokens, d, with_gradient))
                 }
             },
             p: zeros(n_tokens),
@@ -179,8 +179,8 @@ pub(super) fn forward<L: Lanes>(
 fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, tokens: &[Lane16]) {
     let d = layer.shape.d();
     let mut total = l.splat(0.0);
-    if let (FusedKernel::Positive(omegas), Some(features)) = (&layer.kernel, &mut s.features) {
-        features::forward(l, omegas, features, &s.q, &s.keys);
+    if let Some(features) = &mut s.features {
+        features::forward(l, &layer.scaled_omegas, features, &s.q, &s.keys);
         s.p.copy_from_slice(&features.estimate);
         for p in &s.p {
             total = l.add(total, l.load(p));
@@ -338,12 +338,12 @@ fn backward_keys<L: Lanes>(
     gradient: &mut [Lane16],
 ) {
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
-    if let (FusedKernel::Positive(omegas), Some(features)) = (&layer.kernel, &mut s.features) {
+    if let Some(features) = &s.features {
         // from d log K_j to d K_j
         for (ds, estimate) in s.d_p.iter_mut().zip(&features.estimate) {
             *ds = l.store(l.div(l.load(ds), l.load(estimate)));
         }
-        features::backward(l, omegas, features, &s.keys, &s.d_p, &mut s.d_q, &mut s.d_keys);
+        features::backward(l, features, &s.keys, &s.d_p, &mut s.d_q, &mut s.d_keys);
     } else {
         s.d_q.fill(Lane16::ZERO);
         s.d_keys.fill(Lane16::ZERO);
@@ -354,14 +354,11 @@ fn backward_keys<L: Lanes>(
             add_scaled(l, d_key, l.load(ds), &s.q);
         }
     }
-    for (j, (d_key, token)) in s.d_keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
-    {
-        if j < n {
-            let mut places = map_gradient(gradient, layer.places.keys.as_ref());
-            augmentation::backward(l, w.keys, &mut s.keys_map, j, d_key, &mut places);
-        }
-        add_outer(l, &mut gradient[w.k_range.clone()], w.scale, d_key, token);
+    for (j, d_key) in s.d_keys.chunks_exact_mut(d).enumerate().take(n) {
+        let mut places = map_gradient(gradient, layer.places.keys.as_ref());
+        augmentation::backward(l, w.keys, &mut s.keys_map, j, d_key, &mut places);
     }
+    add_outers(l, &mut gradient[w.k_range.clone()], w.scale, &s.d_keys, tokens, d);
 }
 
 /// The gradients of `V` and `U`, which lie one after the other.

@@ -32,7 +32,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Groups of sixteen prompts whose gradients are summed before chunks are.
-pub const CHUNK: usize = 4;
+pub const CHUNK: usize = 8;
 
 /// Largest number of random features.
 pub const MAX_FEATURES: usize = 65_536;
@@ -53,6 +53,8 @@ pub struct FusedLayer {
     n_heads: usize,
     modification: FusedModification,
     kernel: FusedKernel,
+    /// The feature rows times `log2(e)`, empty for softmax.
+    scaled_omegas: Vec<f32>,
     places: Places,
     n_parameters: usize,
 }
@@ -117,19 +119,26 @@ impl FusedLayer {
             values: mlp(modification.values.form, "g_values")?,
         };
         let n_parameters = parameters.packed().len();
-        Ok(Self { shape, n_heads, modification, kernel, places, n_parameters })
+        let scaled_omegas = match &kernel {
+            FusedKernel::Softmax => Vec::new(),
+            FusedKernel::Positive(omegas) => {
+                omegas.iter().map(|w| w * std::f32::consts::LOG2_E).collect()
+            }
+        };
+        Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, places, n_parameters })
     }
 
     /// Predictions `[groups, d_s, 16]` for a batch.
     pub fn predict(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
         let step = Step::new(self, isa, parameters);
-        let predict = |chunk: usize| {
-            let mut scratch = step.scratch();
+        let predict = |scratch: &mut Vec<HeadScratch>, chunk: usize| {
             let groups = chunk * CHUNK..((chunk + 1) * CHUNK).min(batch.n_groups());
-            groups.flat_map(|g| step.predict(&mut scratch, batch.group(g).0)).collect::<Vec<_>>()
+            groups.flat_map(|g| step.predict(scratch, batch.group(g).0)).collect::<Vec<_>>()
         };
-        let chunks: Vec<_> =
-            (0..batch.n_groups().div_ceil(CHUNK)).into_par_iter().map(predict).collect();
+        let chunks: Vec<_> = (0..batch.n_groups().div_ceil(CHUNK))
+            .into_par_iter()
+            .map_init(|| step.scratch(false), predict)
+            .collect();
         chunks.concat()
     }
 
@@ -157,19 +166,22 @@ impl FusedLayer {
     ) -> LossAndGradient {
         let step = Step::new(self, isa, parameters);
         let n_groups = n.div_ceil(LANES);
-        let chunk = |chunk: usize| {
+        let buffers = || {
+            let tokens = vec![Lane16::ZERO; self.shape.n_tokens() * self.shape.d()];
+            (step.scratch(true), tokens, vec![Lane16::ZERO; self.shape.d_s])
+        };
+        let chunk = |(scratch, tokens, targets): &mut (Vec<HeadScratch>, Vec<_>, Vec<_>),
+                     chunk: usize| {
             let mut sum = step.accumulator();
-            let mut scratch = step.scratch();
-            let mut tokens = vec![Lane16::ZERO; self.shape.n_tokens() * self.shape.d()];
-            let mut targets = vec![Lane16::ZERO; self.shape.d_s];
             for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(n_groups) {
-                sampler.sample_group(first / LANES as u64 + g as u64, &mut tokens, &mut targets);
+                sampler.sample_group(first / LANES as u64 + g as u64, tokens, targets);
                 let weight = lane_weights(g, n);
-                step.train(&mut scratch, &tokens, &targets, &weight, &mut sum);
+                step.train(scratch, tokens, targets, &weight, &mut sum);
             }
             sum
         };
-        let chunks: Vec<_> = (0..n_groups.div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
+        let chunks: Vec<_> =
+            (0..n_groups.div_ceil(CHUNK)).into_par_iter().map_init(buffers, chunk).collect();
         step.join(chunks)
     }
 }
@@ -202,8 +214,8 @@ impl<'a> Step<'a> {
         Self { layer, isa, heads }
     }
 
-    fn scratch(&self) -> Vec<HeadScratch> {
-        self.heads.iter().map(|_| HeadScratch::new(self.layer)).collect()
+    fn scratch(&self, with_gradient: bool) -> Vec<HeadScratch> {
+        self.heads.iter().map(|_| HeadScratch::new(self.layer, with_gradient)).collect()
     }
 
     fn accumulator(&self) -> Accumulator {

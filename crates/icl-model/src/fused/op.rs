@@ -108,7 +108,7 @@ impl CustomOp2 for FusedAttention {
         let step = Step::new(&self.layer, self.isa, &parameters);
         let chunk = |chunk: usize| {
             let mut sum: Accumulator = step.accumulator();
-            let mut scratch = step.scratch();
+            let mut scratch = step.scratch(true);
             for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(batch.n_groups()) {
                 let lanes = group_gradient(&d_out, g, shape.d_s);
                 step.pull_back(&mut scratch, batch.group(g).0, &lanes, &mut sum.gradient);

@@ -32,6 +32,10 @@ pub trait Real:
     #[must_use]
     fn exp(self) -> Self;
 
+    /// `e^x` for `x <= 0`, in a form that vectorises where there is one.
+    #[must_use]
+    fn exp_of_negative(self) -> Self;
+
     /// Square root, correctly rounded.
     #[must_use]
     fn sqrt(self) -> Self;
@@ -71,6 +75,11 @@ impl Real for f64 {
         math::exp(self)
     }
 
+    #[inline(always)]
+    fn exp_of_negative(self) -> Self {
+        math::exp_of_negative(self)
+    }
+
     fn sqrt(self) -> Self {
         self.sqrt()
     }
@@ -91,6 +100,11 @@ impl Real for f32 {
 
     fn exp(self) -> Self {
         math::exp(f64::from(self)) as f32
+    }
+
+    #[inline(always)]
+    fn exp_of_negative(self) -> Self {
+        math::exp_of_negative(f64::from(self)) as f32
     }
 
     fn sqrt(self) -> Self {

@@ -19,11 +19,15 @@ use crate::sequence::Visibility;
 use crate::{DualError, Matrix, Real};
 use icl_numerics::lanes::{Isa, Kernel, Lanes};
 
-/// The query-independent exact dual: keys and coefficients `[v_i; 1]`, one row each.
+/// Keys, or columns of an output, whose sums are formed together in the registers.
+const BLOCK: usize = 32;
+
+/// The query-independent exact dual: keys, and coefficients `[v_i; 1]`, one row each.
 #[derive(Debug, Clone)]
 pub struct SharedDual<R = f64> {
     d_k: usize,
     d_v: usize,
+    /// Blocks of 32 keys, `[blocks, d_k, 32]`, the last one padded with zeros.
     keys: Vec<R>,
     coefficients: Vec<R>,
 }
@@ -41,7 +45,14 @@ impl<R: Real> SharedDual<R> {
     pub fn step(&mut self, pair: Pair<'_, R>) -> Result<(), DualError> {
         DualError::size("key", pair.key.len(), self.d_k)?;
         DualError::size("value", pair.value.len(), self.d_v)?;
-        self.keys.extend_from_slice(pair.key);
+        let j = self.len();
+        if j.is_multiple_of(BLOCK) {
+            self.keys.resize(self.keys.len() + BLOCK * self.d_k, R::ZERO);
+        }
+        let block = j / BLOCK * BLOCK * self.d_k;
+        for (i, x) in pair.key.iter().enumerate() {
+            self.keys[block + i * BLOCK + j % BLOCK] = *x;
+        }
         self.coefficients.extend_from_slice(pair.value);
         self.coefficients.push(R::ONE);
         Ok(())
@@ -112,24 +123,70 @@ impl<'q, R: Real, Q: Iterator<Item = (&'q [R], usize)>> Kernel for Predict<'_, R
 
     #[inline(always)]
     fn run<L: Lanes>(self, _lanes: L) {
-        let SharedDual { d_k, d_v, keys, coefficients } = self.dual;
-        let mut weights: Vec<R> = Vec::with_capacity(keys.len() / d_k);
-        for ((query, seen), out) in self.queries.zip(self.out.chunks_exact_mut(*d_v)) {
-            weights.clear();
-            weights.extend(keys.chunks_exact(*d_k).take(seen).map(|key| R::dot(key, query)));
-            let shift = weights.iter().fold(weights[0], |m, x| if *x > m { *x } else { m });
-            let mut normaliser = R::ZERO;
-            for (weight, row) in weights.iter_mut().zip(coefficients.chunks_exact(d_v + 1)) {
-                *weight = (*weight - shift).exp();
-                let (value, one) = row.split_at(*d_v);
-                normaliser += *weight * one[0];
-                for (out, v) in out.iter_mut().zip(value) {
-                    *out += *weight * *v;
-                }
+        let SharedDual { d_v, keys, coefficients, .. } = self.dual;
+        let mut weights = vec![R::ZERO; self.dual.len()];
+        let mut start = 0;
+        for (query, seen) in self.queries {
+            let weights = &mut weights[..seen];
+            logits(keys, query, weights);
+            let mut shift = weights[0];
+            for weight in weights.iter() {
+                shift = if *weight > shift { *weight } else { shift };
             }
-            out.iter_mut().for_each(|out| *out = *out / normaliser);
+            for weight in weights.iter_mut() {
+                *weight = (*weight - shift).exp_of_negative();
+            }
+            let out = &mut self.out[start..start + d_v];
+            let normaliser = combine(weights, &coefficients[..seen * (d_v + 1)], out);
+            for out in out {
+                *out = *out / normaliser;
+            }
+            start += d_v;
         }
     }
+}
+
+/// `k_j . q` for every key, in the order of the dimensions; keys of a block side by side.
+#[inline(always)]
+fn logits<R: Real>(keys: &[R], query: &[R], logits: &mut [R]) {
+    let blocks = keys.chunks_exact(BLOCK * query.len());
+    for (logits, block) in logits.chunks_mut(BLOCK).zip(blocks) {
+        let mut sums = [R::ZERO; BLOCK];
+        for (column, q) in block.as_chunks::<BLOCK>().0.iter().zip(query) {
+            for (sum, k) in sums.iter_mut().zip(column) {
+                *sum += *k * *q;
+            }
+        }
+        for (logit, sum) in logits.iter_mut().zip(sums) {
+            *logit = sum;
+        }
+    }
+}
+
+/// `out = sum_j w_j v_j` in the order of `j`, a block of columns at a time; returns the sum of the weights
+/// times the constant channel.
+#[inline(always)]
+fn combine<R: Real>(weights: &[R], coefficients: &[R], out: &mut [R]) -> R {
+    let width = out.len() + 1;
+    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+    for (b, out) in blocks.iter_mut().enumerate() {
+        let mut sums = [R::ZERO; BLOCK];
+        for (weight, row) in weights.iter().zip(coefficients.chunks_exact(width)) {
+            for (sum, v) in sums.iter_mut().zip(&row[b * BLOCK..(b + 1) * BLOCK]) {
+                *sum += *weight * *v;
+            }
+        }
+        *out = sums;
+    }
+    let mut normaliser = R::ZERO;
+    for (weight, row) in weights.iter().zip(coefficients.chunks_exact(width)) {
+        let (_, last) = row.split_at(width - 1 - rest.len());
+        for (out, v) in rest.iter_mut().zip(last) {
+            *out += *weight * *v;
+        }
+        normaliser += *weight * last[last.len() - 1];
+    }
+    normaliser
 }
 
 /// The state `W = sum_i [v_i; 1] phi(k_i)^T`, `[d_v + 1, d_r]`, of the feature dual over a stream.

@@ -229,6 +229,8 @@ fn parse_implementation(text: &str) -> Result<Implementation, String> {
 pub(crate) enum BenchCommand {
     /// One full training step: data, forward, backward, Adam
     Step(BenchStepArguments),
+    /// The step beside the machine's measured floor
+    Roofline(RooflineArguments),
 }
 
 /// Kernel of the measured step.
@@ -272,6 +274,16 @@ pub(crate) struct BenchStepArguments {
     /// Machine-readable
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RooflineArguments {
+    /// Threads; otherwise all cores
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Keep the measurement for ARCHITECTURE.md
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 #[derive(Debug, Args)]

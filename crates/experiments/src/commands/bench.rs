@@ -44,29 +44,41 @@ pub(crate) fn step(arguments: &BenchStepArguments, isa: Isa) -> anyhow::Result<O
 }
 
 fn settings(arguments: &BenchStepArguments) -> TrainSettings {
+    let d_r = match arguments.variant {
+        Variant::Softmax => 0,
+        Variant::Positive => arguments.d_r,
+    };
     TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
         prompt: PromptShape { n_demos: arguments.tokens - 1, d_t: arguments.d - 1, d_s: 1 },
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
-        d_r: match arguments.variant {
-            Variant::Softmax => 0,
-            Variant::Positive => arguments.d_r,
-        },
-        steps: arguments.steps,
         batch: arguments.batch,
+        ..step_settings(d_r, arguments.steps)
+    }
+}
+
+/// The step that is compared with others: 1024 prompts of 16 tokens of size 12.
+pub(crate) fn step_settings(d_r: usize, steps: usize) -> TrainSettings {
+    TrainSettings {
+        task: "linear".into(),
+        scale: Scale::Raw,
+        prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
+        n_heads: 1,
+        modification: "plain".into(),
+        d_r,
+        steps,
+        batch: 1024,
         adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
         initial_sd: 0.1,
         n_test: 16,
-        test_every: arguments.steps,
+        test_every: steps,
         seed: 0,
         path: Path::Fused,
     }
 }
 
 /// Milliseconds of every step, and of sampling the same prompts alone.
-fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+pub(crate) fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     let (steps, batch) = (settings.steps, settings.batch);
     let task = task::find(&settings.task)?;
     let sampler =
@@ -90,7 +102,7 @@ fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f
     Ok((step_ms, gen_ms))
 }
 
-fn median(x: &mut [f64]) -> f64 {
+pub(crate) fn median(x: &mut [f64]) -> f64 {
     x.sort_by(f64::total_cmp);
     quantile(x, 0.5)
 }

@@ -119,12 +119,18 @@ pub(crate) fn peak_memory_mib() -> Option<f64> {
     Some((kib / 1024.0).round())
 }
 
+/// The processor's name.
+pub(crate) fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let (_, name) =
+        text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "))?;
+    Some(name.to_owned())
+}
+
 /// The host of a run, for `host.json`.
 pub(crate) fn host() -> serde_json::Value {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     json!({
-        "cpu": model.map(|(_, name)| name),
+        "cpu": processor(),
         "cores": super::run::jobs(None),
         "instruction_sets": Isa::available().map(Isa::name).collect::<Vec<_>>(),
         "memory_gib": meminfo_gib("MemTotal:").map(f64::round),

@@ -5,12 +5,13 @@
 
 use super::Outcome;
 use super::list::Costs;
+use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::profile::Profile;
 use crate::registry;
 use crate::settings::{SettingsFile, Tag};
 use crate::workspace::Workspace;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use artifact::claim::{Claim, Side, Verdict};
 use artifact::digest::short;
 use artifact::manifest::Manifest;
@@ -18,7 +19,9 @@ use artifact::output;
 use artifact::verify::read_claims;
 use std::fmt::Write as _;
 
-const DOCUMENTS: [&str; 2] = ["README.md", "ARTIFACT.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "ARTIFACT.md", "ARCHITECTURE.md"];
+/// Where the comparison with other programs stands; `just bench-peers` writes it.
+const PEERS: &str = "benches/peers/results.json";
 const BEGIN: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";
 
@@ -63,12 +66,11 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "claims" => claims(workspace)?,
             "gaps" => gaps(workspace)?,
             "costs" => costs(workspace),
-            other => {
-                // parts of other writers, such as the table of peers
-                write!(out, "{before}{BEGIN}{other} -->{}{END}", &after[..end])?;
-                rest = &after[end + END.len()..];
-                continue;
-            }
+            "peers" => peers(workspace)?,
+            "roofline" => roofline(workspace)?,
+            other => bail!(
+                "{name}: found part `{other}`, expected items, claims, gaps, costs, peers or roofline"
+            ),
         };
         write!(out, "{before}{BEGIN}{part} -->\n{content}{END}")?;
         rest = &after[end + END.len()..];
@@ -215,4 +217,59 @@ fn costs(workspace: &Workspace) -> String {
     let [smoke, quick, paper] = Profile::ALL.map(root);
     let _ = writeln!(out, "| expected root | `{smoke}…` | `{quick}…` | `{paper}…` |");
     out
+}
+
+/// README: the measured ratios, from the results file.
+fn peers(workspace: &Workspace) -> anyhow::Result<String> {
+    let path = workspace.path(PEERS);
+    let results: serde_json::Value = serde_json::from_slice(&output::read(&path)?)
+        .with_context(|| format!("{}: not JSON; run `just bench-peers`", path.display()))?;
+    let mut out = format!(
+        "One run of `just bench-peers`, {} threads, {}, medians of {} rounds, ms per step (ratio to ours):\n\n\
+         | step | icl | PyTorch eager | torch.compile | JAX jit |\n|---|---|---|---|---|\n",
+        results["threads"],
+        results["processor"].as_str().unwrap_or("?"),
+        results["rounds"]
+    );
+    for row in results["rows"].as_array().into_iter().flatten() {
+        let ms = |peer: &str| row["ms"][peer].as_f64().unwrap_or(f64::NAN);
+        let variant = row["variant"].as_str().unwrap_or("?");
+        let name = match row["d_r"].as_u64() {
+            Some(d_r) if d_r > 0 => format!("{variant} features, d_r = {d_r}"),
+            _ => format!("exact {variant}"),
+        };
+        let peer = |peer: &str| format!("{:.2} ({:.1}x)", ms(peer), ms(peer) / ms("icl"));
+        writeln!(
+            out,
+            "| {name} | {:.3} | {} | {} | {} |",
+            ms("icl"),
+            peer("torch eager"),
+            peer("torch compiled"),
+            peer("jax")
+        )?;
+    }
+    Ok(out)
+}
+
+/// ARCHITECTURE: the measured floor of a step.
+fn roofline(workspace: &Workspace) -> anyhow::Result<String> {
+    let path = workspace.path(ROOFLINE);
+    let roofline: Roofline = serde_json::from_slice(&output::read(&path)?).with_context(|| {
+        format!("{}: not a measurement; run `icl bench roofline --write`", path.display())
+    })?;
+    let mut out = format!(
+        "{} threads of {}, {}: {:.0} G multiply-adds/s, {:.1} G exponentials/s at best.\n\n\
+         | step | multiply-adds (M) | exponentials (M) | floor (ms) | measured (ms) | reached |\n\
+         |---|---|---|---|---|---|\n",
+        roofline.threads, roofline.processor, roofline.isa, roofline.fma_rate, roofline.exp_rate
+    );
+    for row in &roofline.rows {
+        let part = 100.0 * row.floor_ms / row.measured_ms;
+        let Row { variant, fma, exp, floor_ms, measured_ms } = row;
+        writeln!(
+            out,
+            "| {variant} | {fma:.1} | {exp:.2} | {floor_ms:.3} | {measured_ms:.3} | {part:.0} % |"
+        )?;
+    }
+    Ok(out)
 }

@@ -5,6 +5,7 @@ mod bless;
 mod doctor;
 mod document;
 mod list;
+mod roofline;
 mod run;
 mod show;
 mod train;
@@ -33,6 +34,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Verify(verify) => verify::verify(&workspace()?, &verify, isa),
         Command::Train(train) => train::train(&train, isa),
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, isa),
+        Command::Bench(BenchCommand::Roofline(roofline)) => {
+            roofline::roofline(&workspace()?, &roofline, isa)
+        }
         Command::Doctor(doctor) => Ok(doctor::doctor(&workspace()?, &doctor)),
         Command::Bless(bless) => bless::bless(&workspace()?, &bless),
         Command::Document(document) => document::document(&workspace()?, &document),

@@ -1,0 +1,63 @@
+//! Time of one training step by variant and modification.
+
+#![allow(missing_docs, reason = "criterion's macros generate undocumented functions")]
+#![allow(clippy::unwrap_used, reason = "a bench stops at the first fault")]
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::PromptShape;
+use icl_model::task::Scale;
+use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_numerics::lanes::Isa;
+
+fn settings(modification: &str, d_r: usize, n_demos: usize, path: Path) -> TrainSettings {
+    TrainSettings {
+        task: "linear".into(),
+        scale: Scale::Raw,
+        prompt: PromptShape { n_demos, d_t: 11, d_s: 1 },
+        n_heads: 1,
+        modification: modification.into(),
+        d_r,
+        steps: 1,
+        batch: 1024,
+        adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
+        initial_sd: 0.1,
+        n_test: 16,
+        test_every: 1,
+        seed: 0,
+        path,
+    }
+}
+
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step of 1024 prompts");
+    group.sample_size(20);
+    let cases = [
+        ("softmax", "plain", 0, 15),
+        ("softmax, N = 31", "plain", 0, 31),
+        ("softmax, N = 63", "plain", 0, 63),
+        ("positive, d_r = 100", "plain", 100, 15),
+        ("positive, d_r = 400", "plain", 400, 15),
+        ("positive, d_r = 1200", "plain", 1200, 15),
+        ("augmented", "augmented", 0, 15),
+        ("negative", "negative", 0, 15),
+    ];
+    for (name, modification, d_r, n_demos) in cases {
+        let mut trainer =
+            Trainer::new(settings(modification, d_r, n_demos, Path::Fused), Isa::detect()).unwrap();
+        group.bench_function(BenchmarkId::new("fused", name), |b| {
+            b.iter(|| trainer.step().unwrap())
+        });
+    }
+    for (name, d_r) in [("softmax", 0), ("positive, d_r = 100", 100)] {
+        let mut trainer =
+            Trainer::new(settings("plain", d_r, 15, Path::Composite), Isa::detect()).unwrap();
+        group.bench_function(BenchmarkId::new("candle operations", name), |b| {
+            b.iter(|| trainer.step().unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);

@@ -17,6 +17,7 @@ mod profile;
 mod progress;
 mod registry;
 mod settings;
+mod tensor_file;
 mod workspace;
 
 use clap::Parser as _;

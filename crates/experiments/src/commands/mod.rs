@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod doctor;
 mod document;
+mod lens;
 mod list;
 mod roofline;
 mod run;
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Show(show) => show::show(&workspace()?, &show, isa),
         Command::Run(run) => run::run(&workspace()?, &run, isa),
         Command::Verify(verify) => verify::verify(&workspace()?, &verify, isa),
+        Command::Lens(lens) => lens::lens(&lens),
         Command::Train(train) => train::train(&train, isa),
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, isa),
         Command::Bench(BenchCommand::Roofline(roofline)) => {

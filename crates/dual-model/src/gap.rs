@@ -25,6 +25,8 @@ pub struct Population {
     mean_diagonal: f64,
     /// `|C|^2`.
     norm_squared: f64,
+    /// Mean of each row of the Gram matrix: `<v_i phi(k_i)^T, C>`.
+    row_means: Vec<f64>,
     /// `r`.
     radius: f64,
 }
@@ -45,9 +47,11 @@ impl Population {
             order::dot(values.row(i), values.row(j)) * kernel(keys.row(i), keys.row(j))
         });
         let diagonal: Vec<f64> = (0..n).map(|i| gram.row(i)[i]).collect();
+        let row_means: Vec<f64> = gram.iter_rows().map(|row| order::sum(row) / n as f64).collect();
         Ok(Self {
             mean_diagonal: order::sum(&diagonal) / n as f64,
-            norm_squared: order::sum(gram.entries()) / (n * n) as f64,
+            norm_squared: order::sum(&row_means) / n as f64,
+            row_means,
             radius: diagonal.iter().fold(0.0_f64, |r, x| r.max(*x)).sqrt(),
             gram,
         })
@@ -65,14 +69,18 @@ impl Population {
 
     /// The exact supremum `w |C_N - C|_HS` for a sample given by indices into the population.
     pub fn supremum(&self, sample: &[usize], w: f64) -> f64 {
-        let (n, m) = (sample.len() as f64, self.len() as f64);
-        let mut weights = vec![-1.0 / m; self.len()];
-        for i in sample {
-            weights[*i] += 1.0 / n;
-        }
-        let rows: Vec<f64> = self.gram.iter_rows().map(|row| order::dot(row, &weights)).collect();
-        // a quadratic form of a positive semidefinite matrix: negative only by rounding
-        w * order::dot(&weights, &rows).max(0.0).sqrt()
+        let n = sample.len() as f64;
+        let cross: Vec<f64> = sample.iter().map(|i| self.row_means[*i]).collect();
+        let mut entries = Vec::with_capacity(sample.len());
+        let row_sum = |i: &usize| {
+            entries.clear();
+            entries.extend(sample.iter().map(|j| self.gram.row(*i)[*j]));
+            order::sum(&entries)
+        };
+        let own: Vec<f64> = sample.iter().map(row_sum).collect();
+        // |C_N|^2 - 2 <C_N, C> + |C|^2: a square, negative only by rounding
+        let square = order::sum(&own) / (n * n) - 2.0 * order::sum(&cross) / n + self.norm_squared;
+        w * square.max(0.0).sqrt()
     }
 
     /// Root mean square of the supremum over samples of size `n`.

@@ -55,7 +55,21 @@ pub(crate) struct Outputs {
 }
 
 /// All items, in the order of the paper.
-pub(crate) static ALL: &[&dyn Item] = &[&items::fig3_linear::ITEM];
+pub(crate) static ALL: &[&dyn Item] = &[
+    &items::fig3_linear::ITEM,
+    &items::fig6_attention_heatmaps::ITEM,
+    &items::fig7_feature_error::ITEM,
+    &items::fig8_trigonometric::ITEM,
+    &items::fig9_exponential::ITEM,
+    &items::fig10_long_prompt::ITEM,
+    &items::fig11_two_heads::ITEM,
+    &items::fig12_random_feature_layer::ITEM,
+    &items::fig15_combined::ITEM,
+    &items::ext_exact_dual::ITEM,
+    &items::ext_stacks::ITEM,
+    &items::ext_feature_failure::ITEM,
+    &items::ext_gap::ITEM,
+];
 
 /// The item `id`.
 pub(crate) fn find(id: &str) -> anyhow::Result<&'static dyn Item> {

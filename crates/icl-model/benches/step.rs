@@ -46,7 +46,7 @@ fn steps(criterion: &mut Criterion) {
         let mut trainer =
             Trainer::new(settings(modification, d_r, n_demos, Path::Fused), Isa::detect()).unwrap();
         group.bench_function(BenchmarkId::new("fused", name), |b| {
-            b.iter(|| trainer.step().unwrap())
+            b.iter(|| trainer.step().unwrap());
         });
     }
     for (name, d_r) in [("softmax", 0), ("positive, d_r = 100", 100)] {

@@ -9,6 +9,8 @@ pub enum Mask {
     None,
     /// Token `i` sees tokens `0..=i`.
     Causal,
+    /// Tokens `0..n` see each other, later ones see all before them and themselves.
+    PrefixLm(usize),
     /// Prompt `b` holds `lengths[b] >= 1` tokens; the rest is padding that nobody sees.
     Padding(Vec<usize>),
 }
@@ -28,11 +30,8 @@ impl Mask {
         let bias = |seen: bool| if seen { 0.0_f64 } else { f64::NEG_INFINITY };
         let tensor = match self {
             Self::None => return Ok(None),
-            Self::Causal => {
-                let entry = |i: usize| bias(i % n_tokens <= i / n_tokens);
-                let entries: Vec<f64> = (0..n_tokens * n_tokens).map(entry).collect();
-                Tensor::from_vec(entries, (1, 1, n_tokens, n_tokens), device)?
-            }
+            Self::Causal => square(n_tokens, |i, j| bias(j <= i), device)?,
+            Self::PrefixLm(n) => square(n_tokens, |i, j| bias(j < *n || j <= i), device)?,
             Self::Padding(lengths) => {
                 let row = |length: &usize| (0..n_tokens).map(|j| bias(j < *length)).collect();
                 let entries: Vec<f64> = lengths.iter().flat_map::<Vec<f64>, _>(row).collect();
@@ -41,4 +40,10 @@ impl Mask {
         };
         tensor.to_dtype(dtype).map(Some)
     }
+}
+
+/// `[1, 1, n, n]` with entries `f(query, key)`.
+fn square(n: usize, f: impl Fn(usize, usize) -> f64, device: &Device) -> Result<Tensor> {
+    let entries: Vec<f64> = (0..n * n).map(|ij| f(ij / n, ij % n)).collect();
+    Tensor::from_vec(entries, (1, 1, n, n), device)
 }

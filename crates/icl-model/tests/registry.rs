@@ -240,10 +240,11 @@ fn masked_keys_have_weight_zero_and_rows_sum_to_one() {
         let (kernel, _) = kernel(features, DType::F32);
         let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
         let layer = Layer { shape, modification: plain.as_ref(), kernel: &kernel };
-        for mask in [Mask::None, Mask::Causal, Mask::Padding(lengths.clone())] {
+        for mask in [Mask::None, Mask::Causal, Mask::PrefixLm(3), Mask::Padding(lengths.clone())] {
             let seen = |b: usize, i: usize, j: usize| match &mask {
                 Mask::None => true,
                 Mask::Causal => j <= i,
+                Mask::PrefixLm(n) => j < *n || j <= i,
                 Mask::Padding(lengths) => j < lengths[b],
             };
             let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, &mask).unwrap();

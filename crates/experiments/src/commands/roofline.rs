@@ -4,6 +4,7 @@
 //! Counted per step are the fused multiply-adds and exponentials that the mathematics needs, one lane
 //! each; sampling, sums and stores are left out, so the floor is a lower bound. The two kinds of work
 //! share the execution units: their times are added.
+#![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
 use super::Outcome;
 use super::bench::{measure, median, step_settings};
@@ -146,10 +147,7 @@ pub(crate) fn roofline(
     let processor = super::doctor::processor().unwrap_or_else(|| "unknown".into());
     let isa = isa.name().to_owned();
     let roofline = Roofline { processor, isa, threads, fma_rate, exp_rate, rows };
-    println!(
-        "{:.1} G multiply-adds/s, {:.2} G exponentials/s, {threads} threads",
-        fma_rate, exp_rate
-    );
+    println!("{fma_rate:.1} G multiply-adds/s, {exp_rate:.2} G exponentials/s, {threads} threads");
     for row in &roofline.rows {
         let part = 100.0 * row.floor_ms / row.measured_ms;
         println!(

@@ -1,6 +1,9 @@
 //! What several items have in common: training runs, equivalence curves, comparisons with plain.
 
+pub(crate) mod claims;
 pub(crate) mod comparison;
 pub(crate) mod equivalence;
+pub(crate) mod layer_pair;
+pub(crate) mod slope;
 pub(crate) mod training;
 pub(crate) mod training_figure;

@@ -1,12 +1,13 @@
 //! The family of figures with an equivalence curve and panels of test losses against plain.
 
+use super::claims::{at_most, tested};
 use super::comparison::{Comparison, Differences, compare};
 use super::equivalence::{self, CurveSettings};
 use super::training;
-use crate::registry::{Context, Outputs, Plan};
+use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
-use artifact::claim::{Claim, Side, Verdict};
+use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::bootstrap_mean;
 use artifact::table::Table;
@@ -123,12 +124,32 @@ impl Settings {
     }
 }
 
-/// The plan of an item of this family.
-pub(crate) fn plan(
-    id: &'static str,
-    file: &SettingsFile,
-    context: Context,
-) -> anyhow::Result<Plan> {
+/// An item of this family.
+pub(crate) struct TrainingFigure {
+    pub(crate) id: &'static str,
+    pub(crate) paper: &'static str,
+    pub(crate) claim: &'static str,
+}
+
+impl Item for TrainingFigure {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn paper(&self) -> &'static str {
+        self.paper
+    }
+
+    fn claim(&self) -> &'static str {
+        self.claim
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        plan(self.id, file, context)
+    }
+}
+
+fn plan(id: &'static str, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     let settings = Settings::read(file, context)?;
     let curve = CurveSettings {
         train: settings.train(PLAIN, 0),
@@ -319,20 +340,6 @@ fn word(one: &Comparison) -> &'static str {
     }
 }
 
-fn claim(id: &str, name: &str, statement: String, value: f64, bound: f64, evidence: &str) -> Claim {
-    Claim {
-        id: format!("{id}/{name}"),
-        statement,
-        value,
-        interval: None,
-        side: Side::AtMost,
-        bound,
-        expected: true,
-        evidence: format!("data/{id}/{evidence}.csv"),
-        verdict: Verdict::Inconclusive,
-    }
-}
-
 fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let names = table.texts("dual")?;
     let steps = table.integers("step")?;
@@ -349,36 +356,25 @@ fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
         at_end.map(|i| largest[i]).fold(0.0, f64::max)
     };
     Ok(vec![
-        claim(
-            id,
-            "closed-form",
-            "The exact dual's mean squared step curve deviates from its closed form by at most 3 %"
-                .into(),
+        at_most(
+            [id, "closed-form", "equivalence"],
+            "The exact dual's mean squared step curve deviates from its closed form by at most 3 %",
             deviation,
             0.03,
-            "equivalence",
         ),
-        claim(
-            id,
-            "exact-end",
-            "After the last step the exact dual equals softmax attention, relative to the output's norm".into(),
+        at_most(
+            [id, "exact-end", "equivalence"],
+            "After the last step the exact dual equals softmax attention, relative to the output's norm",
             end(equivalence::EXACT),
             1e-12,
-            "equivalence",
         ),
-        claim(
-            id,
-            "feature-end",
-            "After the last step the feature dual equals feature attention, relative to the output's norm"
-                .into(),
+        at_most(
+            [id, "feature-end", "equivalence"],
+            "After the last step the feature dual equals feature attention, relative to the output's norm",
             end(equivalence::FEATURES),
             1e-12,
-            "equivalence",
         ),
-    ]
-    .into_iter()
-    .map(Claim::judged)
-    .collect())
+    ])
 }
 
 fn floor_claim(id: &str, settings: &Settings, runs: &[Run]) -> anyhow::Result<Vec<Claim>> {
@@ -392,20 +388,18 @@ fn floor_claim(id: &str, settings: &Settings, runs: &[Run]) -> anyhow::Result<Ve
     let interval = bootstrap_mean(finals, 0.95, |n| draws.below(n))?;
     let statement =
         format!("Plain reaches {factor} x {relative_loss} of E[s^2], the floor of its family");
-    let mut claim = claim(id, "floor", statement, interval.mean, factor * relative_loss, "finals");
-    claim.interval = Some([interval.lower, interval.upper]);
-    claim.expected = expected;
-    Ok(vec![claim.judged()])
+    let bound = factor * relative_loss;
+    let ends = [interval.lower, interval.upper];
+    let claim = tested([id, "floor", "finals"], &statement, interval.mean, ends, bound);
+    Ok(vec![Claim { expected, ..claim }])
 }
 
 /// "Better than plain" is under test, not expected.
 fn comparison_claims(id: &str, comparisons: &[Comparison]) -> Vec<Claim> {
     let one = |one: &Comparison| {
         let statement = format!("{} has a lower test loss than plain", one.name);
-        let mut claim = claim(id, &one.name, statement, one.mean, 0.0, "comparison");
-        claim.interval = Some([one.lower, one.upper]);
-        claim.expected = false;
-        claim.judged()
+        let ends = [one.lower, one.upper];
+        tested([id, &one.name, "comparison"], &statement, one.mean, ends, 0.0)
     };
     comparisons.iter().map(one).collect()
 }

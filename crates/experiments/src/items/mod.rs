@@ -1,3 +1,15 @@
 //! One file per item. A new item is one file here, one TOML in `experiments/`, one line in the registry.
 
+pub(crate) mod ext_exact_dual;
+pub(crate) mod ext_feature_failure;
+pub(crate) mod ext_gap;
+pub(crate) mod ext_stacks;
+pub(crate) mod fig10_long_prompt;
+pub(crate) mod fig11_two_heads;
+pub(crate) mod fig12_random_feature_layer;
+pub(crate) mod fig15_combined;
 pub(crate) mod fig3_linear;
+pub(crate) mod fig6_attention_heatmaps;
+pub(crate) mod fig7_feature_error;
+pub(crate) mod fig8_trigonometric;
+pub(crate) mod fig9_exponential;

@@ -1,0 +1,114 @@
+//! One random attention layer seen from both sides: candle's layer, and the keys, queries and values that
+//! a dual takes.
+
+use candle_core::{DType, Device, Tensor};
+use dual_model::sequence::{Head, Visibility};
+use dual_model::{Matrix, Real};
+use icl_model::attention::{self, LayerShape, Weights};
+use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::mask::Mask;
+use icl_numerics::stream::Stream;
+
+/// Sizes and seed of a layer with its tokens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerPair {
+    pub(crate) seed: u64,
+    pub(crate) d: usize,
+    pub(crate) n_heads: usize,
+    pub(crate) n_tokens: usize,
+    pub(crate) n_demos: usize,
+    /// Standard deviation of a logit `k . q`; twenty makes largest logits of about eighty.
+    pub(crate) logit_sd: f64,
+}
+
+impl LayerPair {
+    fn normals(&self, purpose: &str, n: usize, sd: f64) -> Vec<f64> {
+        let stream = Stream::new(self.seed, &format!("layer/{purpose}"));
+        let mut draws = stream.sample(0);
+        (0..n).map(|_| sd * draws.normal()).collect()
+    }
+
+    /// Tokens `[n_tokens, d]` and projections `w_q`, `w_k`, `w_v` `[heads, d, d]`.
+    fn arrays(&self) -> (Vec<f64>, [Vec<f64>; 3]) {
+        let d = self.d as f64;
+        // entries of q and k then have variance logit_sd, their product over d entries logit_sd^2 d,
+        // and the scale d^(-1/2) takes the d away
+        let sd = self.logit_sd.sqrt() / d.sqrt();
+        let n = self.n_heads * self.d * self.d;
+        let projections = [("w_q", sd), ("w_k", sd), ("w_v", 1.0 / d.sqrt())]
+            .map(|(name, sd)| self.normals(name, n, sd));
+        (self.normals("tokens", self.n_tokens * self.d, 1.0), projections)
+    }
+
+    /// `h'` of every token by candle, `[n_tokens * d]`.
+    pub(crate) fn attention(
+        &self,
+        dtype: DType,
+        mask: &Mask,
+        kernel: &AttentionKernel,
+    ) -> anyhow::Result<Vec<f64>> {
+        let (tokens, projections) = self.arrays();
+        let tensor = |x: Vec<f64>, shape: &[usize]| -> anyhow::Result<Tensor> {
+            Ok(Tensor::from_vec(x, shape, &Device::Cpu)?.to_dtype(dtype)?)
+        };
+        let mut weights = Weights::new();
+        for (name, x) in ["w_q", "w_k", "w_v"].into_iter().zip(projections) {
+            weights.insert(name.to_owned(), tensor(x, &[self.n_heads, self.d, self.d])?);
+        }
+        let tokens = tensor(tokens, &[1, self.n_tokens, self.d])?;
+        let plain = attention::parse("plain")?;
+        let shape = LayerShape { d: self.d, n_heads: self.n_heads };
+        let layer = Layer { shape, modification: plain.as_ref(), kernel };
+        let out = layer.forward(&weights, &tokens, self.n_demos, mask)?.output;
+        Ok(out.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// Keys, queries and values of every head, computed here.
+    pub(crate) fn heads<R: Real>(&self) -> anyhow::Result<Vec<Head<R>>> {
+        let (tokens, projections) = self.arrays();
+        let d = self.d;
+        let round = |x: &[f64]| x.iter().map(|x| R::from_f64(*x)).collect::<Vec<R>>();
+        let tokens = round(&tokens);
+        let scale = R::from_f64(1.0 / (d as f64).sqrt().sqrt());
+        let project = |which: usize, head: usize, scale: R| -> anyhow::Result<Matrix<R>> {
+            let w = round(&projections[which][head * d * d..][..d * d]);
+            let entry = |i: usize, j: usize| {
+                scale * R::dot(&w[j * d..(j + 1) * d], &tokens[i * d..(i + 1) * d])
+            };
+            Ok(Matrix::from_fn(self.n_tokens, d, entry))
+        };
+        let head = |h: usize| {
+            Ok(Head {
+                queries: project(0, h, scale)?,
+                keys: project(1, h, scale)?,
+                values: project(2, h, R::ONE)?,
+            })
+        };
+        (0..self.n_heads).map(head).collect()
+    }
+}
+
+/// The masks that are compared: name, candle's mask, what a query sees.
+pub(crate) fn mask(name: &str, n_tokens: usize) -> anyhow::Result<(Mask, Visibility)> {
+    let length = n_tokens.div_ceil(2);
+    Ok(match name {
+        "none" => (Mask::None, Visibility::All),
+        "causal" => (Mask::Causal, Visibility::Causal),
+        "padding" => (Mask::Padding(vec![length]), Visibility::Prefix(length)),
+        "prefix-lm" => (Mask::PrefixLm(length), Visibility::PrefixLm(length)),
+        other => anyhow::bail!("mask: found {other}, expected none, causal, padding or prefix-lm"),
+    })
+}
+
+/// Sum of the heads' predictions, and the largest difference to `attention` relative to its largest entry.
+pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64 {
+    let scale = attention.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    let gap = |(i, a): (usize, &f64)| {
+        let mut sum = R::ZERO;
+        for head in heads {
+            sum += head.entries()[i];
+        }
+        (sum.to_f64() - a).abs()
+    };
+    attention.iter().enumerate().map(gap).fold(0.0, f64::max) / scale
+}

@@ -1,0 +1,269 @@
+//! The exact dual over every query, head, mask and precision, and one dual for all queries.
+//!
+//! Random layers, logits up to about eighty. Every configuration compares candle's layer with the dual of
+//! each query and with the query-independent dual, whose coefficients are hashed before and after it
+//! answers every query.
+
+use crate::families::claims::at_most;
+use crate::families::layer_pair::{LayerPair, difference, mask};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::digest::sha256;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Schema, Table};
+use candle_core::DType;
+use dual_model::dual::Pair;
+use dual_model::sequence::{Head, Visibility, exact_predictions};
+use dual_model::shared::SharedDual;
+use dual_model::{Matrix, Real};
+use icl_model::composite::AttentionKernel;
+use icl_numerics::stream::Stream;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: ExactDual = ExactDual;
+
+/// `ext-exact-dual`.
+pub(crate) struct ExactDual;
+
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    configurations: usize,
+    n_demos: Vec<usize>,
+    d: Vec<usize>,
+    logit_sd: Vec<f64>,
+    masks: Vec<String>,
+}
+
+impl Item for ExactDual {
+    fn id(&self) -> &'static str {
+        "ext-exact-dual"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Theorem (beyond the paper: every query, head, mask, precision)"
+    }
+
+    fn claim(&self) -> &'static str {
+        "The dual equals softmax attention for every query, head and mask in f64 and f32, and one set of \
+         coefficients serves all queries"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let limit = settings.n_demos.iter().chain(&settings.d).max().copied().unwrap_or(0);
+        if limit > 4096 {
+            return Err(file.refuse("n_demos, d", &limit.to_string(), "at most 4096"));
+        }
+        let mut cells = Vec::new();
+        for dtype in ["f64", "f32"] {
+            for name in &settings.masks {
+                mask(name, 2)
+                    .map_err(|error| file.refuse("masks", &error.to_string(), "known masks"))?;
+                for n in &settings.n_demos {
+                    cells.push(cell(&settings, dtype, name, *n));
+                }
+            }
+        }
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+fn schema() -> Schema {
+    vec![
+        ("dtype".into(), ColumnType::Text),
+        ("mask".into(), ColumnType::Text),
+        ("n_demos".into(), ColumnType::Integer),
+        ("configurations".into(), ColumnType::Integer),
+        ("per_query_dual".into(), ColumnType::Float),
+        ("shared_dual".into(), ColumnType::Float),
+        ("coefficient_sets".into(), ColumnType::Integer),
+    ]
+}
+
+fn cell(settings: &Settings, dtype: &'static str, mask_name: &str, n_demos: usize) -> Cell {
+    let (settings, mask_name) = (settings.clone(), mask_name.to_owned());
+    Cell {
+        specification: json!({
+            "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask_name, "n_demos": n_demos
+        }),
+        label: format!("exact dual {dtype} {mask_name} N {n_demos}"),
+        weight: settings.configurations as f64 * (n_demos + 4) as f64 * (n_demos + 4) as f64 / 1e5,
+        schema: schema(),
+        compute: Box::new(move || {
+            let worst = match dtype {
+                "f64" => worst::<f64>(&settings, DType::F64, &mask_name, n_demos)?,
+                _ => worst::<f32>(&settings, DType::F32, &mask_name, n_demos)?,
+            };
+            let table = Table::builder("exact-dual")
+                .texts("dtype", &[dtype])
+                .texts("mask", &[&mask_name])
+                .integers("n_demos", vec![n_demos as i64])
+                .integers("configurations", vec![settings.configurations as i64])
+                .floats("per_query_dual", vec![worst.own])
+                .floats("shared_dual", vec![worst.shared])
+                .integers("coefficient_sets", vec![worst.sets])
+                .build()?;
+            Ok(table)
+        }),
+    }
+}
+
+struct Worst {
+    own: f64,
+    shared: f64,
+    sets: i64,
+}
+
+/// The largest relative differences over the configurations.
+fn worst<R: Real>(
+    settings: &Settings,
+    dtype: DType,
+    mask_name: &str,
+    n_demos: usize,
+) -> anyhow::Result<Worst> {
+    let stream = Stream::new(0, &format!("exact-dual/{mask_name}/{n_demos}"));
+    let mut worst = Worst { own: 0.0, shared: 0.0, sets: 1 };
+    for i in 0..settings.configurations {
+        let mut draws = stream.sample(i as u64);
+        let mut choose = |n: usize| draws.below(n as u64) as usize;
+        let d = settings.d[choose(settings.d.len())];
+        let logit_sd = settings.logit_sd[choose(settings.logit_sd.len())];
+        let (n_heads, side) = (1 + choose(3), 1 + choose(3));
+        let n_tokens = n_demos + side;
+        let pair = LayerPair { seed: i as u64, d, n_heads, n_tokens, n_demos, logit_sd };
+        let (mask, visibility) = mask(mask_name, n_tokens)?;
+        let attention = pair.attention(dtype, &mask, &AttentionKernel::Softmax)?;
+        let heads = pair.heads::<R>()?;
+        let own: Vec<Matrix<R>> = heads
+            .iter()
+            .map(|head| exact_predictions(head, n_demos, visibility))
+            .collect::<Result<_, _>>()?;
+        worst.own = worst.own.max(difference(&own, &attention));
+        let mut shared = Vec::new();
+        for head in &heads {
+            let (prediction, sets) = shared_dual(head, visibility)?;
+            worst.sets = worst.sets.max(sets);
+            shared.push(prediction);
+        }
+        worst.shared = worst.shared.max(difference(&shared, &attention));
+    }
+    Ok(worst)
+}
+
+/// Predictions of one dual for all queries, and the number of distinct coefficient sets seen.
+fn shared_dual<R: Real>(
+    head: &Head<R>,
+    visibility: Visibility,
+) -> anyhow::Result<(Matrix<R>, i64)> {
+    let mut dual = SharedDual::new(head.keys.columns(), head.values.columns());
+    for (key, value) in head.keys.iter_rows().zip(head.values.iter_rows()) {
+        dual.step(Pair { key, value })?;
+    }
+    let digest = |dual: &SharedDual<R>| {
+        let bytes: Vec<u8> =
+            dual.coefficients().iter().flat_map(|x| x.to_f64().to_le_bytes()).collect();
+        sha256(&bytes)
+    };
+    let before = digest(&dual);
+    let prediction = dual.predict_all(&head.queries, visibility)?;
+    let sets = if digest(&dual) == before { 1 } else { 2 };
+    Ok((prediction, sets))
+}
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let id = ITEM.id();
+    let table = Table::stack("differences", results)?;
+    let dtypes = table.texts("dtype")?;
+    let (own, shared) = (table.floats("per_query_dual")?, table.floats("shared_dual")?);
+    let largest = |values: &[f64], dtype: &str| {
+        let of = values.iter().zip(&dtypes).filter(|(_, t)| *t == dtype);
+        of.map(|(x, _)| *x).fold(0.0, f64::max)
+    };
+    let sets = table.integers("coefficient_sets")?.into_iter().max().unwrap_or(0);
+    let place = |name| [id, name, "differences"];
+    let claims = vec![
+        at_most(
+            place("f64"),
+            "Every query's dual equals attention in f64",
+            largest(&own, "f64"),
+            1e-12,
+        ),
+        at_most(
+            place("f32"),
+            "Every query's dual equals attention in f32",
+            largest(&own, "f32"),
+            1e-5,
+        ),
+        at_most(
+            place("shared-f64"),
+            "One dual for all queries equals attention in f64",
+            largest(&shared, "f64"),
+            1e-12,
+        ),
+        at_most(
+            place("shared-f32"),
+            "One dual for all queries equals attention in f32",
+            largest(&shared, "f32"),
+            1e-5,
+        ),
+        at_most(
+            place("coefficients"),
+            "Distinct sets of coefficients over all queries (by hash)",
+            sets as f64,
+            1.0,
+        ),
+    ];
+    let figure = figure(&table)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["differences"])],
+        claims,
+    })
+}
+
+fn figure(table: &Table) -> anyhow::Result<Figure> {
+    let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
+    let n = table.numbers("n_demos")?;
+    let panel = |title: &str, column: &str| -> anyhow::Result<Panel> {
+        let values = table.floats(column)?;
+        let mut series = Vec::new();
+        let mut names: Vec<(String, String)> = Vec::new();
+        for pair in dtypes.iter().cloned().zip(masks.iter().cloned()) {
+            if !names.contains(&pair) {
+                names.push(pair);
+            }
+        }
+        for (i, (dtype, mask)) in names.iter().enumerate() {
+            let rows: Vec<usize> =
+                (0..values.len()).filter(|r| dtypes[*r] == *dtype && masks[*r] == *mask).collect();
+            let pick = |x: &[f64]| rows.iter().map(|r| x[*r]).collect::<Vec<f64>>();
+            let label = format!("{dtype} {mask}");
+            // a logarithmic axis has no zero: N + 1 tokens are seen at least
+            let x = pick(&n).iter().map(|n| n + 1.0).collect();
+            let y = pick(&values).iter().map(|y| y.max(1e-18)).collect();
+            series.push(Series::line(&label, Style::series(i), x, y));
+        }
+        let (x, y) = (Axis::log("demonstrations + 1"), Axis::log("largest relative difference"));
+        Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
+    };
+    let count: i64 = table.integers("configurations")?.iter().sum();
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 2,
+        panel_height: 230.0,
+        panels: vec![
+            panel("a dual for every query", "per_query_dual")?,
+            panel("one dual for all queries", "shared_dual")?,
+        ],
+        caption: format!(
+            "ext-exact-dual. Largest difference between softmax attention and the dual, relative to the \
+             largest output, over {count} random layers (all queries, one to three heads, logits up to \
+             about 80), by precision and mask. No seeds are averaged: each point is a maximum."
+        ),
+    })
+}

@@ -1,0 +1,291 @@
+//! The generalisation gap in the number of demonstrations: exact supremum, theory, bound.
+
+use crate::families::claims::{at_least, at_most};
+use crate::families::slope::log_slope;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Table};
+use dual_model::Matrix;
+use dual_model::gap::Population;
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::PromptShape;
+use icl_model::task::Scale;
+use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_numerics::lanes::Isa;
+use icl_numerics::stream::Stream;
+use icl_numerics::{math, order};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Gap = Gap;
+
+/// `ext-gap`.
+pub(crate) struct Gap;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    population: usize,
+    n_demos: Vec<usize>,
+    draws: usize,
+    delta: f64,
+    kernels: Vec<String>,
+    weights: Vec<String>,
+    train_steps: usize,
+}
+
+impl Item for Gap {
+    fn id(&self) -> &'static str {
+        "ext-gap"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Generalisation bound"
+    }
+
+    fn claim(&self) -> &'static str {
+        "The uniform gap falls as the root of the number of demonstrations; the Rademacher-type bound holds \
+         and is loose by a known constant"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        if !(2..=4096).contains(&settings.population) {
+            return Err(file.refuse("population", &settings.population.to_string(), "2 to 4096"));
+        }
+        if !(settings.delta > 0.0 && settings.delta < 1.0) {
+            return Err(file.refuse("delta", &settings.delta.to_string(), "between 0 and 1"));
+        }
+        let mut cells = Vec::new();
+        for kernel in &settings.kernels {
+            if !["exp", "normalised-exp", "linear"].contains(&kernel.as_str()) {
+                return Err(file.refuse("kernels", kernel, "exp, normalised-exp or linear"));
+            }
+            for weights in &settings.weights {
+                if !["random", "trained"].contains(&weights.as_str()) {
+                    return Err(file.refuse("weights", weights, "random or trained"));
+                }
+                cells.push(cell(&settings, kernel, weights, context.isa));
+            }
+        }
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+const FLOATS: [&str; 7] =
+    ["mean_gap", "rms_gap", "theory_rms", "bound", "bound_with_deviation", "covered", "looseness"];
+
+fn cell(settings: &Settings, kernel: &str, weights: &str, isa: Isa) -> Cell {
+    let (settings, kernel, weights) = (settings.clone(), kernel.to_owned(), weights.to_owned());
+    let mut schema = vec![
+        ("kernel".to_owned(), ColumnType::Text),
+        ("weights".to_owned(), ColumnType::Text),
+        ("n_demos".to_owned(), ColumnType::Integer),
+    ];
+    schema.extend(FLOATS.map(|name| (name.to_owned(), ColumnType::Float)));
+    Cell {
+        specification: json!({
+            "kind": "gap/1", "settings": settings, "kernel": kernel, "weights": weights
+        }),
+        label: format!("gap {kernel} {weights}"),
+        weight: settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
+        schema,
+        compute: Box::new(move || Ok(measure(&settings, &kernel, &weights, isa)?)),
+    }
+}
+
+/// Keys and values of a population of demonstrations of the base setting.
+fn population(
+    settings: &Settings,
+    kernel: &str,
+    weights: &str,
+    isa: Isa,
+) -> anyhow::Result<Population> {
+    let prompt = PromptShape { n_demos: 15, d_t: 11, d_s: 1 };
+    let d = prompt.d();
+    let train = TrainSettings {
+        task: "linear".into(),
+        scale: Scale::Raw,
+        prompt,
+        n_heads: 1,
+        modification: "plain".into(),
+        d_r: 0,
+        steps: if weights == "trained" { settings.train_steps } else { 0 },
+        batch: 1024,
+        adam: AdamSettings::default(),
+        // random weights: keys and values of the size of the tokens
+        initial_sd: if weights == "trained" { 0.1 } else { 1.0 / (d as f64).sqrt() },
+        n_test: 16,
+        test_every: settings.train_steps.max(1),
+        seed: 0,
+        path: Path::Fused,
+    };
+    let mut trainer = Trainer::new(train, isa)?;
+    trainer.run()?;
+    // one task, many inputs: tokens [t; W t]
+    let stream = Stream::new(0, "gap/population");
+    let mut draws = stream.sample(0);
+    let w: Vec<f64> = (0..prompt.d_t).map(|_| draws.normal()).collect();
+    let token = |i: usize| {
+        let mut draws = stream.sample(1 + i as u64);
+        let mut t: Vec<f64> = (0..prompt.d_t).map(|_| 2.0 * draws.uniform() - 1.0).collect();
+        t.push(order::dot(&w, &t));
+        t
+    };
+    let tokens: Vec<Vec<f64>> = (0..settings.population).map(token).collect();
+    let project = |name: &str, scale: f64| -> anyhow::Result<Matrix> {
+        let w = trainer.parameters().get(name).unwrap_or(&[]);
+        let w: Vec<f64> = w.iter().map(|x| scale * f64::from(*x)).collect();
+        let rows: Vec<Vec<f64>> = tokens
+            .iter()
+            .map(|t| w.chunks_exact(d).map(|row| order::dot(row, t)).collect())
+            .collect();
+        Ok(Matrix::from_rows(rows.iter().map(Vec::as_slice))?)
+    };
+    let (keys, values) = (project("w_k", 1.0 / (d as f64).sqrt().sqrt())?, project("w_v", 1.0)?);
+    let half = |x: &[f64]| order::dot(x, x) / 2.0;
+    let population = match kernel {
+        "exp" => Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y)))?,
+        "normalised-exp" => {
+            Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y) - half(x) - half(y)))?
+        }
+        _ => Population::new(&keys, &values, order::dot)?,
+    };
+    Ok(population)
+}
+
+fn measure(settings: &Settings, kernel: &str, weights: &str, isa: Isa) -> anyhow::Result<Table> {
+    let population = population(settings, kernel, weights, isa)?;
+    let stream = Stream::new(0, "gap/samples");
+    let mut columns: [Vec<f64>; 7] = Default::default();
+    for n in &settings.n_demos {
+        let gap = |i: usize| {
+            let mut draws = stream.sample((*n * settings.draws + i) as u64);
+            let sample: Vec<usize> =
+                (0..*n).map(|_| draws.below(population.len() as u64) as usize).collect();
+            population.supremum(&sample, 1.0)
+        };
+        let gaps: Vec<f64> = (0..settings.draws).map(gap).collect();
+        let count = gaps.len() as f64;
+        let bound = population.rademacher_bound(*n, 1.0);
+        let with_deviation = bound + population.deviation(*n, 1.0, settings.delta);
+        let row = [
+            order::sum(&gaps) / count,
+            (order::sum_of_squares(&gaps) / count).sqrt(),
+            population.root_mean_square(*n, 1.0),
+            bound,
+            with_deviation,
+            gaps.iter().filter(|gap| **gap <= with_deviation).count() as f64 / count,
+            population.looseness(),
+        ];
+        columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
+    }
+    let rows = settings.n_demos.len();
+    let mut builder = Table::builder("gap")
+        .texts("kernel", &vec![kernel; rows])
+        .texts("weights", &vec![weights; rows])
+        .integers("n_demos", settings.n_demos.iter().map(|n| *n as i64).collect());
+    for (name, column) in FLOATS.into_iter().zip(columns) {
+        builder = builder.floats(name, column);
+    }
+    Ok(builder.build()?)
+}
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("gap", results)?;
+    let claims = claims(&table, results)?;
+    let figure = Figure {
+        id: ITEM.id().into(),
+        columns: 2,
+        panel_height: 200.0,
+        panels: results.iter().map(panel).collect::<anyhow::Result<_>>()?,
+        caption: "ext-gap. Uniform gap between the dual's loss over N demonstrations and over the population, \
+                  for all W of norm at most 1 (exact supremum by the kernel trick): mean over draws, theory of \
+                  its root mean square, and the Rademacher-type bound."
+            .into(),
+    };
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["gap"])],
+        claims,
+    })
+}
+
+fn claims(table: &Table, results: &[Table]) -> anyhow::Result<Vec<Claim>> {
+    let (rms, theory) = (table.floats("rms_gap")?, table.floats("theory_rms")?);
+    let (mean, bound) = (table.floats("mean_gap")?, table.floats("bound")?);
+    let slopes: Vec<f64> = results
+        .iter()
+        .map(|one| Ok(log_slope(&one.numbers("n_demos")?, &one.floats("rms_gap")?)))
+        .collect::<anyhow::Result<_>>()?;
+    let largest = |x: Vec<f64>| x.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    let smallest = |x: Vec<f64>| x.into_iter().fold(f64::INFINITY, f64::min);
+    let pairwise = |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| {
+        a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<f64>>()
+    };
+    let ratio: Vec<f64> = pairwise(&bound, &rms, |b, r| b / r);
+    let place = |name| [ITEM.id(), name, "gap"];
+    Ok(vec![
+        at_least(
+            place("slope-low"),
+            "Slope of the gap against N, both logarithmic",
+            smallest(slopes.clone()),
+            -0.53,
+        ),
+        at_most(
+            place("slope-high"),
+            "Slope of the gap against N, both logarithmic",
+            largest(slopes),
+            -0.47,
+        ),
+        at_most(
+            place("theory"),
+            "Root mean square gap within 5 % of theory",
+            largest(pairwise(&rms, &theory, |a, b| (a / b - 1.0).abs())),
+            0.05,
+        ),
+        at_most(
+            place("bound"),
+            "Mean gap over bound, at every N",
+            largest(pairwise(&mean, &bound, |a, b| a / b)),
+            1.0,
+        ),
+        at_least(
+            place("deviation"),
+            "Share of draws below bound plus deviation term",
+            smallest(table.floats("covered")?),
+            0.95,
+        ),
+        at_most(
+            place("looseness"),
+            "Bound over gap within 5 % of its constant",
+            largest(pairwise(&ratio, &table.floats("looseness")?, |a, b| (a / b - 1.0).abs())),
+            0.05,
+        ),
+    ])
+}
+
+fn panel(table: &Table) -> anyhow::Result<Panel> {
+    let x = table.numbers("n_demos")?;
+    let line = |label: &str, style: Style, column: &str| -> anyhow::Result<Series> {
+        Ok(Series::line(label, style, x.clone(), table.floats(column)?))
+    };
+    let name = |column: &str| -> anyhow::Result<String> {
+        Ok(table.texts(column)?.into_iter().next().unwrap_or_default())
+    };
+    Ok(Panel::Lines(LinePanel {
+        title: format!("{} kernel, {} weights", name("kernel")?, name("weights")?),
+        x: Axis::log("demonstrations N"),
+        y: Axis::log("uniform gap"),
+        series: vec![
+            line("root mean square", Style::series(0).solid(), "rms_gap")?,
+            line("theory", Style::THEORY, "theory_rms")?,
+            line("bound", Style::series(1), "bound")?,
+        ],
+    }))
+}

@@ -1,0 +1,296 @@
+//! Whole layers and stacks: layer-wise duals composed reproduce candle's forward pass.
+
+use crate::families::claims::at_most;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Table};
+use candle_core::{DType, Device, Tensor};
+use dual_model::sequence::Visibility;
+use dual_model::transformer::{HeadWeights, LayerWeights, predict_stack};
+use dual_model::{Matrix, Real};
+use icl_model::attention::{LayerShape, Weights};
+use icl_model::mask::Mask;
+use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_numerics::stream::Stream;
+use icl_numerics::{math, order};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Stacks = Stacks;
+
+/// `ext-stacks`.
+pub(crate) struct Stacks;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    depth: usize,
+    d: usize,
+    hidden: usize,
+    n_heads: usize,
+    n_tokens: usize,
+    n_demos: usize,
+    epsilon: f64,
+    seeds: u64,
+}
+
+impl Item for Stacks {
+    fn id(&self) -> &'static str {
+        "ext-stacks"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Extensions to a Transformer layer and to several layers"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Duals of layers with feed-forward, residual paths and LayerNorm compose to the whole stack"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        for (field, found, high) in [
+            ("depth", settings.depth, 48),
+            ("d", settings.d, 512),
+            ("hidden", settings.hidden, 4096),
+            ("n_heads", settings.n_heads, 64),
+            ("n_tokens", settings.n_tokens, 4096),
+        ] {
+            if found == 0 || found > high {
+                return Err(file.refuse(field, &found.to_string(), &format!("1 to {high}")));
+            }
+        }
+        let mut cells = Vec::new();
+        for dtype in ["f64", "f32"] {
+            for mask in ["none", "causal"] {
+                for seed in 0..settings.seeds {
+                    cells.push(cell(&settings, dtype, mask, seed));
+                }
+            }
+        }
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64) -> Cell {
+    let settings = settings.clone();
+    Cell {
+        specification: json!({
+            "kind": "stacks/1", "settings": settings, "dtype": dtype, "mask": mask, "seed": seed
+        }),
+        label: format!("stack {dtype} {mask} seed {seed}"),
+        weight: settings.depth as f64 * 0.2,
+        schema: vec![
+            ("dtype".into(), ColumnType::Text),
+            ("mask".into(), ColumnType::Text),
+            ("seed".into(), ColumnType::Integer),
+            ("depth".into(), ColumnType::Integer),
+            ("difference".into(), ColumnType::Float),
+        ],
+        compute: Box::new(move || {
+            let found = match dtype {
+                "f64" => differences::<f64>(&settings, DType::F64, mask, seed)?,
+                _ => differences::<f32>(&settings, DType::F32, mask, seed)?,
+            };
+            let n = found.len();
+            let table = Table::builder("stacks")
+                .texts("dtype", &vec![dtype; n])
+                .texts("mask", &vec![mask; n])
+                .integers("seed", vec![seed as i64; n])
+                .integers("depth", (1..=n as i64).collect())
+                .floats("difference", found)
+                .build()?;
+            Ok(table)
+        }),
+    }
+}
+
+/// Arrays of one layer by name.
+fn arrays(s: &Settings, seed: u64, layer: usize) -> Vec<(&'static str, Vec<usize>, Vec<f64>)> {
+    let array = |name: &'static str, shape: Vec<usize>, sd: f64| {
+        let stream = Stream::new(seed, &format!("stacks/{layer}/{name}"));
+        let mut draws = stream.sample(0);
+        let values = (0..shape.iter().product()).map(|_| sd * draws.normal()).collect();
+        (name, shape, values)
+    };
+    let (d, sd) = (s.d, 1.0 / (s.d as f64).sqrt());
+    let heads = vec![s.n_heads, d, d];
+    vec![
+        array("w_q", heads.clone(), sd),
+        array("w_k", heads.clone(), sd),
+        array("w_v", heads, sd),
+        array("w_1", vec![s.hidden, d], sd),
+        array("b_1", vec![s.hidden], 0.3),
+        array("w_2", vec![d, s.hidden], 1.0 / (s.hidden as f64).sqrt()),
+        array("b_2", vec![d], 0.3),
+    ]
+}
+
+fn candle_layer(
+    s: &Settings,
+    seed: u64,
+    layer: usize,
+    dtype: DType,
+) -> anyhow::Result<TransformerLayer> {
+    let mut weights = Weights::new();
+    for (name, shape, values) in arrays(s, seed, layer) {
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?;
+        weights.insert(name.to_owned(), tensor);
+    }
+    let shape = LayerShape { d: s.d, n_heads: s.n_heads };
+    Ok(TransformerLayer { shape, weights, residual: true, layer_norm: Some(s.epsilon) })
+}
+
+fn dual_layer<R: Real>(s: &Settings, seed: u64, layer: usize) -> anyhow::Result<LayerWeights<R>> {
+    let arrays: BTreeMap<&str, Vec<R>> = arrays(s, seed, layer)
+        .into_iter()
+        .map(|(name, _, values)| (name, values.into_iter().map(R::from_f64).collect()))
+        .collect();
+    let d = s.d;
+    let head = |h: usize| {
+        let part =
+            |name: &str| Matrix::new(d, d, arrays[name][h * d * d..(h + 1) * d * d].to_vec());
+        Ok(HeadWeights { w_q: part("w_q")?, w_k: part("w_k")?, w_v: part("w_v")? })
+    };
+    Ok(LayerWeights {
+        heads: (0..s.n_heads).map(head).collect::<Result<_, dual_model::DualError>>()?,
+        w_1: Matrix::new(s.hidden, d, arrays["w_1"].clone())?,
+        b_1: arrays["b_1"].clone(),
+        w_2: Matrix::new(d, s.hidden, arrays["w_2"].clone())?,
+        b_2: arrays["b_2"].clone(),
+        residual: true,
+        layer_norm: Some(R::from_f64(s.epsilon)),
+    })
+}
+
+/// Relative difference after every layer.
+fn differences<R: Real>(
+    s: &Settings,
+    dtype: DType,
+    mask: &str,
+    seed: u64,
+) -> anyhow::Result<Vec<f64>> {
+    let stream = Stream::new(seed, "stacks/tokens");
+    let mut draws = stream.sample(0);
+    let values: Vec<f64> = (0..s.n_tokens * s.d).map(|_| draws.normal()).collect();
+    let (candle_mask, visibility) = match mask {
+        "causal" => (Mask::Causal, Visibility::Causal),
+        _ => (Mask::None, Visibility::All),
+    };
+    let layers: Vec<_> =
+        (0..s.depth).map(|l| candle_layer(s, seed, l, dtype)).collect::<Result<_, _>>()?;
+    let tokens =
+        Tensor::from_slice(&values, (1, s.n_tokens, s.d), &Device::Cpu)?.to_dtype(dtype)?;
+    let theirs = forward_stack(&layers, &tokens, s.n_demos, &candle_mask)?;
+    let layers: Vec<_> =
+        (0..s.depth).map(|l| dual_layer::<R>(s, seed, l)).collect::<Result<_, _>>()?;
+    let own = values.iter().map(|x| R::from_f64(*x)).collect();
+    let ours = predict_stack(&layers, &Matrix::new(s.n_tokens, s.d, own)?, s.n_demos, visibility)?;
+    ours.iter()
+        .zip(&theirs)
+        .map(|(ours, theirs)| {
+            let theirs: Vec<f64> = theirs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+            Ok(crate::families::layer_pair::difference(std::slice::from_ref(ours), &theirs))
+        })
+        .collect()
+}
+
+/// Precision and mask of the curves.
+const GROUPS: [(&str, &str); 4] =
+    [("f64", "none"), ("f64", "causal"), ("f32", "none"), ("f32", "causal")];
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("differences", results)?;
+    let (claims, figure, growth) = (claims(&table)?, figure(&table)?, growth(&table)?);
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new()), (growth, BTreeMap::new())],
+        figures: vec![(figure, vec!["differences"])],
+        claims,
+    })
+}
+
+/// Largest difference at every depth from 1, for a precision and, if given, a mask.
+fn largest(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec<f64>> {
+    let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
+    let (depths, differences) = (table.integers("depth")?, table.floats("difference")?);
+    let deepest = depths.iter().max().copied().unwrap_or(0);
+    let at = |depth: i64| {
+        let rows = (0..depths.len()).filter(|i| {
+            dtypes[*i] == dtype && depths[*i] == depth && mask.is_none_or(|m| masks[*i] == m)
+        });
+        rows.map(|i| differences[i]).fold(0.0, f64::max)
+    };
+    Ok((1..=deepest).map(at).collect())
+}
+
+fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
+    let mut claims = Vec::new();
+    for (dtype, one, twelve) in [("f64", 1e-12, 1e-10), ("f32", 1e-5, 1e-3)] {
+        let errors = largest(table, dtype, None)?;
+        let up_to = |depth: usize| errors.iter().take(depth).copied().fold(0.0, f64::max);
+        let name = format!("one-{dtype}");
+        let statement = format!("One layer's dual equals the layer in {dtype}");
+        claims.push(at_most([ITEM.id(), &name, "differences"], &statement, up_to(1), one));
+        let name = format!("twelve-{dtype}");
+        let statement = format!("Composed duals equal the stack up to depth 12 in {dtype}");
+        claims.push(at_most([ITEM.id(), &name, "differences"], &statement, up_to(12), twelve));
+    }
+    Ok(claims)
+}
+
+fn figure(table: &Table) -> anyhow::Result<Figure> {
+    let curve = |(i, (dtype, mask)): (usize, (&str, &str))| -> anyhow::Result<Series> {
+        let errors = largest(table, dtype, Some(mask))?;
+        let depths = (1..=errors.len()).map(|l| l as f64).collect();
+        // a logarithmic axis has no zero
+        let errors = errors.into_iter().map(|e| e.max(1e-18)).collect();
+        Ok(Series::line(&format!("{dtype} {mask}"), Style::series(i), depths, errors))
+    };
+    let panel = LinePanel {
+        title: "error of composed duals".into(),
+        x: Axis::linear("depth (layers)"),
+        y: Axis::log("largest relative difference"),
+        series: GROUPS.into_iter().enumerate().map(curve).collect::<anyhow::Result<_>>()?,
+    };
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 1,
+        panel_height: 240.0,
+        panels: vec![Panel::Lines(panel)],
+        caption: "ext-stacks. Largest difference between the stack and its composed duals over all tokens and \
+                  seeds, relative to the largest output, after every layer (two heads, feed-forward, residual \
+                  paths, LayerNorm). The growth per layer is in growth.csv."
+            .into(),
+    })
+}
+
+/// Least-squares slope of `log10(difference)` against depth, per precision and mask.
+fn growth(table: &Table) -> anyhow::Result<Table> {
+    let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
+    let (depths, differences) = (table.numbers("depth")?, table.floats("difference")?);
+    let slope = |(dtype, mask): (&str, &str)| {
+        let rows: Vec<usize> = (0..depths.len())
+            .filter(|i| dtypes[*i] == dtype && masks[*i] == mask && differences[*i] > 0.0)
+            .collect();
+        let x: Vec<f64> = rows.iter().map(|i| depths[*i]).collect();
+        let y: Vec<f64> = rows.iter().map(|i| math::log10(differences[*i])).collect();
+        crate::families::slope::slope(&x, &y)
+    };
+    let largest = |(dtype, mask): (&str, &str)| {
+        let rows = (0..depths.len()).filter(|i| dtypes[*i] == dtype && masks[*i] == mask);
+        let values: Vec<f64> = rows.map(|i| differences[i]).collect();
+        order::sum(&values) / values.len().max(1) as f64
+    };
+    let table = Table::builder("growth")
+        .texts("dtype", &GROUPS.map(|g| g.0))
+        .texts("mask", &GROUPS.map(|g| g.1))
+        .floats("log10_per_layer", GROUPS.into_iter().map(slope).collect())
+        .floats("mean_difference", GROUPS.into_iter().map(largest).collect())
+        .build()?;
+    Ok(table)
+}

@@ -1,0 +1,203 @@
+//! Attention matrices of one trained layer: exact, and with four numbers of random features.
+
+use crate::families::claims::at_most;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::table::{ColumnType, Table};
+use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::PromptShape;
+use icl_model::task::Scale;
+use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_numerics::lanes::Isa;
+use icl_numerics::stream::Stream;
+use icl_numerics::{math, order};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: AttentionHeatmaps = AttentionHeatmaps;
+
+/// `fig6-attention-heatmaps`.
+pub(crate) struct AttentionHeatmaps;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    n_demos: usize,
+    d_t: usize,
+    steps: usize,
+    features: Vec<usize>,
+    prompt: usize,
+}
+
+impl Item for AttentionHeatmaps {
+    fn id(&self) -> &'static str {
+        "fig6-attention-heatmaps"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Appendix: attention matrices for four numbers of features, and exact"
+    }
+
+    fn claim(&self) -> &'static str {
+        "The matrix of random-feature attention approaches the exact one as features are added"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        if settings.features.len() < 2 || settings.features.iter().any(|m| *m == 0 || *m > 1 << 20)
+        {
+            let found = format!("{:?}", settings.features);
+            return Err(file.refuse("features", &found, "at least two numbers, 1 to 1048576"));
+        }
+        if settings.prompt >= 4096 {
+            return Err(file.refuse("prompt", &settings.prompt.to_string(), "0 to 4095"));
+        }
+        PromptShape::new(settings.n_demos, settings.d_t, 1)
+            .map_err(|error| file.refuse("n_demos, d_t", &error.to_string(), "sizes in range"))?;
+        let n = settings.n_demos + 1;
+        let isa = context.isa;
+        let cell = Cell {
+            specification: json!({ "kind": "attention-heatmaps/1", "settings": settings }),
+            label: "attention matrices".into(),
+            weight: settings.steps as f64 / 100.0,
+            schema: vec![
+                ("features".into(), ColumnType::Integer),
+                ("query".into(), ColumnType::Integer),
+                ("key".into(), ColumnType::Integer),
+                ("weight".into(), ColumnType::Float),
+            ],
+            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+        };
+        Ok(Plan { cells: vec![cell], assemble: Box::new(move |results| assemble(n, &results[0])) })
+    }
+}
+
+/// Weights of every query and key; 0 features stand for the exact kernel.
+fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
+    let shape = PromptShape { n_demos: settings.n_demos, d_t: settings.d_t, d_s: 1 };
+    let d = shape.d();
+    let mut trainer = Trainer::new(
+        TrainSettings {
+            task: "linear".into(),
+            scale: Scale::Raw,
+            prompt: shape,
+            n_heads: 1,
+            modification: "plain".into(),
+            d_r: 0,
+            steps: settings.steps,
+            batch: 1024,
+            adam: AdamSettings::default(),
+            initial_sd: 0.1,
+            n_test: 4096,
+            test_every: settings.steps.max(1),
+            seed: 0,
+            path: Path::Fused,
+        },
+        isa,
+    )?;
+    trainer.run()?;
+    let tokens: Vec<f64> =
+        trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+    let scale = 1.0 / (d as f64).sqrt().sqrt();
+    let project = |name: &str| -> Vec<Vec<f64>> {
+        let w: Vec<f64> =
+            trainer.parameters().get(name).unwrap_or(&[]).iter().map(|x| f64::from(*x)).collect();
+        let row = |x: &[f64]| w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect();
+        tokens.chunks_exact(d).map(row).collect()
+    };
+    let (queries, keys) = (project("w_q"), project("w_k"));
+    let n = keys.len();
+    let (mut features, mut weights) = (Vec::new(), Vec::new());
+    for m in std::iter::once(&0).chain(&settings.features) {
+        let omegas = gaussian_rows(&Stream::new(0, "heatmaps/omega"), *m, d);
+        let map = Positive::new(omegas);
+        let kernel = |q: &[f64], k: &[f64]| match *m {
+            0 => math::exp(order::dot(q, k)),
+            _ => order::dot(&map.query_features(q), &map.key_features(k)),
+        };
+        for q in &queries {
+            let row: Vec<f64> = keys.iter().map(|k| kernel(q, k)).collect();
+            let total = order::sum(&row);
+            weights.extend(row.into_iter().map(|x| x / total));
+            features.extend(vec![*m as i64; n]);
+        }
+    }
+    let count = settings.features.len() + 1;
+    let index = |f: fn(usize, usize) -> usize| -> Vec<i64> {
+        (0..count * n * n).map(|i| f(i % (n * n), n) as i64).collect()
+    };
+    let table = Table::builder("weights")
+        .integers("features", features)
+        .integers("query", index(|i, n| i / n))
+        .integers("key", index(|i, n| i % n))
+        .floats("weight", weights)
+        .build()?;
+    Ok(table)
+}
+
+fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
+    let id = ITEM.id();
+    let table = result.clone().named("weights");
+    let (features, weights) = (table.integers("features")?, table.floats("weight")?);
+    let matrices: Vec<(i64, &[f64])> = weights
+        .chunks_exact(n * n)
+        .zip(features.chunks_exact(n * n))
+        .map(|(weights, features)| (features[0], weights))
+        .collect();
+    let exact = matrices[0].1;
+    let error = |matrix: &[f64]| {
+        let gaps: Vec<f64> = matrix.iter().zip(exact).map(|(a, b)| (a - b).abs()).collect();
+        order::mean(&gaps).unwrap_or(0.0)
+    };
+    let errors: Vec<f64> = matrices[1..].iter().map(|(_, matrix)| error(matrix)).collect();
+    let table_of_errors = Table::builder("errors")
+        .integers("features", matrices[1..].iter().map(|(m, _)| *m).collect())
+        .floats("mean_absolute_error", errors.clone())
+        .build()?;
+    let ratio = errors[errors.len() - 1] / errors[0];
+    let claims = vec![at_most(
+        [id, "approach", "errors"],
+        "Mean absolute error with the most features over that with the fewest",
+        ratio,
+        0.5,
+    )];
+    let top = weights.iter().copied().fold(0.0, f64::max);
+    let heat = |title: String, entries: Vec<f64>, range: [f64; 2]| {
+        Panel::Heat(HeatPanel {
+            title,
+            x_label: "key".into(),
+            y_label: "query".into(),
+            columns: n,
+            entries,
+            range,
+        })
+    };
+    let mut panels = vec![heat("exact".into(), exact.to_vec(), [0.0, top])];
+    for (m, matrix) in &matrices[1..] {
+        panels.push(heat(format!("d_r = {m}"), matrix.to_vec(), [0.0, top]));
+    }
+    let (m, last) = matrices[matrices.len() - 1];
+    let gaps: Vec<f64> = last.iter().zip(exact).map(|(a, b)| a - b).collect();
+    let widest = gaps.iter().fold(0.0_f64, |w, x| w.max(x.abs())).max(1e-12);
+    panels.push(heat(format!("d_r = {m} minus exact"), gaps, [-widest, widest]));
+    let figure = Figure {
+        id: id.into(),
+        columns: 3,
+        panel_height: 215.0,
+        panels,
+        caption: "fig6-attention-heatmaps. Attention weights of every query (rows) towards every key (columns) of \
+                  one held-out prompt in the trained plain layer: exact softmax, and positive random features; one \
+                  colour scale, and the last matrix's error on its own. The last token is the query of the prompt."
+            .into(),
+    };
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new()), (table_of_errors, BTreeMap::new())],
+        figures: vec![(figure, vec!["weights"])],
+        claims,
+    })
+}

@@ -1,0 +1,346 @@
+//! Error of random-feature attention against the number of features, for every map.
+//!
+//! Keys and queries are random with `|q + k|^2 <= 1`, where the estimates' tails are light enough for
+//! variances to be measured; the failure beyond is `ext-feature-failure`.
+
+use crate::families::claims::{at_least, at_most};
+use crate::families::slope::log_slope;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Schema, Table};
+use dual_model::feature_map::{self, FeatureMap, RANDOM, squared_sum};
+use icl_numerics::stream::Stream;
+use icl_numerics::{math, order};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: FeatureError = FeatureError;
+
+/// `fig7-feature-error`.
+pub(crate) struct FeatureError;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    d: usize,
+    n_tokens: usize,
+    largest_z: f64,
+    features_per_d: Vec<usize>,
+    draws: usize,
+    variance_draws: usize,
+}
+
+impl Item for FeatureError {
+    fn id(&self) -> &'static str {
+        "fig7-feature-error"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Appendix: MSE and MAE against the number of features"
+    }
+
+    fn claim(&self) -> &'static str {
+        "The error of random-feature attention falls as one over the number of features, with each map's \
+         closed-form variance"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        for (field, found, high) in [
+            ("d", settings.d, 512),
+            ("n_tokens", settings.n_tokens, 512),
+            ("draws", settings.draws, 1_000_000),
+            ("variance_draws", settings.variance_draws, 100_000_000),
+        ] {
+            if found < 2 || found > high {
+                return Err(file.refuse(field, &found.to_string(), &format!("2 to {high}")));
+            }
+        }
+        let mut cells = Vec::new();
+        for name in RANDOM {
+            for per_d in &settings.features_per_d {
+                cells.push(cell(&settings, name, per_d * settings.d, settings.draws));
+            }
+            // single blocks of d features, many draws: the variance itself
+            cells.push(cell(&settings, name, settings.d, settings.variance_draws / settings.d));
+        }
+        let settings = settings.clone();
+        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+    }
+}
+
+const FLOATS: [&str; 6] =
+    ["kernel_mse", "kernel_theory", "attention_mse", "attention_mae", "output_mse", "output_mae"];
+
+fn schema() -> Schema {
+    let mut schema = vec![
+        ("map".to_owned(), ColumnType::Text),
+        ("d_r".to_owned(), ColumnType::Integer),
+        ("draws".to_owned(), ColumnType::Integer),
+        ("pair".to_owned(), ColumnType::Integer),
+    ];
+    schema.extend(FLOATS.map(|name| (name.to_owned(), ColumnType::Float)));
+    schema
+}
+
+fn cell(settings: &Settings, name: &'static str, d_r: usize, draws: usize) -> Cell {
+    let settings = settings.clone();
+    Cell {
+        specification: json!({
+            "kind": "feature-error/1", "settings": settings, "map": name, "d_r": d_r, "draws": draws
+        }),
+        label: format!("feature error {name} d_r {d_r} x {draws}"),
+        weight: (d_r * draws * settings.n_tokens) as f64 / 5e6,
+        schema: schema(),
+        compute: Box::new(move || Ok(measure(&settings, name, d_r, draws)?)),
+    }
+}
+
+/// Keys, queries and values; every `|q + k|^2` is at most `largest_z`.
+struct Data {
+    keys: Vec<Vec<f64>>,
+    queries: Vec<Vec<f64>>,
+    values: Vec<f64>,
+    mean_z: f64,
+}
+
+fn data(settings: &Settings) -> Data {
+    let rows = |purpose: &str, n: usize, d: usize| {
+        feature_map::gaussian_rows(&Stream::new(0, &format!("feature-error/{purpose}")), n, d)
+    };
+    let (mut keys, mut queries) =
+        (rows("k", settings.n_tokens, settings.d), rows("q", settings.n_tokens, settings.d));
+    let z = |keys: &[Vec<f64>], queries: &[Vec<f64>]| -> Vec<f64> {
+        queries.iter().flat_map(|q| keys.iter().map(move |k| squared_sum(q, k))).collect()
+    };
+    let largest = z(&keys, &queries).into_iter().fold(0.0, f64::max);
+    let scale = (settings.largest_z / largest).sqrt();
+    keys.iter_mut().chain(&mut queries).flatten().for_each(|x| *x *= scale);
+    let mean_z = order::mean(&z(&keys, &queries)).unwrap_or(1.0);
+    Data { keys, queries, values: rows("v", settings.n_tokens, 1).concat(), mean_z }
+}
+
+/// Row-normalised matrix and its product with the values.
+fn attention(kernel: &[f64], values: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let n = values.len();
+    let mut weights = Vec::with_capacity(kernel.len());
+    let mut outputs = Vec::with_capacity(n);
+    for row in kernel.chunks_exact(n) {
+        let total = order::sum(row);
+        let row: Vec<f64> = row.iter().map(|x| x / total).collect();
+        outputs.push(order::dot(&row, values));
+        weights.extend(row);
+    }
+    (weights, outputs)
+}
+
+fn estimates(map: &dyn FeatureMap, data: &Data) -> Vec<f64> {
+    let keys: Vec<Vec<f64>> = data.keys.iter().map(|k| map.key_features(k)).collect();
+    let row = |q: &Vec<f64>| {
+        let phi = map.query_features(q);
+        keys.iter().map(|k| order::dot(k, &phi)).collect::<Vec<f64>>()
+    };
+    data.queries.iter().flat_map(row).collect()
+}
+
+fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow::Result<Table> {
+    let data = data(settings);
+    let n = settings.n_tokens;
+    let exact: Vec<f64> = data
+        .queries
+        .iter()
+        .flat_map(|q| data.keys.iter().map(|k| math::exp(order::dot(q, k))))
+        .collect();
+    let (weights, outputs) = attention(&exact, &data.values);
+    let mut sums = vec![[0.0; 5]; n * n];
+    let mut theory = vec![0.0; n * n];
+    for draw in 0..draws {
+        let stream = Stream::new(draw as u64, "feature-error/omega");
+        let map = feature_map::random(name, &stream, d_r, settings.d, data.mean_z)?;
+        let kernel = estimates(map.as_ref(), &data);
+        let (w, o) = attention(&kernel, &data.values);
+        for ij in 0..n * n {
+            let (dk, dw) = (kernel[ij] - exact[ij], w[ij] - weights[ij]);
+            let d_out = o[ij / n] - outputs[ij / n];
+            let terms = [dk * dk, dw * dw, dw.abs(), d_out * d_out, d_out.abs()];
+            sums[ij].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+        if draw == 0 {
+            for (ij, theory) in theory.iter_mut().enumerate() {
+                *theory = map.variance(&data.queries[ij / n], &data.keys[ij % n]);
+            }
+        }
+    }
+    let column = |i: usize| sums.iter().map(|s| s[i] / draws as f64).collect::<Vec<f64>>();
+    let table = Table::builder("pairs")
+        .texts("map", &vec![name; n * n])
+        .integers("d_r", vec![d_r as i64; n * n])
+        .integers("draws", vec![draws as i64; n * n])
+        .integers("pair", (0..(n * n) as i64).collect())
+        .floats("kernel_mse", column(0))
+        .floats("kernel_theory", theory)
+        .floats("attention_mse", column(1))
+        .floats("attention_mae", column(2))
+        .floats("output_mse", column(3))
+        .floats("output_mae", column(4))
+        .build()?;
+    Ok(table)
+}
+
+/// Means over pairs, one row per cell.
+fn means(results: &[Table]) -> anyhow::Result<Table> {
+    let first = |table: &Table, column: &str| -> anyhow::Result<i64> {
+        Ok(table.integers(column)?.first().copied().unwrap_or(0))
+    };
+    let maps: Vec<String> = results
+        .iter()
+        .map(|t| Ok(t.texts("map")?.into_iter().next().unwrap_or_default()))
+        .collect::<anyhow::Result<_>>()?;
+    let integers = |column: &str| -> anyhow::Result<Vec<i64>> {
+        results.iter().map(|t| first(t, column)).collect()
+    };
+    let mut builder = Table::builder("errors")
+        .texts("map", &maps)
+        .integers("d_r", integers("d_r")?)
+        .integers("draws", integers("draws")?);
+    for name in FLOATS {
+        let column = results
+            .iter()
+            .map(|t| Ok(order::mean(&t.floats(name)?).unwrap_or(0.0)))
+            .collect::<anyhow::Result<Vec<f64>>>()?;
+        builder = builder.floats(name, column);
+    }
+    Ok(builder.build()?)
+}
+
+fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+    let id = ITEM.id();
+    let per_map = settings.features_per_d.len() + 1;
+    let curves: Vec<Table> =
+        results.chunks_exact(per_map).flat_map(|cells| cells[..per_map - 1].to_vec()).collect();
+    let single: Vec<Table> =
+        results.chunks_exact(per_map).map(|cells| cells[per_map - 1].clone()).collect();
+    let errors = means(&curves)?;
+    let variances = means(&single)?.named("variances");
+    let claims = claims(id, settings, &errors, &variances, &single)?;
+    let figure = figure(id, settings, &errors)?;
+    Ok(Outputs {
+        tables: vec![(errors, BTreeMap::new()), (variances, BTreeMap::new())],
+        figures: vec![(figure, vec!["errors"])],
+        claims,
+    })
+}
+
+fn claims(
+    id: &str,
+    settings: &Settings,
+    errors: &Table,
+    variances: &Table,
+    single: &[Table],
+) -> anyhow::Result<Vec<artifact::claim::Claim>> {
+    let mut claims = Vec::new();
+    let (x, y) = (errors.numbers("d_r")?, errors.floats("kernel_mse")?);
+    let per_map = settings.features_per_d.len();
+    for (i, name) in RANDOM.into_iter().enumerate() {
+        let rows = i * per_map..(i + 1) * per_map;
+        let slope = log_slope(&x[rows.clone()], &y[rows]);
+        let statement = format!("Slope of the {name} kernel's mean squared error against d_r");
+        let place = format!("slope-{name}");
+        claims.push(at_least([id, &format!("{place}-low"), "errors"], &statement, slope, -1.1));
+        claims.push(at_most([id, &format!("{place}-high"), "errors"], &statement, slope, -0.9));
+    }
+    let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
+    for (i, name) in RANDOM.into_iter().enumerate() {
+        let deviation = (measured[i] / theory[i] - 1.0).abs();
+        let statement =
+            format!("Measured variance of the {name} map within 5 % of its closed form");
+        claims.push(at_most(
+            [id, &format!("variance-{name}"), "variances"],
+            &statement,
+            deviation,
+            0.05,
+        ));
+    }
+    let mse = |name: &str| -> anyhow::Result<Vec<f64>> {
+        let i = RANDOM.iter().position(|other| *other == name).unwrap_or(0);
+        Ok(single[i].floats("kernel_mse")?)
+    };
+    let (independent, orthogonal) = (mse("positive")?, mse("orthogonal")?);
+    let below = orthogonal.iter().zip(&independent).filter(|(o, i)| o <= i).count();
+    let share = below as f64 / independent.len() as f64;
+    claims.push(at_least(
+        [id, "orthogonal", "variances"],
+        "Share of pairs in which orthogonal rows are at or below independent ones",
+        share,
+        0.9,
+    ));
+    let ratio = |a: &str, b: &str| -> anyhow::Result<f64> {
+        Ok(order::mean(&mse(a)?).unwrap_or(0.0) / order::mean(&mse(b)?).unwrap_or(1.0))
+    };
+    claims.push(at_most(
+        [id, "favor++", "variances"],
+        "Mean variance of favor++ over that of the positive map",
+        ratio("favor++", "positive")?,
+        1.0,
+    ));
+    Ok(claims)
+}
+
+fn figure(id: &str, settings: &Settings, errors: &Table) -> anyhow::Result<Figure> {
+    let x = errors.numbers("d_r")?;
+    let per_map = settings.features_per_d.len();
+    let panel = |title: &str, column: &str, theory: bool| -> anyhow::Result<Panel> {
+        let y = errors.floats(column)?;
+        let closed = errors.floats("kernel_theory")?;
+        let mut series = Vec::new();
+        for (i, name) in RANDOM.into_iter().enumerate() {
+            let rows = i * per_map..(i + 1) * per_map;
+            let style = if theory { Style::series(i).solid() } else { Style::series(i) };
+            series.push(Series::line(
+                name,
+                style,
+                x[rows.clone()].to_vec(),
+                y[rows.clone()].to_vec(),
+            ));
+            if theory {
+                let label = if i == 0 { "closed forms" } else { "" };
+                series.push(Series::line(
+                    label,
+                    Style::THEORY,
+                    x[rows.clone()].to_vec(),
+                    closed[rows].to_vec(),
+                ));
+            }
+        }
+        Ok(Panel::Lines(LinePanel {
+            title: title.into(),
+            x: Axis::log("features d_r"),
+            y: Axis::log("error"),
+            series,
+        }))
+    };
+    Ok(Figure {
+        id: id.into(),
+        columns: 2,
+        panel_height: 215.0,
+        panels: vec![
+            panel("kernel, MSE", "kernel_mse", true)?,
+            panel("attention matrix, MSE", "attention_mse", false)?,
+            panel("attention matrix, MAE", "attention_mae", false)?,
+            panel("output, MSE", "output_mse", false)?,
+        ],
+        caption: format!(
+            "fig7-feature-error. Errors of random-feature attention against exact softmax attention, means over \
+             all pairs of {n} queries and {n} keys (d = {d}, |q + k|² ≤ {z}) and {draws} draws of the features; \
+             dashed: closed-form variances of the kernel's estimate.",
+            n = settings.n_tokens,
+            d = settings.d,
+            z = settings.largest_z,
+            draws = settings.draws
+        ),
+    })
+}

@@ -73,6 +73,12 @@ impl<R: Real> SharedDual<R> {
         &self.coefficients
     }
 
+    /// Bytes of keys and coefficients; they grow with the number of steps.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(self.keys.as_slice())
+            + std::mem::size_of_val(self.coefficients.as_slice())
+    }
+
     /// `h'(q)` from the steps taken so far.
     ///
     /// # Errors

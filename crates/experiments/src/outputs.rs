@@ -3,7 +3,7 @@
 use crate::profile::Profile;
 use crate::registry::{Item, Outputs};
 use artifact::digest::sha256;
-use artifact::figure::to_png;
+use artifact::figure::{to_pdf, to_png};
 use artifact::manifest::{
     FORMAT, FigureEntry, FileEntry, Manifest, ManifestItem, TableEntry, canonical_json,
 };
@@ -34,10 +34,10 @@ pub(crate) fn render(
     let mut figures = BTreeMap::new();
     for (figure, shown) in &outputs.figures {
         let svg = figure.to_svg()?;
-        let png = to_png(&svg, DPI)?;
+        let (png, pdf) = (to_png(&svg, DPI)?, to_pdf(&svg)?);
         let drawn_from: Vec<String> =
             shown.iter().map(|table| format!("data/{id}/{table}.csv")).collect();
-        for (extension, bytes) in [("svg", svg.into_bytes()), ("png", png)] {
+        for (extension, bytes) in [("svg", svg.into_bytes()), ("png", png), ("pdf", pdf)] {
             let path = format!("figures/{}.{extension}", figure.id);
             let entry = FigureEntry { sha256: sha256(&bytes), drawn_from: drawn_from.clone() };
             figures.insert(path.clone(), entry);

@@ -66,9 +66,13 @@ pub(crate) static ALL: &[&dyn Item] = &[
     &items::fig12_random_feature_layer::ITEM,
     &items::fig15_combined::ITEM,
     &items::ext_exact_dual::ITEM,
+    &items::ext_streaming::ITEM,
     &items::ext_stacks::ITEM,
     &items::ext_feature_failure::ITEM,
     &items::ext_gap::ITEM,
+    &items::ext_gradient_checks::ITEM,
+    &items::ext_mutants::ITEM,
+    &items::ext_baselines::ITEM,
 ];
 
 /// The item `id`.

@@ -6,26 +6,20 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
-use icl_model::task::Scale;
 use icl_model::train::{Path, TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 
 fn settings(modification: &str, d_r: usize, n_demos: usize, path: Path) -> TrainSettings {
     TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
         prompt: PromptShape { n_demos, d_t: 11, d_s: 1 },
-        n_heads: 1,
         modification: modification.into(),
         d_r,
         steps: 1,
-        batch: 1024,
         adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
-        initial_sd: 0.1,
         n_test: 16,
         test_every: 1,
-        seed: 0,
         path,
+        ..TrainSettings::base()
     }
 }
 

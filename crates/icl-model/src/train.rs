@@ -28,6 +28,26 @@ pub enum Path {
     Composite,
 }
 
+/// Which attention weighs the demonstrations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionKind {
+    /// The paper's: softmax or features over demonstrations and the query token.
+    #[default]
+    Paper,
+    /// Softmax over the demonstrations only, as in J. von Oswald et al. (2023).
+    WithoutQuery,
+    /// Linear attention over the demonstrations, `(1/N) sum_i v_i k_i . q`.
+    Linear,
+}
+
+impl AttentionKind {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_paper(&self) -> bool {
+        *self == Self::Paper
+    }
+}
+
 /// Everything that determines a training run; equal settings give equal bits.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +62,9 @@ pub struct TrainSettings {
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
     pub modification: String,
+    /// Attention; the paper's unless stated.
+    #[serde(default, skip_serializing_if = "AttentionKind::is_paper")]
+    pub attention: AttentionKind,
     /// Positive random features; 0 for exact softmax.
     pub d_r: usize,
     /// Steps.
@@ -63,6 +86,28 @@ pub struct TrainSettings {
 }
 
 impl TrainSettings {
+    /// The base setting of the specification, section 7, with our optimiser: the linear task, eleven
+    /// inputs, fifteen demonstrations, one plain softmax head.
+    pub fn base() -> Self {
+        Self {
+            task: "linear".into(),
+            scale: Scale::Raw,
+            prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
+            n_heads: 1,
+            modification: "plain".into(),
+            attention: AttentionKind::Paper,
+            d_r: 0,
+            steps: 1000,
+            batch: 1024,
+            adam: AdamSettings::default(),
+            initial_sd: 0.1,
+            n_test: 4096,
+            test_every: 50,
+            seed: 0,
+            path: Path::Fused,
+        }
+    }
+
     /// Checks ranges that the types do not.
     ///
     /// # Errors
@@ -81,6 +126,9 @@ impl TrainSettings {
             if found < low || found > high {
                 return Err(ModelError::setting(field, found, format!("{low} to {high}")));
             }
+        }
+        if !self.attention.is_paper() && self.d_r > 0 {
+            return Err(ModelError::setting("d_r", self.d_r, "0 with this attention"));
         }
         if !self.batch.is_multiple_of(16) {
             return Err(ModelError::setting("batch", self.batch, "a multiple of 16"));
@@ -185,10 +233,11 @@ impl Trainer {
         if self.settings.path == Path::Composite {
             return Ok(None);
         }
-        let kernel = if self.omegas.is_empty() {
-            FusedKernel::Softmax
-        } else {
-            FusedKernel::Positive(self.omegas.clone())
+        let kernel = match self.settings.attention {
+            AttentionKind::WithoutQuery => FusedKernel::SoftmaxWithoutQuery,
+            AttentionKind::Linear => FusedKernel::Linear,
+            AttentionKind::Paper if self.omegas.is_empty() => FusedKernel::Softmax,
+            AttentionKind::Paper => FusedKernel::Positive(self.omegas.clone()),
         };
         let shape = self.settings.prompt;
         FusedLayer::new(shape, self.settings.n_heads, modification, kernel, &self.parameters)
@@ -336,11 +385,14 @@ impl Trainer {
     fn composite_loss(&self, packed: &Tensor, batch: &PromptBatch) -> Result<Tensor, ModelError> {
         let device = Device::Cpu;
         let shape = self.settings.prompt;
-        let kernel = if self.omegas.is_empty() {
-            AttentionKernel::Softmax
-        } else {
-            let rows = (self.omegas.len() / shape.d(), shape.d());
-            AttentionKernel::Positive(Tensor::from_slice(&self.omegas, rows, &device)?)
+        let kernel = match self.settings.attention {
+            AttentionKind::WithoutQuery => AttentionKernel::SoftmaxWithoutQuery,
+            AttentionKind::Linear => AttentionKernel::Linear,
+            AttentionKind::Paper if self.omegas.is_empty() => AttentionKernel::Softmax,
+            AttentionKind::Paper => {
+                let rows = (self.omegas.len() / shape.d(), shape.d());
+                AttentionKernel::Positive(Tensor::from_slice(&self.omegas, rows, &device)?)
+            }
         };
         let layer = Layer {
             shape: LayerShape { d: shape.d(), n_heads: self.settings.n_heads },

@@ -19,6 +19,15 @@ use icl_numerics::tolerance::Tolerance;
 const PROMPT: PromptShape = PromptShape { n_demos: 7, d_t: 3, d_s: 2 };
 const N_PROMPTS: usize = 19;
 const FEATURES: usize = 11;
+/// Kernels with numbers of heads.
+const KERNELS: [(&str, usize); 6] = [
+    ("softmax", 1),
+    ("positive", 1),
+    ("softmax", 2),
+    ("positive", 2),
+    ("without-query", 1),
+    ("linear", 2),
+];
 
 fn settings() -> impl Iterator<Item = (&'static Entry, String)> {
     attention::ALL.iter().flat_map(|entry| {
@@ -43,9 +52,14 @@ fn parameters(modification: &dyn Modification, n_heads: usize) -> Parameters {
     parameters
 }
 
-fn kernel(features: bool, dtype: DType) -> (AttentionKernel, FusedKernel) {
-    if !features {
-        return (AttentionKernel::Softmax, FusedKernel::Softmax);
+fn kernel(name: &str, dtype: DType) -> (AttentionKernel, FusedKernel) {
+    match name {
+        "softmax" => return (AttentionKernel::Softmax, FusedKernel::Softmax),
+        "linear" => return (AttentionKernel::Linear, FusedKernel::Linear),
+        "without-query" => {
+            return (AttentionKernel::SoftmaxWithoutQuery, FusedKernel::SoftmaxWithoutQuery);
+        }
+        _ => {}
     }
     let omegas = draw_omegas(2, FEATURES, PROMPT.d());
     let tensor = Tensor::from_slice(&omegas, (FEATURES, PROMPT.d()), &Device::Cpu).unwrap();
@@ -93,9 +107,9 @@ fn every_variable_receives_a_gradient_that_agrees_with_central_differences() {
     let tolerance = Tolerance::finite_difference(finite_difference::STEP);
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
-        for (features, n_heads) in [(false, 1), (true, 1), (false, 2)] {
+        for (name, n_heads) in KERNELS {
             let template = parameters(modification.as_ref(), n_heads);
-            let (kernel, _) = kernel(features, DType::F64);
+            let (kernel, _) = kernel(name, DType::F64);
             let gradient =
                 composite_gradient(modification.as_ref(), &template, &kernel, n_heads, &batch);
             let point: Vec<f64> = template.packed().iter().map(|x| f64::from(*x)).collect();
@@ -123,9 +137,9 @@ fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
     let tolerance = Tolerance::roundoff_f32(200);
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
-        for (features, n_heads) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        for (name, n_heads) in KERNELS {
             let template = parameters(modification.as_ref(), n_heads);
-            let (composite, fused) = kernel(features, DType::F64);
+            let (composite, fused) = kernel(name, DType::F64);
             let want =
                 composite_gradient(modification.as_ref(), &template, &composite, n_heads, &batch);
             let layer =
@@ -168,7 +182,7 @@ fn the_candle_operation_has_the_fused_outputs_and_gradients() {
     let gradients = loss.backward().unwrap();
     let got: Vec<f32> = gradients.get(packed.as_tensor()).unwrap().to_vec1().unwrap();
     let got: Vec<f64> = got.iter().map(|g| f64::from(*g)).collect();
-    let (composite, _) = kernel(false, DType::F64);
+    let (composite, _) = kernel("softmax", DType::F64);
     let want = composite_gradient(modification.as_ref(), &template, &composite, 2, &batch);
     Tolerance::roundoff_f32(200).assert_all_close(&got, &want, "candle operation");
     assert!(gradients.get(&tokens).is_none(), "tokens are data");
@@ -211,7 +225,7 @@ fn instruction_sets_and_threads_give_the_same_bits() {
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
         let template = parameters(modification.as_ref(), 2);
-        let (_, fused) = kernel(true, DType::F32);
+        let (_, fused) = kernel("positive", DType::F32);
         let layer =
             FusedLayer::new(PROMPT, 2, modification.fused().unwrap(), fused, &template).unwrap();
         let run = |isa: Isa, threads: usize| {
@@ -236,8 +250,8 @@ fn masked_keys_have_weight_zero_and_rows_sum_to_one() {
     let weights = template.unpack(&packed).unwrap();
     let tokens = batch().tokens_tensor(DType::F32, &Device::Cpu).unwrap();
     let lengths: Vec<usize> = (0..N_PROMPTS).map(|b| 1 + b % 8).collect();
-    for features in [false, true] {
-        let (kernel, _) = kernel(features, DType::F32);
+    for name in ["softmax", "positive"] {
+        let (kernel, _) = kernel(name, DType::F32);
         let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
         let layer = Layer { shape, modification: plain.as_ref(), kernel: &kernel };
         for mask in [Mask::None, Mask::Causal, Mask::PrefixLm(3), Mask::Padding(lengths.clone())] {

@@ -2,29 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
-use icl_model::adam::AdamSettings;
-use icl_model::prompt::PromptShape;
-use icl_model::task::Scale;
 use icl_model::train::{Path, TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 
 fn settings(steps: usize) -> TrainSettings {
-    TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
-        prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
-        n_heads: 1,
-        modification: "plain".into(),
-        d_r: 0,
-        steps,
-        batch: 1024,
-        adam: AdamSettings::default(),
-        initial_sd: 0.1,
-        n_test: 1024,
-        test_every: 100,
-        seed: 1,
-        path: Path::Fused,
-    }
+    TrainSettings { steps, n_test: 1024, test_every: 100, seed: 1, ..TrainSettings::base() }
 }
 
 fn relative_loss(settings: TrainSettings) -> f64 {

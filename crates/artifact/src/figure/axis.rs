@@ -81,7 +81,10 @@ impl Axis {
             Scale::Log => {
                 let (a, b) = (math::log10(low), math::log10(high));
                 let margin = if b > a { 0.04 * (b - a) } else { 0.3 };
-                [math::powf(10.0, a - margin), math::powf(10.0, b + margin)]
+                let (a, b) = (a - margin, b + margin);
+                // two powers of ten are the least that shows a scale
+                let (a, b) = if b.floor() > a.ceil() { (a, b) } else { (a.floor(), b.ceil()) };
+                [math::powf(10.0, a), math::powf(10.0, b)]
             }
         })
     }

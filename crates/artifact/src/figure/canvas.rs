@@ -129,6 +129,13 @@ impl Canvas {
             Marker::Triangle => {
                 self.area(&[[x - r, y + r], [x + r, y + r], [x, y - r]], colour, 1.0);
             }
+            Marker::InvertedTriangle => {
+                self.area(&[[x - r, y - r], [x + r, y - r], [x, y + r]], colour, 1.0);
+            }
+            Marker::Hourglass => {
+                self.area(&[[x - r, y - r], [x + r, y - r], [x, y]], colour, 1.0);
+                self.area(&[[x - r, y + r], [x + r, y + r], [x, y]], colour, 1.0);
+            }
             Marker::Diamond => {
                 self.area(&[[x - r, y], [x, y - r], [x + r, y], [x, y + r]], colour, 1.0);
             }

@@ -22,6 +22,8 @@ pub struct HeatPanel {
     pub entries: Vec<f64>,
     /// Ends of the colour scale; a scale that covers both signs is centred at zero.
     pub range: [f64; 2],
+    /// Names of rows and columns; empty for a matrix that fills its panel with square entries.
+    pub names: [Vec<String>; 2],
 }
 
 /// Colour of `x` on a scale with the given ends.
@@ -72,7 +74,42 @@ pub(super) fn draw_colour_bar(canvas: &mut Canvas, area: Area, range: [f64; 2]) 
     canvas.text(&plain_number(high), [right, y], TEXT, INK, Anchor::Start);
 }
 
+/// Room for the names of rows and columns.
+const NAMES: [f64; 2] = [96.0, 24.0];
+
 impl HeatPanel {
+    /// Square entries without names; with names, entries as wide as the panel allows.
+    fn place(&self, area: Area) -> Area {
+        let rows = (self.entries.len() / self.columns) as f64;
+        let columns = self.columns as f64;
+        let (width, height) = (area.width - 24.0, area.height - 52.0);
+        if !self.names[0].is_empty() {
+            let (left, top) = (area.left + NAMES[0], area.top + 16.0 + NAMES[1]);
+            let (width, height) = (area.width - NAMES[0] - 8.0, height - NAMES[1]);
+            return Area { left, top, width, height };
+        }
+        let cell = (width / columns).min(height / rows);
+        let (w, h) = (cell * columns, cell * rows);
+        let left = area.left + 16.0 + (width - w) / 2.0;
+        Area { left, top: area.top + 16.0, width: w, height: h }
+    }
+
+    fn draw_names(&self, canvas: &mut Canvas, matrix: Area) {
+        let [rows, columns] = &self.names;
+        for (i, name) in rows.iter().enumerate() {
+            let y = matrix.top + matrix.height * (i as f64 + 0.5) / rows.len() as f64;
+            canvas.text(name, [matrix.left - 4.0, y], TEXT, INK, Anchor::End);
+        }
+        for (i, name) in columns.iter().enumerate() {
+            let x = matrix.left + matrix.width * (i as f64 + 0.5) / columns.len() as f64;
+            // one word a line, the last one next to the matrix
+            for (line, word) in name.split(' ').rev().enumerate() {
+                let y = matrix.top - 6.0 - 8.0 * line as f64;
+                canvas.text(word, [x, y], TEXT, INK, Anchor::Middle);
+            }
+        }
+    }
+
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
         if self.columns == 0
             || self.entries.is_empty()
@@ -81,14 +118,10 @@ impl HeatPanel {
             let found = format!("{} entries in {} columns", self.entries.len(), self.columns);
             return Err((format!("matrix `{}`", self.title), found, "a filled matrix"));
         }
-        let rows = self.entries.len() / self.columns;
-        let (width, height) = (area.width - 24.0, area.height - 52.0);
-        let cell = (width / self.columns as f64).min(height / rows as f64);
-        let (w, h) = (cell * self.columns as f64, cell * rows as f64);
-        let left = area.left + 16.0 + (width - w) / 2.0;
-        let top = area.top + 16.0;
-        let matrix = Area { left, top, width: w, height: h };
+        let matrix = self.place(area);
+        let Area { left, top, width: w, height: h } = matrix;
         draw_matrix(canvas, matrix, self.columns, &self.entries, self.range);
+        self.draw_names(canvas, matrix);
         let middle = left + w / 2.0;
         canvas.text(&self.title, [middle, area.top + 7.0], 8.0, INK, Anchor::Middle);
         canvas.text(&self.x_label, [middle, top + h + 8.0], TEXT, INK, Anchor::Middle);

@@ -1,4 +1,4 @@
-//! Figures in one style, as SVG and PNG, drawn from exported tables only.
+//! Figures in one style, as SVG, PNG and PDF, drawn from exported tables only.
 //!
 //! Lengths are points (1/72 inch); a figure is seven inches wide, the width of a printed page. Colours
 //! are told apart by the colour-blind, and every series also has its own dashes and marker, so that
@@ -6,16 +6,16 @@
 
 mod axis;
 mod canvas;
+mod formats;
 mod heat;
 mod lines;
-mod png;
 mod scheme;
 mod style;
 
 pub use axis::{Axis, Scale};
+pub use formats::{to_pdf, to_png};
 pub use heat::HeatPanel;
 pub use lines::{LinePanel, Series};
-pub use png::to_png;
 pub use scheme::{Mark, SchemePanel};
 pub use style::Style;
 
@@ -132,12 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn svg_is_the_same_twice_and_becomes_a_png() {
+    fn svg_is_the_same_twice_and_becomes_a_png_and_a_pdf() {
         let svg = figure().to_svg().unwrap();
         assert_eq!(svg, figure().to_svg().unwrap());
         assert!(svg.starts_with("<svg width=\"504pt\""), "{}", &svg[..80]);
         let png = to_png(&svg, 72.0).unwrap();
         assert_eq!(&png[1..4], b"PNG");
+        let pdf = to_pdf(&svg).unwrap();
+        assert_eq!(&pdf[..5], b"%PDF-");
+        assert_eq!(pdf, to_pdf(&svg).unwrap());
     }
 
     #[test]

@@ -28,9 +28,18 @@ pub(super) enum Marker {
     Square,
     Triangle,
     Diamond,
+    InvertedTriangle,
+    Hourglass,
 }
 
-const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
+const MARKERS: [Marker; 6] = [
+    Marker::Circle,
+    Marker::Square,
+    Marker::Triangle,
+    Marker::Diamond,
+    Marker::InvertedTriangle,
+    Marker::Hourglass,
+];
 
 /// How a series looks.
 #[derive(Debug, Clone, Copy, PartialEq)]

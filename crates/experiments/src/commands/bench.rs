@@ -6,8 +6,8 @@ use crate::clock;
 use anyhow::bail;
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{PromptSampler, PromptShape};
-use icl_model::task::{self, Scale};
-use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_model::task;
+use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 use serde_json::json;
 
@@ -60,20 +60,12 @@ fn settings(arguments: &BenchStepArguments) -> TrainSettings {
 /// The step that is compared with others: 1024 prompts of 16 tokens of size 12.
 pub(crate) fn step_settings(d_r: usize, steps: usize) -> TrainSettings {
     TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
-        prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
-        n_heads: 1,
-        modification: "plain".into(),
         d_r,
         steps,
-        batch: 1024,
         adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
-        initial_sd: 0.1,
         n_test: 16,
         test_every: steps,
-        seed: 0,
-        path: Path::Fused,
+        ..TrainSettings::base()
     }
 }
 

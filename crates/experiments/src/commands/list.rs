@@ -6,10 +6,7 @@ use crate::clock;
 use crate::profile::Profile;
 use crate::registry;
 use crate::workspace::Workspace;
-use icl_model::adam::AdamSettings;
-use icl_model::prompt::PromptShape;
-use icl_model::task::Scale;
-use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -44,20 +41,11 @@ impl Costs {
 /// Milliseconds of a fixed small training run on one thread: the unit of this host's speed.
 pub(crate) fn calibration_ms() -> anyhow::Result<f64> {
     let settings = TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
-        prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
-        n_heads: 1,
-        modification: "plain".into(),
-        d_r: 0,
         steps: 40,
         batch: 512,
-        adam: AdamSettings::default(),
-        initial_sd: 0.1,
         n_test: 16,
         test_every: 40,
-        seed: 0,
-        path: Path::Fused,
+        ..TrainSettings::base()
     };
     let once = || -> anyhow::Result<f64> {
         let mut trainer = Trainer::new(settings.clone(), Isa::detect())?;

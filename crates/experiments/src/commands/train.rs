@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
 use icl_model::prompt::PromptShape;
-use icl_model::train::{TrainSettings, Trainer};
+use icl_model::train::{AttentionKind, TrainSettings, Trainer};
 use icl_model::{task, weights};
 use icl_numerics::lanes::Isa;
 use serde_json::json;
@@ -24,6 +24,7 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
         prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
+        attention: AttentionKind::Paper,
         d_r: arguments.d_r,
         steps: arguments.steps,
         batch: arguments.batch,

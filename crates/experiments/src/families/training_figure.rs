@@ -15,7 +15,7 @@ use artifact::tolerance::Tolerance;
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
 use icl_model::task::{self, Scale};
-use icl_model::train::{Path, TrainSettings};
+use icl_model::train::{AttentionKind, Path, TrainSettings};
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -97,6 +97,7 @@ impl Settings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
             n_heads: self.n_heads,
             modification: modification.to_owned(),
+            attention: AttentionKind::Paper,
             d_r: self.d_r,
             steps: self.steps,
             batch: self.batch,

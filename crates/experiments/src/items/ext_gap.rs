@@ -10,10 +10,8 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::gap::Population;
-use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
-use icl_model::task::Scale;
-use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -109,21 +107,12 @@ fn population(
     let prompt = PromptShape { n_demos: 15, d_t: 11, d_s: 1 };
     let d = prompt.d();
     let train = TrainSettings {
-        task: "linear".into(),
-        scale: Scale::Raw,
-        prompt,
-        n_heads: 1,
-        modification: "plain".into(),
-        d_r: 0,
         steps: if weights == "trained" { settings.train_steps } else { 0 },
-        batch: 1024,
-        adam: AdamSettings::default(),
         // random weights: keys and values of the size of the tokens
         initial_sd: if weights == "trained" { 0.1 } else { 1.0 / (d as f64).sqrt() },
         n_test: 16,
         test_every: settings.train_steps.max(1),
-        seed: 0,
-        path: Path::Fused,
+        ..TrainSettings::base()
     };
     let mut trainer = Trainer::new(train, isa)?;
     trainer.run()?;

@@ -7,10 +7,8 @@ use artifact::cell::Cell;
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::{ColumnType, Table};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
-use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
-use icl_model::task::Scale;
-use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -83,20 +81,10 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
     let d = shape.d();
     let mut trainer = Trainer::new(
         TrainSettings {
-            task: "linear".into(),
-            scale: Scale::Raw,
             prompt: shape,
-            n_heads: 1,
-            modification: "plain".into(),
-            d_r: 0,
             steps: settings.steps,
-            batch: 1024,
-            adam: AdamSettings::default(),
-            initial_sd: 0.1,
-            n_test: 4096,
             test_every: settings.steps.max(1),
-            seed: 0,
-            path: Path::Fused,
+            ..TrainSettings::base()
         },
         isa,
     )?;
@@ -175,6 +163,7 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
             columns: n,
             entries,
             range,
+            names: [vec![], vec![]],
         })
     };
     let mut panels = vec![heat("exact".into(), exact.to_vec(), [0.0, top])];

@@ -1,9 +1,13 @@
 //! One file per item. A new item is one file here, one TOML in `experiments/`, one line in the registry.
 
+pub(crate) mod ext_baselines;
 pub(crate) mod ext_exact_dual;
 pub(crate) mod ext_feature_failure;
 pub(crate) mod ext_gap;
+pub(crate) mod ext_gradient_checks;
+pub(crate) mod ext_mutants;
 pub(crate) mod ext_stacks;
+pub(crate) mod ext_streaming;
 pub(crate) mod fig10_long_prompt;
 pub(crate) mod fig11_two_heads;
 pub(crate) mod fig12_random_feature_layer;

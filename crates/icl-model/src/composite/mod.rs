@@ -16,6 +16,10 @@ use candle_core::{D, IndexOp, Tensor};
 pub enum AttentionKernel {
     /// `exp(k . q)`.
     Softmax,
+    /// `exp(k . q)` over all tokens but the last, the query token.
+    SoftmaxWithoutQuery,
+    /// `k . q / N` over all tokens but the last, not normalised.
+    Linear,
     /// `phi(k) . phi(q)` with positive random features; rows of the tensor `[d_r, d]` are `omega_r`.
     Positive(Tensor),
 }
@@ -124,11 +128,22 @@ impl AttentionKernel {
     /// infinity. Shifts that cancel in the ratio keep every exponent small.
     fn weights(&self, q: &Tensor, k: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, ModelError> {
         match self {
-            Self::Softmax => {
+            Self::Linear => {
+                let scores = ops::product_transposed(q, k)?;
+                let share = last_excluded(k, 1.0 / (k.dim(2)? - 1) as f64, 0.0)?;
+                Ok(scores.broadcast_mul(&share)?)
+            }
+            Self::Softmax | Self::SoftmaxWithoutQuery => {
                 let scores = ops::product_transposed(q, k)?;
                 let scores = match bias {
                     Some(bias) => scores.broadcast_add(bias)?,
                     None => scores,
+                };
+                let scores = match self {
+                    Self::SoftmaxWithoutQuery => {
+                        scores.broadcast_add(&last_excluded(k, 0.0, f64::NEG_INFINITY)?)?
+                    }
+                    _ => scores,
                 };
                 let top = scores.max_keepdim(D::Minus1)?.detach();
                 normalised(&ops::exp(&scores.broadcast_sub(&top)?)?)
@@ -152,6 +167,14 @@ impl AttentionKernel {
             }
         }
     }
+}
+
+/// A row `[1, 1, 1, tokens]` of `entry`, with `last` for the last token.
+fn last_excluded(k: &Tensor, entry: f64, last: f64) -> Result<Tensor, ModelError> {
+    let n = k.dim(2)?;
+    let mut row = vec![entry; n];
+    row[n - 1] = last;
+    Ok(Tensor::from_vec(row, (1, 1, 1, n), k.device())?.to_dtype(k.dtype())?)
 }
 
 fn normalised(weights: &Tensor) -> Result<Tensor, ModelError> {

@@ -107,10 +107,10 @@ impl HeadScratch {
             values: only(forms_values(layer), n_tokens * d),
             values_map: MapScratch::new(modification.values, n, d),
             features: match &layer.kernel {
-                FusedKernel::Softmax => None,
                 FusedKernel::Positive(omegas) => {
                     Some(FeatureScratch::new(omegas.len() / d, n_tokens, d, with_gradient))
                 }
+                _ => None,
             },
             p: zeros(n_tokens),
             coefficients: zeros(n_tokens),
@@ -127,7 +127,8 @@ impl HeadScratch {
 
 /// Keys are formed for features and for `g2`.
 fn forms_keys(layer: &FusedLayer) -> bool {
-    layer.kernel != FusedKernel::Softmax || layer.modification.keys.form != Form::Identity
+    matches!(layer.kernel, FusedKernel::Positive(_))
+        || layer.modification.keys.form != Form::Identity
 }
 
 /// Values are formed for `g1`.
@@ -174,7 +175,7 @@ pub(super) fn forward<L: Lanes>(
     }
 }
 
-/// `p_j = K(k_j, q) / sum_j K(k_j, q)`.
+/// `p_j = K(k_j, q) / sum_j K(k_j, q)`; for linear attention `p_j = k_j . q / N`.
 #[inline(always)]
 fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, tokens: &[Lane16]) {
     let d = layer.shape.d();
@@ -188,13 +189,23 @@ fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, to
     } else {
         let (query, keys) =
             if s.keys.is_empty() { (&s.u, tokens) } else { (&s.q, s.keys.as_slice()) };
+        let n = layer.shape.n_demos;
+        let seen = if layer.kernel == FusedKernel::Softmax { n + 1 } else { n };
+        s.p[seen..].fill(Lane16::ZERO);
         let mut top = l.splat(f32::NEG_INFINITY);
-        for (p, key) in s.p.iter_mut().zip(keys.chunks_exact(d)) {
+        for (p, key) in s.p[..seen].iter_mut().zip(keys.chunks_exact(d)) {
             let score = dot(l, query, key);
             top = l.max(top, score);
             *p = l.store(score);
         }
-        for p in &mut s.p {
+        if layer.kernel == FusedKernel::Linear {
+            let share = l.splat(1.0 / n as f32);
+            for p in &mut s.p[..n] {
+                *p = l.store(l.mul(l.load(p), share));
+            }
+            return;
+        }
+        for p in &mut s.p[..seen] {
             let weight = exp_normal(l, l.sub(l.load(p), top));
             total = l.add(total, weight);
             *p = l.store(weight);
@@ -297,6 +308,14 @@ fn backward_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch) {
     }
     let keep = l.splat(1.0 - layer.modification.alpha);
     s.d_p[n] = l.store(l.mul(keep, l.load(&s.d_coefficients[n])));
+    if layer.kernel == FusedKernel::Linear {
+        let share = l.splat(1.0 / n as f32);
+        for dp in &mut s.d_p[..n] {
+            *dp = l.store(l.mul(l.load(dp), share));
+        }
+        s.d_p[n] = Lane16::ZERO;
+        return;
+    }
     let mean = dot(l, &s.p, &s.d_p);
     for (dp, p) in s.d_p.iter_mut().zip(&s.p) {
         *dp = l.store(l.mul(l.load(p), l.sub(l.load(dp), mean)));

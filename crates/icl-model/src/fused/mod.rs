@@ -42,6 +42,10 @@ pub const MAX_FEATURES: usize = 65_536;
 pub enum FusedKernel {
     /// `exp(k . q)`.
     Softmax,
+    /// `exp(k . q)` over the demonstrations; the query token has no weight.
+    SoftmaxWithoutQuery,
+    /// `k . q / N` over the demonstrations, not normalised; the query token has no weight.
+    Linear,
     /// Positive random features; `[d_r, d]`, row by row.
     Positive(Vec<f32>),
 }
@@ -53,7 +57,7 @@ pub struct FusedLayer {
     n_heads: usize,
     modification: FusedModification,
     kernel: FusedKernel,
-    /// The feature rows times `log2(e)`, empty for softmax.
+    /// The feature rows times `log2(e)`, empty without features.
     scaled_omegas: Vec<f32>,
     places: Places,
     n_parameters: usize,
@@ -120,10 +124,10 @@ impl FusedLayer {
         };
         let n_parameters = parameters.packed().len();
         let scaled_omegas = match &kernel {
-            FusedKernel::Softmax => Vec::new(),
             FusedKernel::Positive(omegas) => {
                 omegas.iter().map(|w| w * std::f32::consts::LOG2_E).collect()
             }
+            _ => Vec::new(),
         };
         Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, places, n_parameters })
     }

@@ -1,0 +1,165 @@
+//! Tolerances of published tests of attention by random features, on those tests' own sizes.
+//!
+//! Inputs are drawn anew; a mutant passes a draw if its normalised output is within the tolerance. Sources:
+//! google-research `performer/fast_attention` at 0c1bbe5f, xformers `tests/test_favor.py` at 07c8508b,
+//! google-research `imp/max` at 5b09c22d (there the numerator is tested before its normalisation).
+
+use super::mutant::{Mutant, predictions};
+use dual_model::Matrix;
+use dual_model::dual::Pair;
+use dual_model::feature_map::gaussian_rows;
+use dual_model::sequence::{Head, Visibility};
+use dual_model::shared::SharedDual;
+use icl_numerics::order;
+use icl_numerics::stream::Stream;
+
+/// Length of a test's sequence.
+pub(crate) enum Tokens {
+    /// As in the test.
+    Fixed(usize),
+    /// Ten thousand in the test, as many as the profile says here.
+    Long,
+}
+
+/// How a test judges an output.
+enum Measure {
+    LargestRelative,
+    LargestAbsolute,
+    MeanSquare,
+}
+
+/// A published test.
+pub(crate) struct Published {
+    pub(crate) name: &'static str,
+    pub(crate) bound: f64,
+    pub(crate) tokens: Tokens,
+    d: usize,
+    d_v: usize,
+    d_r: usize,
+    measure: Measure,
+    inputs: Inputs,
+}
+
+/// Inputs of a test.
+#[derive(PartialEq)]
+enum Inputs {
+    /// Normal queries, keys and values.
+    Normal,
+    /// The same normal numbers for queries and keys.
+    Shared,
+    /// Queries and keys one, values 1, 0, 0, causal.
+    OnesCausal,
+}
+
+/// The tests, in the order of the table.
+pub(crate) static PUBLISHED: [Published; 6] = [
+    Published {
+        name: "performer relative",
+        bound: 0.33,
+        tokens: Tokens::Fixed(2),
+        d: 8,
+        d_v: 10,
+        d_r: 10_000,
+        measure: Measure::LargestRelative,
+        inputs: Inputs::Shared,
+    },
+    Published {
+        name: "performer orthogonal",
+        bound: 2.0,
+        tokens: Tokens::Fixed(2),
+        d: 8,
+        d_v: 10,
+        d_r: 10_000,
+        measure: Measure::LargestRelative,
+        inputs: Inputs::Shared,
+    },
+    Published {
+        name: "performer absolute",
+        bound: 0.5,
+        tokens: Tokens::Long,
+        d: 8,
+        d_v: 8,
+        d_r: 1000,
+        measure: Measure::LargestAbsolute,
+        inputs: Inputs::Normal,
+    },
+    Published {
+        name: "performer causal",
+        bound: 0.02,
+        tokens: Tokens::Fixed(3),
+        d: 1,
+        d_v: 1,
+        d_r: 10_000,
+        measure: Measure::LargestAbsolute,
+        inputs: Inputs::OnesCausal,
+    },
+    Published {
+        name: "xformers mse",
+        bound: 0.23,
+        tokens: Tokens::Fixed(20),
+        d: 10,
+        d_v: 10,
+        d_r: 22,
+        measure: Measure::MeanSquare,
+        inputs: Inputs::Normal,
+    },
+    Published {
+        name: "imp relative",
+        bound: 1.05,
+        tokens: Tokens::Fixed(2),
+        d: 8,
+        d_v: 8,
+        d_r: 10_000,
+        measure: Measure::LargestRelative,
+        inputs: Inputs::Normal,
+    },
+];
+
+impl Published {
+    /// The mutant's error on one draw of the test's inputs and features.
+    pub(crate) fn error(&self, mutant: Mutant, tokens: usize, draw: u64) -> anyhow::Result<f64> {
+        let (head, visibility) = self.inputs(tokens, draw)?;
+        let omegas = gaussian_rows(&Stream::new(draw, "published/omega"), self.d_r, self.d);
+        let predicted = predictions(mutant, &head, visibility, &omegas)?;
+        let mut dual = SharedDual::new(self.d, self.d_v);
+        for (key, value) in head.keys.iter_rows().zip(head.values.iter_rows()) {
+            dual.step(Pair { key, value })?;
+        }
+        let exact = dual.predict_all(&head.queries, visibility)?;
+        Ok(self.judge(predicted.entries(), exact.entries()))
+    }
+
+    fn inputs(&self, tokens: usize, draw: u64) -> anyhow::Result<(Head, Visibility)> {
+        if self.inputs == Inputs::OnesCausal {
+            let ones = Matrix::from_fn(tokens, self.d, |_, _| 1.0);
+            let values = Matrix::from_fn(tokens, self.d_v, |i, _| f64::from(u8::from(i == 0)));
+            return Ok((Head { keys: ones.clone(), queries: ones, values }, Visibility::Causal));
+        }
+        // queries and keys over d^(1/4): their products are the scaled logits
+        let scale = 1.0 / (self.d as f64).sqrt().sqrt();
+        let rows = |purpose: &str, d: usize, factor: f64| -> anyhow::Result<Matrix> {
+            let rows = gaussian_rows(&Stream::new(draw, purpose), tokens, d).concat();
+            Ok(Matrix::new(tokens, d, rows.into_iter().map(|x| factor * x).collect())?)
+        };
+        let keys = rows("published/keys", self.d, scale)?;
+        let queries = match self.inputs {
+            Inputs::Shared => keys.clone(),
+            _ => rows("published/queries", self.d, scale)?,
+        };
+        let values = rows("published/values", self.d_v, 1.0)?;
+        Ok((Head { keys, queries, values }, Visibility::All))
+    }
+
+    fn judge(&self, predicted: &[f64], exact: &[f64]) -> f64 {
+        let gaps = predicted.iter().zip(exact).map(|(p, e)| (p - e).abs());
+        match self.measure {
+            Measure::LargestAbsolute => gaps.fold(0.0, f64::max),
+            Measure::LargestRelative => {
+                gaps.zip(exact).map(|(gap, e)| gap / e.abs()).fold(0.0, f64::max)
+            }
+            Measure::MeanSquare => {
+                order::mean(&gaps.map(|gap| gap * gap).collect::<Vec<f64>>()).unwrap_or(0.0)
+            }
+        }
+    }
+}

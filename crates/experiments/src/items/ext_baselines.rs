@@ -1,0 +1,426 @@
+//! Trained attention beside what needs no training: error against the number of demonstrations.
+
+use crate::families::claims::{at_least, at_most, tested};
+use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
+use crate::families::training;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use anyhow::Context as _;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::bootstrap_mean;
+use artifact::table::{ColumnType, Table};
+use icl_model::prompt::PromptShape;
+use icl_model::train::{AttentionKind, TrainSettings};
+use icl_numerics::order;
+use icl_numerics::stream::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Baselines = Baselines;
+
+/// `ext-baselines`.
+pub(crate) struct Baselines;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    d: usize,
+    n_demos: Vec<usize>,
+    n_claims: usize,
+    problems: usize,
+    tuning_problems: usize,
+    closed_form_problems: usize,
+    steps: usize,
+    n_final: usize,
+    seeds: u64,
+    expected: bool,
+}
+
+/// Trained layers: name, attention, heads.
+const LAYERS: [(&str, AttentionKind, usize); 4] = [
+    ("1 softmax head", AttentionKind::WithoutQuery, 1),
+    ("2 softmax heads", AttentionKind::WithoutQuery, 2),
+    ("4 softmax heads", AttentionKind::WithoutQuery, 4),
+    ("linear attention", AttentionKind::Linear, 1),
+];
+
+/// Predictors without training, with the candidates that are tuned.
+const METHODS: [&str; 10] = [
+    "zero",
+    "averaging",
+    "GD, 1 step",
+    "GD, 5 steps",
+    "GD++, 5 steps",
+    "nearest neighbours",
+    "Nadaraya-Watson",
+    "kernel ridge",
+    "ridge",
+    "least squares",
+];
+
+impl Item for Baselines {
+    fn id(&self) -> &'static str {
+        "ext-baselines"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Beyond the paper: trained attention against closed forms and classical predictors"
+    }
+
+    fn claim(&self) -> &'static str {
+        "One softmax head is a kernel smoother, two approach a gradient step, linear attention is one; least \
+         squares is the ceiling"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let largest = settings.n_demos.iter().max().copied().unwrap_or(0);
+        if settings.n_demos.contains(&0) || !(1..=512).contains(&largest) {
+            return Err(file.refuse("n_demos", &format!("{:?}", settings.n_demos), "1 to 512"));
+        }
+        if !settings.n_demos.contains(&settings.n_claims) {
+            return Err(file.refuse("n_claims", &settings.n_claims.to_string(), "one of n_demos"));
+        }
+        if settings.problems < BLOCKS || settings.tuning_problems == 0 {
+            let found = format!("{}, {}", settings.problems, settings.tuning_problems);
+            return Err(file.refuse("problems, tuning_problems", &found, "at least 64 and 1"));
+        }
+        let mut cells = vec![closed_form_cell(&settings)];
+        cells.extend(settings.n_demos.iter().map(|n| predictors_cell(&settings, *n)));
+        for n_demos in &settings.n_demos {
+            for (_, attention, n_heads) in LAYERS {
+                for seed in 0..settings.seeds {
+                    let train = TrainSettings {
+                        prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
+                        attention,
+                        n_heads,
+                        steps: settings.steps,
+                        test_every: settings.steps.max(1),
+                        seed,
+                        ..TrainSettings::base()
+                    };
+                    let cell = training::cell(train, settings.n_final, context.isa);
+                    cells.push(cell.map_err(|error| {
+                        file.refuse("training", &error.to_string(), "settings in range")
+                    })?);
+                }
+            }
+        }
+        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+    }
+}
+
+/// Blocks of problems whose means are resampled for intervals.
+const BLOCKS: usize = 64;
+
+fn closed_form_cell(settings: &Settings) -> Cell {
+    let (d, n, count) = (settings.d, settings.n_claims, settings.closed_form_problems);
+    Cell {
+        specification: json!({ "kind": "one-step/1", "d": d, "n_demos": n, "problems": count }),
+        label: "one gradient step".into(),
+        weight: (count * n * d) as f64 / 1e8,
+        schema: vec![
+            ("predictor".into(), ColumnType::Text),
+            ("eta".into(), ColumnType::Float),
+            ("monte_carlo".into(), ColumnType::Float),
+            ("closed_form".into(), ColumnType::Float),
+        ],
+        compute: Box::new(move || {
+            let etas = [1.0, best_step(Entries::Uniform, n, d)];
+            let losses = etas.map(|eta| {
+                let step = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
+                let errors = squared_errors("one-step", count, n, d, step);
+                order::sum(&errors.0) / order::sum(&errors.1)
+            });
+            let table = Table::builder("one_step")
+                .texts("predictor", &["averaging", "GD, 1 step"])
+                .floats("eta", etas.to_vec())
+                .floats("monte_carlo", losses.to_vec())
+                .floats(
+                    "closed_form",
+                    etas.map(|eta| one_step_loss(Entries::Uniform, n, d, eta)).to_vec(),
+                )
+                .build()?;
+            Ok(table)
+        }),
+    }
+}
+
+/// Squared errors and squared targets of a predictor.
+fn squared_errors(
+    purpose: &str,
+    count: usize,
+    n: usize,
+    d: usize,
+    predictor: Predictor,
+) -> (Vec<f64>, Vec<f64>) {
+    let stream = Stream::new(0, &format!("baselines/{purpose}"));
+    let pair = |p: usize| {
+        let problem = Problem::new(&stream, p as u64, n, d, Entries::Uniform);
+        let error = predictor.predict(&problem) - problem.target;
+        (error * error, problem.target * problem.target)
+    };
+    (0..count).map(pair).unzip()
+}
+
+fn predictors_cell(settings: &Settings, n: usize) -> Cell {
+    let Settings { d, problems, tuning_problems, .. } = *settings;
+    Cell {
+        specification: json!({
+            "kind": "predictors/1", "d": d, "n_demos": n, "problems": problems, "tuning_problems": tuning_problems
+        }),
+        label: format!("predictors, N = {n}"),
+        weight: (problems * n * n * d) as f64 / 1e8,
+        schema: curve_schema(),
+        compute: Box::new(move || {
+            let mut rows = Vec::new();
+            for method in METHODS {
+                let best = tuned(method, n, d, tuning_problems)?;
+                let (errors, targets) = squared_errors("test", problems, n, d, best);
+                let scale = order::sum(&targets) / targets.len() as f64;
+                rows.push((method, interval(&blocks(&errors, scale), method)?));
+            }
+            Ok(curve_table(n, &rows)?)
+        }),
+    }
+}
+
+fn curve_schema() -> Vec<(String, ColumnType)> {
+    vec![
+        ("method".into(), ColumnType::Text),
+        ("n_demos".into(), ColumnType::Integer),
+        ("relative_loss".into(), ColumnType::Float),
+        ("lower".into(), ColumnType::Float),
+        ("upper".into(), ColumnType::Float),
+    ]
+}
+
+fn curve_table(n: usize, rows: &[(&str, [f64; 3])]) -> anyhow::Result<Table> {
+    let table = Table::builder("curves")
+        .texts("method", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
+        .integers("n_demos", vec![n as i64; rows.len()])
+        .floats("relative_loss", rows.iter().map(|row| row.1[0]).collect())
+        .floats("lower", rows.iter().map(|row| row.1[1]).collect())
+        .floats("upper", rows.iter().map(|row| row.1[2]).collect())
+        .build()?;
+    Ok(table)
+}
+
+/// Means of consecutive blocks, relative to `scale`.
+fn blocks(errors: &[f64], scale: f64) -> Vec<f64> {
+    let size = errors.len() / BLOCKS;
+    errors.chunks_exact(size).map(|block| order::sum(block) / (size as f64 * scale)).collect()
+}
+
+/// Mean and 95 % bootstrap interval.
+fn interval(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
+    let stream = Stream::new(0, &format!("baselines/bootstrap/{purpose}"));
+    let mut draws = stream.sample(0);
+    let interval = bootstrap_mean(sample, 0.95, |n| draws.below(n))?;
+    Ok([interval.mean, interval.lower, interval.upper])
+}
+
+/// The method with the setting that does best on problems of its own.
+fn tuned(method: &str, n: usize, d: usize, problems: usize) -> anyhow::Result<Predictor> {
+    let loss =
+        |predictor: &Predictor| order::sum(&squared_errors("tuning", problems, n, d, *predictor).0);
+    let all = candidates(method, n, d);
+    if let [only] = all[..] {
+        return Ok(only);
+    }
+    let losses: Vec<f64> = all.iter().map(loss).collect();
+    let best = (0..all.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
+    best.map(|i| all[i]).context("a method without candidates")
+}
+
+fn candidates(method: &str, n: usize, d: usize) -> Vec<Predictor> {
+    let eta = best_step(Entries::Uniform, n, d);
+    // the typical distance of two inputs
+    let unit = (2.0 * d as f64 * Entries::Uniform.moments()[0]).sqrt();
+    let product = |a: &[f64], b: &[f64], f: &dyn Fn(f64, f64) -> Predictor| -> Vec<Predictor> {
+        a.iter().flat_map(|a| b.iter().map(|b| f(*a, *b))).collect()
+    };
+    match method {
+        "zero" => vec![Predictor::Zero],
+        "averaging" => vec![Predictor::Averaging],
+        "GD, 1 step" => vec![Predictor::Descent { steps: 1, eta, gamma: 0.0 }],
+        "GD, 5 steps" => product(&[0.5, 0.75, 1.0, 1.5, 2.0, 3.0], &[0.0], &|a, gamma| {
+            Predictor::Descent { steps: 5, eta: a * eta, gamma }
+        }),
+        "GD++, 5 steps" => {
+            product(&[0.5, 0.75, 1.0, 1.5, 2.0], &[0.0, 0.1, 0.25, 0.5, 0.75], &|a, b| {
+                Predictor::Descent { steps: 5, eta: a * eta, gamma: b * eta }
+            })
+        }
+        "nearest neighbours" => {
+            [1, 2, 3, 5, 8, 13, 21].map(|k| Predictor::Nearest { k: k.min(n) }).to_vec()
+        }
+        "Nadaraya-Watson" => [0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0]
+            .map(|h| Predictor::NadarayaWatson { bandwidth: h * unit })
+            .to_vec(),
+        "kernel ridge" => product(&[0.5, 1.0, 2.0, 4.0, 8.0], &[1e-6, 1e-3, 0.1], &|h, lambda| {
+            Predictor::KernelRidge { bandwidth: h * unit, lambda }
+        }),
+        "ridge" => [1e-8, 1e-3, 0.01, 0.1, 1.0].map(|lambda| Predictor::Ridge { lambda }).to_vec(),
+        _ => vec![Predictor::LeastSquares],
+    }
+}
+
+fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+    let (one_step, rest) = results.split_first().context("no result")?;
+    let (predictors, trained) = rest.split_at(settings.n_demos.len());
+    let mut parts = predictors.to_vec();
+    let seeds = settings.seeds as usize;
+    for (n, runs) in settings.n_demos.iter().zip(trained.chunks_exact(LAYERS.len() * seeds)) {
+        let mut rows = Vec::new();
+        for ((name, _, _), runs) in LAYERS.iter().zip(runs.chunks_exact(seeds)) {
+            rows.push((*name, interval(&finals(runs)?, name)?));
+        }
+        parts.push(curve_table(*n, &rows)?);
+    }
+    let curves = Table::stack("curves", &parts)?;
+    let one_step = one_step.clone().named("one_step");
+    let claims = claims(settings, &curves, &one_step)?;
+    let figure = figure(settings, &curves)?;
+    Ok(Outputs {
+        tables: vec![(curves, BTreeMap::new()), (one_step, BTreeMap::new())],
+        figures: vec![(figure, vec!["curves"])],
+        claims,
+    })
+}
+
+/// Relative losses on the final set, by seed.
+fn finals(runs: &[Table]) -> anyhow::Result<Vec<f64>> {
+    let last = |run: &Table| -> anyhow::Result<f64> {
+        run.floats("relative_loss")?.pop().context("a training without a row")
+    };
+    runs.iter().map(last).collect()
+}
+
+/// Rows of a method: demonstrations, and loss with interval.
+fn curve(table: &Table, method: &str) -> anyhow::Result<Vec<(f64, [f64; 3])>> {
+    let (methods, n) = (table.texts("method")?, table.numbers("n_demos")?);
+    let columns = [table.floats("relative_loss")?, table.floats("lower")?, table.floats("upper")?];
+    let rows = (0..n.len()).filter(|i| methods[*i] == method);
+    Ok(rows.map(|i| (n[i], [columns[0][i], columns[1][i], columns[2][i]])).collect())
+}
+
+fn claims(settings: &Settings, curves: &Table, one_step: &Table) -> anyhow::Result<Vec<Claim>> {
+    let mut claims = closed_form_claims(settings, curves, one_step)?;
+    claims.extend(layer_claims(settings, curves, one_step)?);
+    for claim in &mut claims {
+        claim.expected = settings.expected;
+    }
+    Ok(claims)
+}
+
+fn closed_form_claims(
+    settings: &Settings,
+    curves: &Table,
+    one_step: &Table,
+) -> anyhow::Result<Vec<Claim>> {
+    let d = settings.d as f64;
+    let (measured, closed) = (one_step.floats("monte_carlo")?, one_step.floats("closed_form")?);
+    let deviation = |i: usize| (measured[i] / closed[i] - 1.0).abs();
+    let ols = curve(curves, "least squares")?;
+    let beyond = ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]).fold(0.0, f64::max);
+    let below = ols.iter().filter(|row| row.0 < d);
+    let gap = below.map(|row| (row.1[0] / ((d - row.0) / d) - 1.0).abs()).fold(0.0, f64::max);
+    let place = |name, table| [ITEM.id(), name, table];
+    Ok(vec![
+        at_most(
+            place("gd-closed-form", "one_step"),
+            "One gradient step: closed form against Monte Carlo",
+            deviation(1),
+            0.01,
+        ),
+        at_most(
+            place("averaging-closed-form", "one_step"),
+            "Averaging: closed form against Monte Carlo",
+            deviation(0),
+            0.02,
+        ),
+        at_most(place("ols-exact", "curves"), "Loss of least squares from N = d on", beyond, 1e-10),
+        at_most(place("ols-curve", "curves"), "Least squares against (d - N)/d below d", gap, 0.02),
+    ])
+}
+
+fn layer_claims(
+    settings: &Settings,
+    curves: &Table,
+    one_step: &Table,
+) -> anyhow::Result<Vec<Claim>> {
+    let n = settings.n_claims as f64;
+    let at = |method: &str| -> anyhow::Result<[f64; 3]> {
+        let row = curve(curves, method)?.into_iter().find(|row| row.0 == n);
+        Ok(row.context("n_claims is not in the table")?.1)
+    };
+    let gd = one_step.floats("closed_form")?[1];
+    let [linear, low, high] = at("linear attention")?.map(|loss| loss / gd);
+    let [two, two_low, two_high] = at("2 softmax heads")?;
+    let [one, one_low, one_high] = at("1 softmax head")?.map(|loss| loss / gd);
+    let place = |name| [ITEM.id(), name, "curves"];
+    let one_head = at_least(
+        place("one-head"),
+        "One softmax head over one gradient step: far from it",
+        one,
+        1.2,
+    );
+    Ok(vec![
+        tested(
+            place("linear-is-gd"),
+            "Linear attention over one gradient step",
+            linear,
+            [low, high],
+            1.02,
+        ),
+        tested(
+            place("two-heads"),
+            "Two softmax heads reach 1.03 x .518, the floor of their family",
+            two,
+            [two_low, two_high],
+            1.03 * 0.518,
+        ),
+        Claim { interval: Some([one_low, one_high]), ..one_head }.judged(),
+    ])
+}
+
+fn figure(settings: &Settings, curves: &Table) -> anyhow::Result<Figure> {
+    let line = |method: &str, style: Style| -> anyhow::Result<Series> {
+        let rows = curve(curves, method)?;
+        let column = |k: usize| rows.iter().map(|row| row.1[k].max(1e-6)).collect::<Vec<f64>>();
+        let x = rows.iter().map(|row| row.0).collect();
+        Ok(Series::line(method, style, x, column(0)).with_band(column(1), column(2)))
+    };
+    let panel = |title: &str, series: Vec<Series>| {
+        let (x, y) = (Axis::linear("demonstrations N"), Axis::linear("loss / E[y²]"));
+        Panel::Lines(LinePanel { title: title.into(), x, y, series })
+    };
+    let mut learned =
+        vec![line("GD, 1 step", Style::REFERENCE)?, line("least squares", Style::THEORY)?];
+    for (i, (name, _, _)) in LAYERS.iter().enumerate() {
+        learned.push(line(name, Style::series(i))?);
+    }
+    let classical: Vec<Series> = METHODS[1..]
+        .iter()
+        .enumerate()
+        .map(|(i, method)| line(method, Style::series(i)))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 2,
+        panel_height: 290.0,
+        panels: vec![panel("trained layers", learned), panel("without training", classical)],
+        caption: format!(
+            "ext-baselines. Linear regression in context, d = {}, noiseless labels; loss relative to the labels' \
+             mean square. Left: attention over the demonstrations only, trained for every N; mean and 95 % \
+             bootstrap band over {} seeds; grey and dashed: one gradient step and least squares. Right: predictors \
+             with settings tuned on other problems; band: 95 % bootstrap over {} problems.",
+            settings.d, settings.seeds, settings.problems
+        ),
+    })
+}

@@ -1,0 +1,314 @@
+//! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
+//! commute, and the loss has no minimum.
+
+use crate::families::claims::at_most;
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Table};
+use dual_model::Matrix;
+use dual_model::dual::Pair;
+use dual_model::feature_dual::FeatureDual;
+use dual_model::feature_map::{Positive, gaussian_rows};
+use dual_model::modification::ModifiedLoss;
+use icl_numerics::finite_difference::gradient;
+use icl_numerics::order;
+use icl_numerics::stream::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: GradientChecks = GradientChecks;
+
+/// `ext-gradient-checks`.
+pub(crate) struct GradientChecks;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    n_demos: usize,
+    d: usize,
+    d_r: usize,
+    eta: f64,
+    epochs: usize,
+    seeds: u64,
+}
+
+impl Item for GradientChecks {
+    fn id(&self) -> &'static str {
+        "ext-gradient-checks"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Dual training (beyond the paper: gradients checked)"
+    }
+
+    fn claim(&self) -> &'static str {
+        "The dual's steps are gradient steps on its stated losses; the loss is linear and has no minimum"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let sizes = [settings.n_demos, settings.d, settings.d_r, settings.epochs];
+        if sizes.iter().any(|x| !(1..=4096).contains(x)) {
+            let found = format!("{sizes:?}");
+            return Err(file.refuse("n_demos, d, d_r, epochs", &found, "1 to 4096 each"));
+        }
+        if !(settings.eta > 0.0 && settings.eta.is_finite()) {
+            return Err(file.refuse("eta", &settings.eta.to_string(), "a positive number"));
+        }
+        let seeds = settings.seeds;
+        let cells = (0..seeds).map(|seed| cell(&settings, seed)).collect();
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+/// The rows of a cell that are not epochs, in order.
+const CHECKS: [&str; 7] =
+    ["plain", "regularised", "augmented", "negative", "elsewhere", "linearity", "order"];
+
+fn cell(settings: &Settings, seed: u64) -> Cell {
+    let settings = settings.clone();
+    Cell {
+        specification: json!({ "kind": "gradient-checks/1", "settings": settings, "seed": seed }),
+        label: format!("gradient checks, seed {seed}"),
+        weight: (settings.d * settings.d_r * settings.n_demos) as f64 / 1e5,
+        schema: vec![
+            ("seed".into(), ColumnType::Integer),
+            ("check".into(), ColumnType::Text),
+            ("epoch".into(), ColumnType::Integer),
+            ("value".into(), ColumnType::Float),
+        ],
+        compute: Box::new(move || Ok(measure(&settings, seed)?)),
+    }
+}
+
+/// Demonstrations, the query side and the query.
+struct Prompt {
+    keys: Vec<Vec<f64>>,
+    values: Vec<Vec<f64>>,
+    query: Vec<f64>,
+}
+
+impl Prompt {
+    fn new(settings: &Settings, seed: u64) -> Self {
+        // keys and queries scaled by d^(-1/4): logits of order one
+        let scale = 1.0 / (settings.d as f64).sqrt().sqrt();
+        let rows = |purpose: &str, n: usize, factor: f64| -> Vec<Vec<f64>> {
+            let rows = gaussian_rows(&Stream::new(seed, purpose), n, settings.d);
+            rows.into_iter().map(|row| row.into_iter().map(|x| factor * x).collect()).collect()
+        };
+        Self {
+            keys: rows("gradients/keys", settings.n_demos + 1, scale),
+            values: rows("gradients/values", settings.n_demos + 1, 1.0),
+            query: rows("gradients/query", 1, scale).concat(),
+        }
+    }
+
+    fn pairs(&self) -> (Vec<Pair<'_>>, Vec<Pair<'_>>) {
+        let pairs = self.keys.iter().zip(&self.values);
+        let mut all: Vec<Pair<'_>> = pairs.map(|(key, value)| Pair { key, value }).collect();
+        let side = all.split_off(all.len() - 1);
+        (all, side)
+    }
+}
+
+fn measure(settings: &Settings, seed: u64) -> anyhow::Result<Table> {
+    let omegas = gaussian_rows(&Stream::new(seed, "gradients/omega"), settings.d_r, settings.d);
+    let map = Positive::new(omegas);
+    let prompt = Prompt::new(settings, seed);
+    let mut values = modified(settings, &map, &prompt)?;
+    values.extend(linear(settings, &map, &prompt, seed)?);
+    values.push(any_order(&map, &prompt, seed)?);
+    let losses = epochs(settings, &map, &prompt)?;
+    let checks = CHECKS.iter().copied().chain(std::iter::repeat_n("loss", losses.len()));
+    let numbers = std::iter::repeat_n(0, CHECKS.len()).chain(0..losses.len() as i64);
+    let table = Table::builder("checks")
+        .integers("seed", vec![seed as i64; CHECKS.len() + losses.len()])
+        .texts("check", &checks.collect::<Vec<_>>())
+        .integers("epoch", numbers.collect())
+        .floats("value", values.into_iter().chain(losses).collect())
+        .build()?;
+    Ok(table)
+}
+
+/// Largest difference relative to the largest entry of `want`.
+fn relative(got: &[f64], want: &[f64]) -> f64 {
+    let scale = want.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale
+}
+
+/// For plain and each modified loss: the dual's full-batch step against `-eta` times central differences
+/// of the loss at `W_0`.
+fn modified(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Result<Vec<f64>> {
+    let (demonstrations, side) = prompt.pairs();
+    let others = |i: usize| (0..settings.n_demos).filter(|j| *j != i).collect::<Vec<usize>>();
+    let sets: Vec<Vec<usize>> = (0..settings.n_demos).map(others).collect();
+    // any smooth maps of keys and values
+    let keys = |x: &[f64]| x.iter().map(|x| x + 0.1 * x * x).collect::<Vec<f64>>();
+    let values = |x: &[f64]| x.iter().map(|x| 0.5 * x - 0.2 * x * x).collect::<Vec<f64>>();
+    let losses = [
+        ModifiedLoss::PLAIN,
+        ModifiedLoss { alpha: 0.3, ..ModifiedLoss::PLAIN },
+        ModifiedLoss { keys: Some(&keys), values: Some(&values), ..ModifiedLoss::PLAIN },
+        ModifiedLoss { negatives: Some((0.4, &sets)), ..ModifiedLoss::PLAIN },
+    ];
+    let mut errors = Vec::new();
+    for loss in &losses {
+        let owned = loss.training_pairs(&demonstrations)?;
+        let pairs: Vec<Pair<'_>> = owned.iter().map(|(key, value)| Pair { key, value }).collect();
+        let mut dual = FeatureDual::initial(map, &pairs, &side, &prompt.query)?;
+        let start = dual.weights().clone();
+        let (rows, columns) = (start.rows(), start.columns());
+        let objective = |w: &[f64]| {
+            let linear = Matrix::new(rows, columns, w.to_vec())
+                .and_then(|w| dual.loss(&w, &pairs, settings.eta));
+            let decay = loss.alpha / (2.0 * settings.eta) * order::sum_of_squares(w);
+            linear.map_or(f64::NAN, |linear| linear + decay)
+        };
+        let slope = gradient(objective, start.entries());
+        if loss.alpha != 0.0 {
+            dual.scale(1.0 - loss.alpha);
+        }
+        pairs.iter().try_for_each(|pair| dual.step(*pair))?;
+        let minus_eta_slope: Vec<f64> = slope.iter().map(|g| -settings.eta * g).collect();
+        let taken: Vec<f64> =
+            dual.weights().entries().iter().zip(start.entries()).map(|(a, b)| a - b).collect();
+        errors.push(relative(&taken, &minus_eta_slope));
+    }
+    Ok(errors)
+}
+
+/// The gradient at a random `W` against central differences there, and `L(aW + bU) = aL(W) + bL(U)`.
+fn linear(
+    settings: &Settings,
+    map: &Positive,
+    prompt: &Prompt,
+    seed: u64,
+) -> anyhow::Result<[f64; 2]> {
+    let (demonstrations, side) = prompt.pairs();
+    let dual = FeatureDual::initial(map, &demonstrations, &side, &prompt.query)?;
+    let random = |purpose: &str| {
+        gaussian_rows(&Stream::new(seed, purpose), settings.d, settings.d_r).concat()
+    };
+    let loss = |w: &[f64]| -> anyhow::Result<f64> {
+        let w = Matrix::new(settings.d, settings.d_r, w.to_vec())?;
+        Ok(dual.loss(&w, &demonstrations, settings.eta)?)
+    };
+    let (w, u) = (random("gradients/w"), random("gradients/u"));
+    let elsewhere = gradient(|w| loss(w).unwrap_or(f64::NAN), &w);
+    let stated = dual.gradient(&demonstrations, settings.eta)?;
+    let (a, b) = (1.75, -0.625);
+    let mixed: Vec<f64> = w.iter().zip(&u).map(|(w, u)| a * w + b * u).collect();
+    let (of_w, of_u) = (loss(&w)?, loss(&u)?);
+    let size = of_w.abs().max(of_u.abs());
+    let deviation = (loss(&mixed)? - (a * of_w + b * of_u)).abs() / size;
+    Ok([relative(&elsewhere, stated.entries()), deviation])
+}
+
+/// Final prediction in a shuffled order against that in order.
+fn any_order(map: &Positive, prompt: &Prompt, seed: u64) -> anyhow::Result<f64> {
+    let (demonstrations, side) = prompt.pairs();
+    let train = |order: &[usize]| -> anyhow::Result<Vec<f64>> {
+        let mut dual = FeatureDual::initial(map, &demonstrations, &side, &prompt.query)?;
+        order.iter().try_for_each(|i| dual.step(demonstrations[*i]))?;
+        Ok(dual.predict(&prompt.query)?)
+    };
+    let stream = Stream::new(seed, "gradients/order");
+    let shuffled = stream.sample(0).permutation(demonstrations.len());
+    let in_order: Vec<usize> = (0..demonstrations.len()).collect();
+    Ok(relative(&train(&shuffled)?, &train(&in_order)?))
+}
+
+/// The loss before training and after every epoch.
+fn epochs(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Result<Vec<f64>> {
+    let (demonstrations, side) = prompt.pairs();
+    let mut dual = FeatureDual::initial(map, &demonstrations, &side, &prompt.query)?;
+    let loss =
+        |dual: &FeatureDual<'_, Positive>| dual.loss(dual.weights(), &demonstrations, settings.eta);
+    let mut losses = vec![loss(&dual)?];
+    for _ in 0..settings.epochs {
+        demonstrations.iter().try_for_each(|pair| dual.step(*pair))?;
+        losses.push(loss(&dual)?);
+    }
+    Ok(losses)
+}
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("checks", results)?;
+    let (checks, values) = (table.texts("check")?, table.floats("value")?);
+    let largest = |name: &str| {
+        let rows = checks.iter().zip(&values).filter(|(check, _)| *check == name);
+        rows.map(|(_, value)| *value).fold(0.0, f64::max)
+    };
+    let statements = [
+        ("plain", "Step against central differences of the paper's loss", 1e-7),
+        ("regularised", "Step against central differences of the regularised loss", 1e-7),
+        ("augmented", "Step against central differences of the augmented loss", 1e-7),
+        ("negative", "Step against central differences of the negative loss", 1e-7),
+        ("elsewhere", "Central differences at another W against the stated gradient", 1e-7),
+        ("linearity", "Deviation of the loss from linearity in W", 1e-12),
+        ("order", "Final prediction in a shuffled order against that in order", 1e-12),
+    ];
+    let mut claims: Vec<_> = statements
+        .iter()
+        .map(|(name, statement, bound)| {
+            at_most([ITEM.id(), name, "checks"], statement, largest(name), *bound)
+        })
+        .collect();
+    let curves: Vec<Vec<f64>> = results.iter().map(losses).collect::<anyhow::Result<_>>()?;
+    claims.push(at_most(
+        [ITEM.id(), "unbounded", "checks"],
+        "Decrease of the loss in an epoch against that in the first: it never slows down",
+        curves.iter().map(|curve| uneven(curve)).fold(0.0, f64::max),
+        1e-10,
+    ));
+    let figure = figure(&curves);
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["checks"])],
+        claims,
+    })
+}
+
+fn losses(table: &Table) -> anyhow::Result<Vec<f64>> {
+    let (checks, values) = (table.texts("check")?, table.floats("value")?);
+    let rows = checks.into_iter().zip(values).filter(|(check, _)| check == "loss");
+    Ok(rows.map(|(_, value)| value).collect())
+}
+
+/// Largest deviation of an epoch's decrease from the first one's, relative to it.
+fn uneven(curve: &[f64]) -> f64 {
+    let steps: Vec<f64> = curve.windows(2).map(|pair| pair[0] - pair[1]).collect();
+    let first = steps.first().copied().unwrap_or(0.0);
+    // a loss that rises would not be unbounded below
+    if first <= 0.0 {
+        return f64::INFINITY;
+    }
+    steps.iter().map(|step| (step / first - 1.0).abs()).fold(0.0, f64::max)
+}
+
+fn figure(curves: &[Vec<f64>]) -> Figure {
+    let series = |(i, curve): (usize, &Vec<f64>)| {
+        let epochs = (0..curve.len()).map(|epoch| epoch as f64).collect();
+        Series::line(&format!("seed {i}"), Style::series(i), epochs, curve.clone())
+    };
+    let panel = LinePanel {
+        title: "the dual's loss over epochs".into(),
+        x: Axis::linear("epoch"),
+        y: Axis::linear("L(W)"),
+        series: curves.iter().take(4).enumerate().map(series).collect(),
+    };
+    Figure {
+        id: ITEM.id().into(),
+        columns: 1,
+        panel_height: 220.0,
+        panels: vec![Panel::Lines(panel)],
+        caption: "ext-gradient-checks. Loss of the feature dual before training and after every epoch, for up to \
+                  four random prompts: a straight line that falls without end. One epoch is all that attention \
+                  does. The checks of gradients are in checks.csv."
+            .into(),
+    }
+}

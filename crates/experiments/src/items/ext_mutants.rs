@@ -1,0 +1,195 @@
+//! Would the checks notice a wrong implementation? Mutants of the dual against our checks, and against
+//! published tests' tolerances on those tests' own sizes.
+
+use crate::families::claims::{at_least, at_most};
+use crate::families::mutant::{self, MUTANTS, Mutant};
+use crate::families::published::{self, PUBLISHED};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::table::{ColumnType, Table};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Mutants = Mutants;
+
+/// `ext-mutants`.
+pub(crate) struct Mutants;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    kernel_draws: usize,
+    redraws: usize,
+    long_redraws: usize,
+    long_tokens: usize,
+}
+
+impl Item for Mutants {
+    fn id(&self) -> &'static str {
+        "ext-mutants"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Checks (beyond the paper: mutants of the dual)"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Every mutant of the dual fails our checks; published tolerances let several pass"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let Settings { kernel_draws, redraws, long_redraws, long_tokens } = settings;
+        let ranges = [
+            ("kernel_draws", kernel_draws, 100, 1 << 24),
+            ("redraws", redraws, 1, 10_000),
+            ("long_redraws", long_redraws, 1, 10_000),
+            ("long_tokens", long_tokens, 1, 1 << 16),
+        ];
+        for (field, found, low, high) in ranges {
+            if !(low..=high).contains(&found) {
+                return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
+            }
+        }
+        let cells = MUTANTS.iter().map(|mutant| cell(&settings, *mutant)).collect();
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+fn cell(settings: &Settings, mutant: Mutant) -> Cell {
+    let settings = settings.clone();
+    Cell {
+        specification: json!({ "kind": "mutant/1", "settings": settings, "mutant": mutant.name() }),
+        label: format!("mutant {}", mutant.name()),
+        weight: (settings.long_redraws * settings.long_tokens) as f64 / 1e4,
+        schema: vec![
+            ("mutant".into(), ColumnType::Text),
+            ("suite".into(), ColumnType::Text),
+            ("check".into(), ColumnType::Text),
+            ("bound".into(), ColumnType::Float),
+            ("worst".into(), ColumnType::Float),
+            ("passes".into(), ColumnType::Float),
+        ],
+        compute: Box::new(move || Ok(measure(&settings, mutant)?)),
+    }
+}
+
+const OURS: &str = "ours";
+
+fn measure(settings: &Settings, mutant: Mutant) -> anyhow::Result<Table> {
+    let mut rows: Vec<(&str, &str, f64, Vec<f64>)> = mutant::checks(mutant, settings.kernel_draws)?
+        .into_iter()
+        .map(|check| (OURS, check.name, check.bound, vec![check.value]))
+        .collect();
+    for test in &PUBLISHED {
+        let (redraws, tokens) = match test.tokens {
+            published::Tokens::Long => (settings.long_redraws, settings.long_tokens),
+            published::Tokens::Fixed(n) => (settings.redraws, n),
+        };
+        let errors =
+            (0..redraws).map(|i| test.error(mutant, tokens, i as u64)).collect::<Result<_, _>>()?;
+        rows.push(("published", test.name, test.bound, errors));
+    }
+    let share = |bound: f64, errors: &[f64]| {
+        errors.iter().filter(|error| **error <= bound).count() as f64 / errors.len() as f64
+    };
+    let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
+    let table = Table::builder("mutants")
+        .texts("mutant", &vec![mutant.name(); rows.len()])
+        .texts("suite", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
+        .texts("check", &rows.iter().map(|row| row.1).collect::<Vec<_>>())
+        .floats("bound", rows.iter().map(|row| row.2).collect())
+        .floats("worst", rows.iter().map(|row| worst(&row.3)).collect())
+        .floats("passes", rows.iter().map(|row| share(row.2, &row.3)).collect())
+        .build()?;
+    Ok(table)
+}
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("mutants", results)?;
+    let (claims, figure) = (claims(&table)?, figure(&table)?);
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["mutants"])],
+        claims,
+    })
+}
+
+fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
+    let (mutants, suites) = (table.texts("mutant")?, table.texts("suite")?);
+    let (checks, passes) = (table.texts("check")?, table.floats("passes")?);
+    // smallest share over a mutant's rows in a suite, or of one check
+    let share = |mutant: Mutant, suite: &str, check: Option<&str>| {
+        let rows = (0..passes.len()).filter(|i| {
+            mutants[*i] == mutant.name()
+                && suites[*i] == suite
+                && check.is_none_or(|check| checks[*i] == check)
+        });
+        rows.map(|i| passes[i]).fold(1.0, f64::min)
+    };
+    let others = MUTANTS.iter().filter(|mutant| **mutant != Mutant::None);
+    let alive = others.filter(|mutant| share(**mutant, OURS, None) == 1.0).count();
+    let control = share(Mutant::None, OURS, None);
+    let passing = |mutant: Mutant, check: &str| share(mutant, "published", Some(check));
+    let place = |name| [ITEM.id(), name, "mutants"];
+    Ok(vec![
+        at_most(place("killed"), "Mutants that pass all our checks", alive as f64, 0.0),
+        at_least(
+            place("control"),
+            "Share of our checks' runs that the unchanged dual passes",
+            control,
+            1.0,
+        ),
+        at_least(
+            place("uniform-xformers"),
+            "Share of redraws in which uniform attention passes the tolerance of xformers",
+            passing(Mutant::Uniform, "xformers mse"),
+            0.9,
+        ),
+        at_least(
+            place("zero-imp"),
+            "Share of redraws in which a zero output passes the tolerance of imp",
+            passing(Mutant::Zero, "imp relative"),
+            1.0,
+        ),
+        at_least(
+            place("constant-causal"),
+            "Share of redraws in which constant features pass Performer's causal test",
+            passing(Mutant::ConstantFeatures, "performer causal"),
+            1.0,
+        ),
+    ])
+}
+
+fn figure(table: &Table) -> anyhow::Result<Figure> {
+    let checks = table.texts("check")?;
+    let count = checks.len() / MUTANTS.len();
+    let panel = HeatPanel {
+        title: "share of redraws in which a mutant passes a check".into(),
+        x_label: "the first three checks are ours, the others are published tolerances".into(),
+        y_label: String::new(),
+        columns: count,
+        entries: table.floats("passes")?,
+        range: [0.0, 1.0],
+        names: [
+            MUTANTS.iter().map(|mutant| mutant.name().to_owned()).collect(),
+            checks[..count].to_vec(),
+        ],
+    };
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 1,
+        panel_height: 270.0,
+        panels: vec![Panel::Heat(panel)],
+        caption: "ext-mutants. Mutants of the dual (rows; `none` is the unchanged dual) against our checks and \
+                  against tolerances of published tests of attention by random features, on those tests' own \
+                  sizes with new draws: the share that passes. A mutant is killed if it fails any of our checks. All rows \
+                  use positive features; the first two published tests were written for trigonometric ones."
+            .into(),
+    })
+}

@@ -1,0 +1,207 @@
+//! Causal order as a stream: one pass of dual updates yields the output of every token.
+
+use crate::families::claims::at_most;
+use crate::families::layer_pair::{LayerPair, difference};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Table};
+use candle_core::{DType, Device, Tensor};
+use dual_model::Matrix;
+use dual_model::dual::Pair;
+use dual_model::feature_map::{Positive, gaussian_rows};
+use dual_model::sequence::Head;
+use dual_model::shared::{FeatureState, SharedDual};
+use icl_model::composite::AttentionKernel;
+use icl_model::mask::Mask;
+use icl_numerics::stream::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Streaming = Streaming;
+
+/// `ext-streaming`.
+pub(crate) struct Streaming;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    n_tokens: Vec<usize>,
+    d: usize,
+    n_heads: usize,
+    d_r: usize,
+    logit_sd: f64,
+}
+
+impl Item for Streaming {
+    fn id(&self) -> &'static str {
+        "ext-streaming"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Theorem (beyond the paper: causal order as a stream)"
+    }
+
+    fn claim(&self) -> &'static str {
+        "One pass of dual updates yields every causal output; with features the state does not grow"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let longest = settings.n_tokens.iter().max().copied().unwrap_or(0);
+        let sizes = [settings.d, settings.n_heads, settings.d_r];
+        if !(1..=4096).contains(&longest) || sizes.iter().any(|x| !(1..=4096).contains(x)) {
+            let found = format!("{longest}, {sizes:?}");
+            return Err(file.refuse("n_tokens, d, n_heads, d_r", &found, "1 to 4096 each"));
+        }
+        let cells = settings.n_tokens.iter().map(|n| cell(&settings, *n)).collect();
+        Ok(Plan { cells, assemble: Box::new(assemble) })
+    }
+}
+
+fn cell(settings: &Settings, n_tokens: usize) -> Cell {
+    let settings = settings.clone();
+    let Settings { d, n_heads, d_r, logit_sd, .. } = settings;
+    let floats = ["exact", "features"].map(|name| (name.to_owned(), ColumnType::Float));
+    let integers = ["n_tokens", "exact_bytes", "feature_bytes"];
+    let mut schema: Vec<_> =
+        integers.map(|name| (name.to_owned(), ColumnType::Integer)).into_iter().collect();
+    schema.extend(floats);
+    Cell {
+        specification: json!({
+            "kind": "streaming/1", "n_tokens": n_tokens, "d": d, "n_heads": n_heads, "d_r": d_r,
+            "logit_sd": logit_sd
+        }),
+        label: format!("stream of {n_tokens} tokens"),
+        weight: (n_tokens * n_tokens * d_r) as f64 / 1e7,
+        schema,
+        compute: Box::new(move || Ok(measure(&settings, n_tokens)?)),
+    }
+}
+
+fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
+    let pair = LayerPair {
+        seed: 0,
+        d: settings.d,
+        n_heads: settings.n_heads,
+        n_tokens,
+        n_demos: n_tokens,
+        logit_sd: settings.logit_sd,
+    };
+    let heads = pair.heads::<f64>()?;
+    let omegas = gaussian_rows(&Stream::new(0, "streaming/omega"), settings.d_r, settings.d);
+    let tensor = Tensor::from_vec(omegas.concat(), (settings.d_r, settings.d), &Device::Cpu)?;
+    let map = Positive::new(omegas);
+    let mut exact_bytes = 0;
+    let mut feature_bytes = 0;
+    let (mut exact, mut features) = (Vec::new(), Vec::new());
+    for head in &heads {
+        let mut dual = SharedDual::new(settings.d, settings.d);
+        exact.push(stream(head, |pair, query| {
+            dual.step(pair)?;
+            Ok(dual.predict(query)?)
+        })?);
+        exact_bytes += dual.bytes();
+        let mut state = FeatureState::new(&map, settings.d, settings.d);
+        features.push(stream(head, |pair, query| {
+            state.step(pair)?;
+            Ok(state.predict(query)?)
+        })?);
+        feature_bytes += state.bytes();
+    }
+    let softmax = pair.attention(DType::F64, &Mask::Causal, &AttentionKernel::Softmax)?;
+    let positive = pair.attention(DType::F64, &Mask::Causal, &AttentionKernel::Positive(tensor))?;
+    let table = Table::builder("streaming")
+        .integers("n_tokens", vec![n_tokens as i64])
+        .integers("exact_bytes", vec![exact_bytes as i64])
+        .integers("feature_bytes", vec![feature_bytes as i64])
+        .floats("exact", vec![difference(&exact, &softmax)])
+        .floats("features", vec![difference(&features, &positive)])
+        .build()?;
+    Ok(table)
+}
+
+/// The answer to every token's query right after the update with its key and value.
+fn stream(
+    head: &Head,
+    mut update: impl FnMut(Pair<'_>, &[f64]) -> anyhow::Result<Vec<f64>>,
+) -> anyhow::Result<Matrix> {
+    let mut entries = Vec::with_capacity(head.values.entries().len());
+    for i in 0..head.keys.rows() {
+        let pair = Pair { key: head.keys.row(i), value: head.values.row(i) };
+        entries.extend(update(pair, head.queries.row(i))?);
+    }
+    Ok(Matrix::new(head.keys.rows(), head.values.columns(), entries)?)
+}
+
+fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("streaming", results)?;
+    let largest = |column: &str| -> anyhow::Result<f64> {
+        Ok(table.floats(column)?.into_iter().fold(0.0, f64::max))
+    };
+    let bytes = table.integers("feature_bytes")?;
+    let growth =
+        bytes.iter().max().copied().unwrap_or(0) - bytes.iter().min().copied().unwrap_or(0);
+    let place = |name| [ITEM.id(), name, "streaming"];
+    let claims = vec![
+        at_most(
+            place("exact"),
+            "The stream of the exact dual equals causal softmax attention",
+            largest("exact")?,
+            1e-12,
+        ),
+        at_most(
+            place("features"),
+            "The stream of the feature dual equals causal feature attention",
+            largest("features")?,
+            1e-12,
+        ),
+        at_most(
+            place("state"),
+            "Bytes by which the feature dual's state grows from the shortest to the longest stream",
+            growth as f64,
+            0.0,
+        ),
+    ];
+    let figure = figure(&table)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["streaming"])],
+        claims,
+    })
+}
+
+fn figure(table: &Table) -> anyhow::Result<Figure> {
+    let x = table.numbers("n_tokens")?;
+    let line = |label: &str, i: usize, column: &str| -> anyhow::Result<Series> {
+        // a logarithmic axis has no zero
+        let y = table.numbers(column)?.into_iter().map(|y| y.max(1e-18)).collect();
+        Ok(Series::line(label, Style::series(i), x.clone(), y))
+    };
+    let panel = |title: &str, label: &str, columns: [&str; 2]| -> anyhow::Result<Panel> {
+        Ok(Panel::Lines(LinePanel {
+            title: title.into(),
+            x: Axis::log("tokens"),
+            y: Axis::log(label),
+            series: vec![line("exact dual", 0, columns[0])?, line("feature dual", 1, columns[1])?],
+        }))
+    };
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 2,
+        panel_height: 220.0,
+        panels: vec![
+            panel("equality", "largest relative difference", ["exact", "features"])?,
+            panel("state", "bytes", ["exact_bytes", "feature_bytes"])?,
+        ],
+        caption: "ext-streaming. Left: largest difference between causal attention and the dual that is updated \
+                  token by token, over all tokens, relative to the largest output; softmax attention for the exact \
+                  dual, feature attention with the same features for the feature dual. Right: size of the dual's \
+                  state after the last token. One random layer for each length, two heads. Times are in the \
+                  criterion bench `cost`."
+            .into(),
+    })
+}

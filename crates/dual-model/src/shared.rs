@@ -240,6 +240,11 @@ impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
         Ok(both)
     }
 
+    /// `W`, `[d_v + 1, d_r]`.
+    pub fn weights(&self) -> &Matrix {
+        &self.weights
+    }
+
     /// Bytes of the state, whatever the number of steps.
     pub fn bytes(&self) -> usize {
         std::mem::size_of_val(self.weights.entries())

@@ -11,7 +11,7 @@
 //! prediction. The pattern comes from the plain dual's own prediction of `h'`. A stack composes: layer
 //! `l` has its own duals, trained on the tokens that layer `l - 1` predicted.
 
-use crate::dual::{Pair, predict_after_training};
+use crate::dual::{ExactDual, Normaliser, Pair, predict_after_training};
 use crate::sequence::Visibility;
 use crate::{DualError, Matrix, Real};
 
@@ -95,6 +95,55 @@ impl<R: Real> LayerWeights<R> {
         Matrix::new(tokens.rows(), tokens.columns(), rows)
     }
 
+    /// The layer's dual along its training, for one query: `f_i(q) + b` before any step and after each
+    /// demonstration of `order`, without LayerNorm.
+    ///
+    /// # Errors
+    /// [`DualError`] if sizes differ or the query sees nothing.
+    pub fn predict_along_steps(
+        &self,
+        tokens: &Matrix<R>,
+        n_demos: usize,
+        query: usize,
+        order: &[usize],
+    ) -> Result<Vec<Vec<R>>, DualError> {
+        let projected = self.project(tokens)?;
+        let seen = tokens.rows();
+        let attention = trained(&projected, query, seen, n_demos, |v| Ok(v.to_vec()))?;
+        let map = self.linear_map(tokens.row(query), &attention)?;
+        let mut steps: Vec<Vec<R>> = vec![map.constant.clone(); order.len() + 1];
+        for head in &projected {
+            let values: Vec<Vec<R>> =
+                head.values.iter_rows().map(|v| map.apply(v)).collect::<Result<_, _>>()?;
+            let pair = |j: usize| Pair { key: head.keys.row(j), value: &values[j] };
+            let side: Vec<Pair<'_, R>> = (n_demos..seen).map(pair).collect();
+            let x = head.queries.row(query);
+            let normaliser = Normaliser::new((0..seen).map(|j| head.keys.row(j)), x)
+                .ok_or(DualError::NothingVisible { query })?;
+            let mut dual = ExactDual::initial(&side, normaliser, tokens.columns())?;
+            for (i, sum) in steps.iter_mut().enumerate() {
+                if i > 0 {
+                    dual.step(pair(order[i - 1]))?;
+                }
+                *sum = add(sum, &dual.predict(x)?);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// The map of the attention's values given the query's activation pattern.
+    fn linear_map(&self, x: &[R], attention: &[R]) -> Result<LinearMap<'_, R>, DualError> {
+        let a = if self.residual { add(x, attention) } else { attention.to_vec() };
+        let active: Vec<bool> =
+            add(&self.w_1.apply(&a)?, &self.b_1).into_iter().map(|p| p > R::ZERO).collect();
+        let constant = add(&self.w_2.apply(&masked(&self.b_1, &active))?, &self.b_2);
+        let mut map = LinearMap { layer: self, active, constant };
+        if self.residual {
+            map.constant = add(&map.constant, &map.apply(x)?);
+        }
+        Ok(map)
+    }
+
     /// `f(q) + b` of the dual trained on the transformed values.
     fn predict_one(
         &self,
@@ -103,20 +152,24 @@ impl<R: Real> LayerWeights<R> {
         attention: &[R],
         [i, seen, n_demos]: [usize; 3],
     ) -> Result<Vec<R>, DualError> {
-        let a = if self.residual { add(x, attention) } else { attention.to_vec() };
-        let active: Vec<bool> =
-            add(&self.w_1.apply(&a)?, &self.b_1).into_iter().map(|p| p > R::ZERO).collect();
-        // M v = [v +] W_2 S W_1 v
-        let transform = |v: &[R]| -> Result<Vec<R>, DualError> {
-            let out = self.w_2.apply(&masked(&self.w_1.apply(v)?, &active))?;
-            Ok(if self.residual { add(v, &out) } else { out })
-        };
-        let f = trained(projected, i, seen, n_demos, transform)?;
-        let mut b = add(&self.w_2.apply(&masked(&self.b_1, &active))?, &self.b_2);
-        if self.residual {
-            b = add(&b, &transform(x)?);
-        }
-        Ok(add(&f, &b))
+        let map = self.linear_map(x, attention)?;
+        let f = trained(projected, i, seen, n_demos, |v| map.apply(v))?;
+        Ok(add(&f, &map.constant))
+    }
+}
+
+/// `v -> M v` for one query, and the constant `b`.
+struct LinearMap<'a, R> {
+    layer: &'a LayerWeights<R>,
+    active: Vec<bool>,
+    constant: Vec<R>,
+}
+
+impl<R: Real> LinearMap<'_, R> {
+    /// `M v = [v +] W_2 S W_1 v`.
+    fn apply(&self, v: &[R]) -> Result<Vec<R>, DualError> {
+        let out = self.layer.w_2.apply(&masked(&self.layer.w_1.apply(v)?, &self.active))?;
+        Ok(if self.layer.residual { add(v, &out) } else { out })
     }
 }
 

@@ -69,7 +69,13 @@ fn candle_layer(layer: usize, residual: bool, norm: bool, dtype: DType) -> Trans
     let weights: Weights =
         arrays(layer).into_iter().map(|(n, shape, x)| (n.to_owned(), tensor(shape, x))).collect();
     let shape = LayerShape { d: D, n_heads: HEADS };
-    TransformerLayer { shape, weights, residual, layer_norm: norm.then_some(1e-5) }
+    TransformerLayer {
+        shape,
+        modification: icl_model::attention::parse("plain").unwrap().into(),
+        weights,
+        residual,
+        layer_norm: norm.then_some(1e-5),
+    }
 }
 
 /// Largest relative difference after every layer.
@@ -115,5 +121,25 @@ fn stacks_of_twelve_layers_equal_their_composed_duals() {
         assert!(found.iter().all(|x| *x <= 1e-10), "{found:?}");
         let found = differences::<f32>(12, true, true, causal);
         assert!(found.iter().all(|x| *x <= 1e-3), "{found:?}");
+    }
+}
+
+/// The steps of one query's dual end at the layer's output, whatever the order, and start from `W_0`.
+#[test]
+fn the_duals_steps_end_at_the_layers_output() {
+    for residual in [false, true] {
+        let layer = dual_layer::<f64>(0, residual, false);
+        let tokens = Matrix::new(TOKENS, D, normals(99, "tokens", TOKENS * D, 1.0)).unwrap();
+        let (n, query) = (8, TOKENS - 1);
+        let whole = layer.predict(&tokens, n, Visibility::All).unwrap();
+        let orders: [Vec<usize>; 2] = [(0..n).collect(), vec![3, 7, 0, 5, 1, 6, 2, 4]];
+        let curves = orders.map(|o| layer.predict_along_steps(&tokens, n, query, &o).unwrap());
+        let t = Tolerance::roundoff_f64(200);
+        for curve in &curves {
+            assert_eq!(curve.len(), n + 1);
+            t.assert_all_close(&curve[n], whole.row(query), "last step");
+        }
+        assert_eq!(curves[0][0], curves[1][0]);
+        assert_ne!(curves[0][1], curves[1][1]);
     }
 }

@@ -56,7 +56,11 @@ pub(crate) struct Outputs {
 
 /// All items, in the order of the paper.
 pub(crate) static ALL: &[&dyn Item] = &[
+    &items::fig1_dual_scheme::ITEM,
+    &items::fig2_representation_lens::ITEM,
     &items::fig3_linear::ITEM,
+    &items::fig4_transformer_layer_scheme::ITEM,
+    &items::fig5_multi_layer_scheme::ITEM,
     &items::fig6_attention_heatmaps::ITEM,
     &items::fig7_feature_error::ITEM,
     &items::fig8_trigonometric::ITEM,
@@ -64,6 +68,8 @@ pub(crate) static ALL: &[&dyn Item] = &[
     &items::fig10_long_prompt::ITEM,
     &items::fig11_two_heads::ITEM,
     &items::fig12_random_feature_layer::ITEM,
+    &items::fig13_transformer_layer::ITEM,
+    &items::fig14_two_layers::ITEM,
     &items::fig15_combined::ITEM,
     &items::ext_exact_dual::ITEM,
     &items::ext_streaming::ITEM,

@@ -23,6 +23,7 @@ pub mod prompt;
 pub mod task;
 pub mod train;
 pub mod transformer;
+pub mod transformer_train;
 pub mod weights;
 
 pub use error::ModelError;

@@ -4,10 +4,11 @@
 //! bias) if asked for. LayerNorm is written out: candle's fused one has no gradient.
 
 use crate::ModelError;
-use crate::attention::{LayerShape, Weights, parse};
+use crate::attention::{LayerShape, Modification, Weights};
 use crate::composite::{AttentionKernel, Layer, ops};
 use crate::mask::Mask;
 use candle_core::{D, Tensor};
+use std::sync::Arc;
 
 /// One layer: attention weights `w_q`, `w_k`, `w_v` `[heads, d, d]`, and `w_1` `[hidden, d]`, `b_1`, `w_2`
 /// `[d, hidden]`, `b_2`.
@@ -15,6 +16,8 @@ use candle_core::{D, Tensor};
 pub struct TransformerLayer {
     /// Sizes.
     pub shape: LayerShape,
+    /// The attention's modification.
+    pub modification: Arc<dyn Modification>,
     /// Variables by name.
     pub weights: Weights,
     /// Residual paths around attention and feed-forward.
@@ -34,10 +37,27 @@ impl TransformerLayer {
         n_demos: usize,
         mask: &Mask,
     ) -> Result<Tensor, ModelError> {
-        let plain = parse("plain")?;
-        let kernel = AttentionKernel::Softmax;
-        let layer = Layer { shape: self.shape, modification: plain.as_ref(), kernel: &kernel };
-        let attention = layer.forward(&self.weights, tokens, n_demos, mask)?.output;
+        let attention = self.attention().forward(&self.weights, tokens, n_demos, mask)?.output;
+        self.finish(tokens, attention)
+    }
+
+    /// The last token after the layer, `[batch, d]`; all tokens before it are demonstrations.
+    ///
+    /// # Errors
+    /// If shapes do not fit or candle refuses an operation.
+    pub fn query_forward(&self, tokens: &Tensor) -> Result<Tensor, ModelError> {
+        let last = tokens.narrow(1, tokens.dim(1)? - 1, 1)?.squeeze(1)?;
+        let attention = self.attention().query_output(&self.weights, tokens)?;
+        self.finish(&last, attention)
+    }
+
+    fn attention(&self) -> Layer<'_> {
+        let kernel = &AttentionKernel::Softmax;
+        Layer { shape: self.shape, modification: self.modification.as_ref(), kernel }
+    }
+
+    /// Residual path, feed-forward part and LayerNorm.
+    fn finish(&self, tokens: &Tensor, attention: Tensor) -> Result<Tensor, ModelError> {
         let a = if self.residual { (tokens + attention)? } else { attention };
         let hidden = ops::linear(&a, &self.weights["w_1"])?.broadcast_add(&self.weights["b_1"])?;
         let out = ops::linear(&hidden.relu()?, &self.weights["w_2"])?;

@@ -41,6 +41,13 @@ pub enum Mark {
         /// Text.
         text: String,
     },
+    /// Text that reads upwards, centred on its point.
+    Upright {
+        /// Centre.
+        at: [f64; 2],
+        /// Text.
+        text: String,
+    },
     /// A horizontal colour bar.
     ColourBar {
         /// Upper left corner.
@@ -95,6 +102,7 @@ impl SchemePanel {
                 Mark::Text { at, size, text } => {
                     canvas.text(text, place(*at), *size, INK, Anchor::Middle);
                 }
+                Mark::Upright { at, text } => canvas.upright(text, place(*at), 7.0, INK),
                 Mark::ColourBar { at, width, range } => {
                     let [left, top] = place(*at);
                     let bar = Area { left, top, width: *width, height: 6.0 };

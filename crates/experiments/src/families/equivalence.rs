@@ -45,7 +45,7 @@ pub(crate) const FEATURES_SOFTMAX: &str = "feature dual, softmax attention";
 
 /// Columns: distance over prompts and orders (mean, 95 % quantiles), its mean square, the closed form
 /// of that, and the largest distance relative to the output's norm.
-fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     let float = |name: &str| (name.to_owned(), ColumnType::Float);
     vec![
         ("dual".into(), ColumnType::Text),
@@ -210,14 +210,14 @@ impl Trained {
 }
 
 /// Distances of one dual over prompts and orders, by step.
-struct Curve {
+pub(crate) struct Curve {
     distances: Vec<Vec<f64>>,
     closed: Vec<Vec<f64>>,
     largest_relative: Vec<f64>,
 }
 
 impl Curve {
-    fn new(steps: usize) -> Self {
+    pub(crate) fn new(steps: usize) -> Self {
         Self {
             distances: vec![Vec::new(); steps],
             closed: vec![Vec::new(); steps],
@@ -225,7 +225,7 @@ impl Curve {
         }
     }
 
-    fn record(&mut self, step: usize, prediction: &[f64], attention: &[f64]) {
+    pub(crate) fn record(&mut self, step: usize, prediction: &[f64], attention: &[f64]) {
         let far = distance(prediction, attention);
         let norm = order::sum_of_squares(attention).sqrt();
         self.distances[step].push(far);
@@ -234,7 +234,7 @@ impl Curve {
 
     /// `E |tail + o|^2`: the closed form of the tail sums, moved by the offset `o` that remains after
     /// the last step (zero where dual and attention have the same kernel).
-    fn record_closed_form(&mut self, increments: &[Vec<f64>], offset: &[f64]) {
+    pub(crate) fn record_closed_form(&mut self, increments: &[Vec<f64>], offset: &[f64]) {
         let n = increments.len() as f64;
         let column = |c: usize| increments.iter().map(|a| a[c]).collect::<Vec<_>>();
         let totals: Vec<f64> = (0..offset.len()).map(|c| order::sum(&column(c))).collect();
@@ -312,7 +312,7 @@ fn increments(dual: &mut dyn Dual, n: usize) -> anyhow::Result<Vec<Vec<f64>>> {
     Ok(increments)
 }
 
-fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {
+pub(crate) fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {
     let mut names = Vec::new();
     let mut steps = Vec::new();
     let mut columns: [Vec<f64>; 6] = Default::default();

@@ -59,20 +59,23 @@ pub(crate) fn weight(settings: &TrainSettings, n_final: usize) -> f64 {
 
 fn train(settings: &TrainSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {
     let mut trainer = Trainer::new(settings.clone(), isa)?;
-    let mut curve = trainer.run()?;
-    let mean_square = trainer.held_out().mean_square_target();
-    let mut relative: Vec<f64> =
-        curve.iter().map(|point| 2.0 * point.test_loss / mean_square).collect();
-    let mut sets = vec![HELD_OUT; curve.len()];
+    let curve = trainer.run()?;
+    let scale = trainer.held_out().mean_square_target();
+    let point = |point: TestPoint| (HELD_OUT, point, 2.0 * point.test_loss / scale);
+    let mut rows: Vec<(&str, TestPoint, f64)> = curve.into_iter().map(point).collect();
     let last = trainer.final_evaluation(n_final)?;
-    curve.push(TestPoint { step: settings.steps, test_loss: last.test_loss });
-    relative.push(last.relative());
-    sets.push(FINAL);
+    let at_end = TestPoint { step: settings.steps, test_loss: last.test_loss };
+    rows.push((FINAL, at_end, last.relative()));
+    to_table(&rows)
+}
+
+/// Rows of set, step with test loss, and relative loss.
+pub(crate) fn to_table(rows: &[(&str, TestPoint, f64)]) -> anyhow::Result<Table> {
     let table = Table::builder("training")
-        .texts("set", &sets)
-        .integers("step", curve.iter().map(|point| point.step as i64).collect())
-        .floats("test_loss", curve.iter().map(|point| point.test_loss).collect())
-        .floats("relative_loss", relative)
+        .texts("set", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
+        .integers("step", rows.iter().map(|row| row.1.step as i64).collect())
+        .floats("test_loss", rows.iter().map(|row| row.1.test_loss).collect())
+        .floats("relative_loss", rows.iter().map(|row| row.2).collect())
         .build()?;
     Ok(table)
 }

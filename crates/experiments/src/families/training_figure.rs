@@ -3,7 +3,7 @@
 use super::claims::{at_most, tested};
 use super::comparison::{Comparison, Differences, compare};
 use super::equivalence::{self, CurveSettings};
-use super::training;
+use super::{training, transformer};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use icl_model::adam::AdamSettings;
 use icl_model::prompt::PromptShape;
 use icl_model::task::{self, Scale};
 use icl_model::train::{AttentionKind, Path, TrainSettings};
+use icl_model::transformer_train::TransformerSettings;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -46,6 +47,18 @@ pub(crate) struct Settings {
     dual_feature_orders: usize,
     dual_d_r: usize,
     floor: Floor,
+    /// Whole layers instead of attention alone.
+    #[serde(default)]
+    transformer: Option<Transformer>,
+}
+
+/// Feed-forward part and depth.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transformer {
+    layers: usize,
+    hidden: usize,
+    residual: bool,
 }
 
 /// One panel of test losses.
@@ -114,6 +127,13 @@ impl Settings {
         }
     }
 
+    /// The same with whole layers, if this figure has them.
+    fn transformer(&self, modification: &str, seed: u64) -> Option<TransformerSettings> {
+        let Transformer { layers, hidden, residual } = self.transformer?;
+        let train = TrainSettings { path: Path::Composite, ..self.train(modification, seed) };
+        Some(TransformerSettings { train, layers, hidden, residual })
+    }
+
     /// Plain and every panel's modifications, in order: `(panel, modification)`.
     fn runs(&self) -> Vec<(String, String)> {
         let plain = (PLAIN.to_owned(), PLAIN.to_owned());
@@ -159,11 +179,19 @@ fn plan(id: &'static str, file: &SettingsFile, context: Context) -> anyhow::Resu
         feature_orders: settings.dual_feature_orders,
         d_r: settings.dual_d_r,
     };
-    let mut cells = vec![equivalence::cell(curve, context.isa)];
+    let isa = context.isa;
+    let mut cells = vec![match settings.transformer(PLAIN, 0) {
+        None => equivalence::cell(curve, isa),
+        Some(stack) => {
+            transformer::curve_cell(stack, settings.dual_prompts, settings.dual_orders, isa)
+        }
+    }];
     for (_, modification) in settings.runs() {
         for seed in 0..settings.seeds {
-            let cell =
-                training::cell(settings.train(&modification, seed), settings.n_final, context.isa);
+            let cell = match settings.transformer(&modification, seed) {
+                None => training::cell(settings.train(&modification, seed), settings.n_final, isa),
+                Some(stack) => transformer::training_cell(stack, settings.n_final, isa),
+            };
             cells.push(
                 cell.map_err(|error| file.refuse("panels", &error.to_string(), "known settings"))?,
             );
@@ -356,7 +384,7 @@ fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
         let at_end = (0..names.len()).filter(|i| names[*i] == name && steps[*i] == last);
         at_end.map(|i| largest[i]).fold(0.0, f64::max)
     };
-    Ok(vec![
+    let mut claims = vec![
         at_most(
             [id, "closed-form", "equivalence"],
             "The exact dual's mean squared step curve deviates from its closed form by at most 3 %",
@@ -365,17 +393,20 @@ fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
         ),
         at_most(
             [id, "exact-end", "equivalence"],
-            "After the last step the exact dual equals softmax attention, relative to the output's norm",
+            "After the last step the exact dual equals the layer, relative to the output's norm",
             end(equivalence::EXACT),
             1e-12,
         ),
-        at_most(
+    ];
+    if names.iter().any(|name| name == equivalence::FEATURES) {
+        claims.push(at_most(
             [id, "feature-end", "equivalence"],
             "After the last step the feature dual equals feature attention, relative to the output's norm",
             end(equivalence::FEATURES),
             1e-12,
-        ),
-    ])
+        ));
+    }
+    Ok(claims)
 }
 
 fn floor_claim(id: &str, settings: &Settings, runs: &[Run]) -> anyhow::Result<Vec<Claim>> {
@@ -425,12 +456,29 @@ fn figure(
     for panel in &settings.panels {
         panels.push(Panel::Lines(loss_panel(panel, bands)?));
     }
+    let caption = caption(id, settings)?;
+    Ok(Figure { id: id.to_owned(), columns: 2, panel_height: 210.0, panels, caption })
+}
+
+fn caption(id: &str, settings: &Settings) -> anyhow::Result<String> {
     let task = task::find(&settings.task)?;
-    let caption = format!(
-        "{id}. Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s). Upper left: distance of the dual's \
-         prediction from attention's output along its gradient steps; band: 95 % of {} held-out prompts \
-         and {} random orders ({} for features, d_r = {}); dashed: root of the closed-form mean square. \
-         Others: test loss of the modifications against plain; mean and 95 % bootstrap band over {} seeds.",
+    let features =
+        format!(" ({} for features, d_r = {})", settings.dual_feature_orders, settings.dual_d_r);
+    let (model, output, features) = match settings.transformer {
+        None => (String::new(), "attention's output", features),
+        Some(Transformer { layers, hidden, residual }) => {
+            let paths = if residual { "with" } else { "without" };
+            let model = format!(
+                " {layers} Transformer layer(s) {paths} residual paths, {hidden} hidden units."
+            );
+            (model, "the last layer's output for the query", String::new())
+        }
+    };
+    Ok(format!(
+        "{id}. Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s).{model} Upper left: distance of the dual's \
+         prediction from {output} along its gradient steps; band: 95 % of {} held-out prompts and {} random \
+         orders{features}; dashed: root of the closed-form mean square. Others: test loss of the modifications \
+         against plain; mean and 95 % bootstrap band over {} seeds.",
         task.id(),
         task.equation(),
         settings.d_t,
@@ -439,11 +487,8 @@ fn figure(
         settings.n_heads,
         settings.dual_prompts,
         settings.dual_orders,
-        settings.dual_feature_orders,
-        settings.dual_d_r,
         settings.seeds
-    );
-    Ok(Figure { id: id.to_owned(), columns: 2, panel_height: 210.0, panels, caption })
+    ))
 }
 
 fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
@@ -456,6 +501,9 @@ fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
         [(equivalence::EXACT, "exact dual"), (equivalence::FEATURES_SOFTMAX, "feature dual")];
     for (i, (name, label)) in shown.into_iter().enumerate() {
         let rows = rows(table, "dual", name)?;
+        if rows.is_empty() {
+            continue;
+        }
         let line =
             Series::line(label, Style::series(i).solid(), pick(&steps, &rows), pick(&mean, &rows));
         series.push(line.with_band(pick(&lower, &rows), pick(&upper, &rows)));

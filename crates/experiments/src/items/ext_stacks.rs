@@ -143,7 +143,9 @@ fn candle_layer(
         weights.insert(name.to_owned(), tensor);
     }
     let shape = LayerShape { d: s.d, n_heads: s.n_heads };
-    Ok(TransformerLayer { shape, weights, residual: true, layer_norm: Some(s.epsilon) })
+    let modification = icl_model::attention::parse("plain")?.into();
+    let layer_norm = Some(s.epsilon);
+    Ok(TransformerLayer { shape, modification, weights, residual: true, layer_norm })
 }
 
 fn dual_layer<R: Real>(s: &Settings, seed: u64, layer: usize) -> anyhow::Result<LayerWeights<R>> {

@@ -70,7 +70,13 @@ impl Parameters {
         initial_sd: f64,
         seed: u64,
     ) -> Self {
-        let mut parameters = Self::zeros(shape, modification, initial_sd);
+        Self::from_variables(Self::zeros(shape, modification, initial_sd).variables, seed)
+    }
+
+    /// The given variables, started as in [`Self::initialised`].
+    pub fn from_variables(variables: Vec<Variable>, seed: u64) -> Self {
+        let values = vec![0.0; variables.iter().map(Variable::len).sum()];
+        let mut parameters = Self { variables, values };
         for (variable, range) in parameters.ranges() {
             let stream = Stream::new(seed, &format!("init/{}", variable.name));
             for (i, value) in parameters.values[range].iter_mut().enumerate() {

@@ -1,0 +1,160 @@
+//! Schemes: matrices of one seeded prompt in a table, and how they are placed on a page.
+
+use artifact::figure::{Figure, Mark, Panel, SchemePanel};
+use artifact::table::{ColumnType, Schema, Table};
+use dual_model::Matrix;
+use icl_numerics::math;
+
+/// Columns of a table of matrices.
+pub(crate) fn schema() -> Schema {
+    vec![
+        ("matrix".into(), ColumnType::Text),
+        ("row".into(), ColumnType::Integer),
+        ("column".into(), ColumnType::Integer),
+        ("value".into(), ColumnType::Float),
+    ]
+}
+
+/// Named matrices on their way to a table.
+#[derive(Debug, Default)]
+pub(crate) struct Matrices(Vec<(String, Matrix)>);
+
+impl Matrices {
+    /// Adds a matrix.
+    pub(crate) fn add(&mut self, name: impl Into<String>, matrix: Matrix) {
+        self.0.push((name.into(), matrix));
+    }
+
+    /// Adds columns side by side.
+    pub(crate) fn add_columns(&mut self, name: impl Into<String>, columns: &[Vec<f64>]) {
+        let rows = columns.first().map_or(0, Vec::len);
+        self.add(name, Matrix::from_fn(rows, columns.len(), |i, j| columns[j][i]));
+    }
+
+    /// One row for every entry.
+    pub(crate) fn to_table(&self, name: &str) -> anyhow::Result<Table> {
+        let (mut names, mut rows, mut columns, mut values) = (vec![], vec![], vec![], vec![]);
+        for (name, matrix) in &self.0 {
+            for (i, row) in matrix.iter_rows().enumerate() {
+                for (j, x) in row.iter().enumerate() {
+                    names.push(name.as_str());
+                    rows.push(i as i64);
+                    columns.push(j as i64);
+                    values.push(*x);
+                }
+            }
+        }
+        let table = Table::builder(name)
+            .texts("matrix", &names)
+            .integers("row", rows)
+            .integers("column", columns)
+            .floats("value", values)
+            .build()?;
+        Ok(table)
+    }
+}
+
+/// A page on which matrices of a table are placed.
+pub(crate) struct Page<'a> {
+    table: &'a Table,
+    marks: Vec<Mark>,
+}
+
+/// Where a matrix stands: upper left corner and the side of an entry, in points.
+pub(crate) type Place = ([f64; 2], f64);
+
+impl<'a> Page<'a> {
+    /// An empty page over the matrices of `table`.
+    pub(crate) fn new(table: &'a Table) -> Self {
+        Self { table, marks: Vec::new() }
+    }
+
+    /// Entries, row by row, and the number of columns.
+    pub(crate) fn matrix(&self, name: &str) -> anyhow::Result<(Vec<f64>, usize)> {
+        let (names, columns) = (self.table.texts("matrix")?, self.table.integers("column")?);
+        let values = self.table.floats("value")?;
+        let rows: Vec<usize> = (0..values.len()).filter(|i| names[*i] == name).collect();
+        anyhow::ensure!(!rows.is_empty(), "matrix `{name}` is not in the table");
+        let width = rows.iter().map(|i| columns[*i]).max().unwrap_or(0) as usize + 1;
+        Ok((rows.into_iter().map(|i| values[i]).collect(), width))
+    }
+
+    /// The symmetric range that covers all the named matrices: their shared colour scale.
+    pub(crate) fn range(&self, names: &[&str]) -> anyhow::Result<[f64; 2]> {
+        let mut top = 0.0_f64;
+        for name in names {
+            top = self.matrix(name)?.0.iter().fold(top, |top, x| top.max(x.abs()));
+        }
+        // two digits are enough for a colour bar
+        let unit = math::powi(10.0, math::log10(top).floor() as i32 - 1);
+        let top = (top / unit).ceil() * unit;
+        Ok([-top, top])
+    }
+
+    /// Draws a matrix with its label above; returns its right edge and the middle of its height.
+    pub(crate) fn draw(
+        &mut self,
+        name: &str,
+        label: &str,
+        (at, cell): Place,
+        range: [f64; 2],
+    ) -> anyhow::Result<[f64; 2]> {
+        let (entries, columns) = self.matrix(name)?;
+        let rows = entries.len() / columns;
+        let size = [cell * columns as f64, cell * rows as f64];
+        self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
+        Ok([at[0] + size[0], at[1] + size[1] / 2.0])
+    }
+
+    /// An arrow with a label above its middle.
+    pub(crate) fn arrow(&mut self, from: [f64; 2], to: [f64; 2], label: &str) {
+        self.marks.push(Mark::Arrow { from, to, label: label.into() });
+    }
+
+    /// Text centred on its point.
+    pub(crate) fn text(&mut self, at: [f64; 2], text: impl Into<String>) {
+        self.marks.push(Mark::Text { at, size: 7.0, text: text.into() });
+    }
+
+    /// Small text centred on its point.
+    pub(crate) fn small(&mut self, at: [f64; 2], text: impl Into<String>) {
+        self.marks.push(Mark::Text { at, size: 5.5, text: text.into() });
+    }
+
+    /// Text that reads upwards, centred on its point.
+    pub(crate) fn upright(&mut self, at: [f64; 2], text: impl Into<String>) {
+        self.marks.push(Mark::Upright { at, text: text.into() });
+    }
+
+    /// A heading centred on its point.
+    pub(crate) fn heading(&mut self, at: [f64; 2], text: &str) {
+        self.marks.push(Mark::Text { at, size: 8.5, text: text.into() });
+    }
+
+    /// A frame.
+    pub(crate) fn frame(&mut self, at: [f64; 2], size: [f64; 2]) {
+        self.marks.push(Mark::Frame { at, size });
+    }
+
+    /// A colour bar with what it stands for.
+    pub(crate) fn colour_bar(&mut self, at: [f64; 2], range: [f64; 2], label: &str) {
+        self.text([at[0] + 30.0, at[1] - 6.0], label);
+        self.marks.push(Mark::ColourBar { at, width: 60.0, range });
+    }
+
+    /// The figure.
+    pub(crate) fn figure(self, id: &str, height: f64, caption: String) -> Figure {
+        Figure {
+            id: id.into(),
+            columns: 1,
+            panel_height: height,
+            panels: vec![Panel::Scheme(SchemePanel { marks: self.marks })],
+            caption,
+        }
+    }
+}
+
+/// A number in few characters, for a scheme.
+pub(crate) fn short(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.1e}") }
+}

@@ -1,0 +1,268 @@
+//! The small layer and prompt from which schemes are drawn.
+
+use crate::profile::Profile;
+use crate::settings::SettingsFile;
+use candle_core::{DType, Device, Tensor};
+use dual_model::Matrix;
+use dual_model::dual::Pair;
+use dual_model::feature_map::Exact;
+use icl_model::attention::{self, LayerShape};
+use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::mask::Mask;
+use icl_model::prompt::PromptShape;
+use icl_model::train::{TrainSettings, Trainer};
+use icl_model::transformer::TransformerLayer;
+use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
+use icl_numerics::lanes::Isa;
+use icl_numerics::order;
+use serde::{Deserialize, Serialize};
+
+/// Settings of a scheme: few tokens, so that matrices can be read.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) n_demos: usize,
+    pub(crate) d_t: usize,
+    pub(crate) initial_sd: f64,
+    pub(crate) seed: u64,
+    pub(crate) prompt: usize,
+    /// Hidden units of a Transformer layer; 0 where there is none.
+    #[serde(default)]
+    pub(crate) hidden: usize,
+    /// Transformer layers; 0 where there is none.
+    #[serde(default)]
+    pub(crate) layers: usize,
+    /// Training steps of a Transformer before it is drawn.
+    #[serde(default)]
+    pub(crate) steps: usize,
+}
+
+impl Settings {
+    /// Reads and checks the settings.
+    pub(crate) fn read(file: &SettingsFile, profile: Profile) -> anyhow::Result<Self> {
+        let settings: Self = file.typed(profile)?;
+        for (field, found, low, high) in [
+            ("n_demos", settings.n_demos, 2, 6),
+            ("d_t", settings.d_t, 1, 4),
+            ("prompt", settings.prompt, 0, 63),
+            ("hidden", settings.hidden, 0, 6),
+            ("layers", settings.layers, 0, 4),
+            ("steps", settings.steps, 0, 10_000),
+        ] {
+            if !(low..=high).contains(&found) {
+                return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
+            }
+        }
+        settings
+            .layer()
+            .check()
+            .map_err(|e| file.refuse("initial_sd", &e.to_string(), "in range"))?;
+        Ok(settings)
+    }
+
+    /// The layer that is drawn, as a training run.
+    pub(crate) fn layer(&self) -> TrainSettings {
+        TrainSettings {
+            prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: 1 },
+            steps: self.steps,
+            batch: 64,
+            n_test: 64,
+            test_every: self.steps.max(1),
+            initial_sd: self.initial_sd,
+            seed: self.seed,
+            ..TrainSettings::base()
+        }
+    }
+}
+
+/// Tokens of a prompt and their projections in a one-head layer, in `f64`.
+pub(crate) struct SchemePrompt {
+    pub(crate) tokens: Vec<Vec<f64>>,
+    pub(crate) keys: Vec<Vec<f64>>,
+    pub(crate) values: Vec<Vec<f64>>,
+    pub(crate) query: Vec<f64>,
+    n_demos: usize,
+    trainer: Trainer,
+}
+
+impl SchemePrompt {
+    /// Draws the layer and projects the prompt.
+    pub(crate) fn new(settings: &Settings, isa: Isa) -> anyhow::Result<Self> {
+        let mut trainer = Trainer::new(settings.layer(), isa)?;
+        trainer.run()?;
+        let d = settings.d_t + 1;
+        let flat: Vec<f64> =
+            trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+        let tokens: Vec<Vec<f64>> = flat.chunks_exact(d).map(<[f64]>::to_vec).collect();
+        let project = |name: &str, scale: f64, x: &[f64]| -> Vec<f64> {
+            let w: Vec<f64> = trainer
+                .parameters()
+                .get(name)
+                .unwrap_or(&[])
+                .iter()
+                .map(|x| f64::from(*x))
+                .collect();
+            w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect()
+        };
+        let scale = 1.0 / (d as f64).sqrt().sqrt();
+        let every =
+            |name: &str, scale: f64| tokens.iter().map(|x| project(name, scale, x)).collect();
+        Ok(Self {
+            keys: every("w_k", scale),
+            values: every("w_v", 1.0),
+            query: tokens.last().map(|x| project("w_q", scale, x)).unwrap_or_default(),
+            n_demos: settings.n_demos,
+            tokens,
+            trainer,
+        })
+    }
+
+    /// Features that are exact on the prompt's keys.
+    pub(crate) fn features(&self) -> Exact {
+        Exact::new(self.keys.iter().map(Vec::as_slice))
+    }
+
+    /// Demonstrations and query side as the dual sees them.
+    pub(crate) fn pairs(&self) -> (Vec<Pair<'_>>, Vec<Pair<'_>>) {
+        let mut all: Vec<Pair<'_>> =
+            self.keys.iter().zip(&self.values).map(|(key, value)| Pair { key, value }).collect();
+        let side = all.split_off(self.n_demos);
+        (all, side)
+    }
+
+    /// Weights and output for the query token by candle's layer.
+    pub(crate) fn attention(&self) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+        let vars = self.trainer.parameters().to_vars(DType::F64, &Device::Cpu)?;
+        let weights = vars.into_iter().map(|(n, v)| (n, v.as_tensor().clone())).collect();
+        let (n, d) = (self.tokens.len(), self.query.len());
+        let tokens = Tensor::from_vec(self.tokens.concat(), (1, n, d), &Device::Cpu)?;
+        let plain = attention::parse("plain")?;
+        let shape = LayerShape { d, n_heads: 1 };
+        let layer =
+            Layer { shape, modification: plain.as_ref(), kernel: &AttentionKernel::Softmax };
+        let attended = layer.forward(&weights, &tokens, self.n_demos, &Mask::None)?;
+        let last = |x: Tensor| -> anyhow::Result<Vec<f64>> {
+            let flat: Vec<f64> = x.flatten_all()?.to_vec1()?;
+            let width = flat.len() / n;
+            Ok(flat[(n - 1) * width..].to_vec())
+        };
+        Ok((last(attended.attention_weights)?, last(attended.output)?))
+    }
+}
+
+/// The layers of a stack and the prompt's tokens.
+pub(crate) fn layers(
+    settings: &Settings,
+    residual: bool,
+    isa: Isa,
+) -> anyhow::Result<(Vec<TransformerLayer>, Vec<Vec<f64>>)> {
+    let (train, layers, hidden) = (settings.layer(), settings.layers, settings.hidden);
+    let stack = TransformerSettings { train, layers, hidden, residual };
+    let mut trainer = TransformerTrainer::new(stack, isa)?;
+    trainer.run()?;
+    let prompts = trainer.held_out(settings.prompt + 1);
+    let flat: Vec<f64> = prompts.prompt(settings.prompt).into_iter().map(f64::from).collect();
+    let tokens = flat.chunks_exact(settings.d_t + 1).map(<[f64]>::to_vec).collect();
+    Ok((trainer.layers(DType::F64)?, tokens))
+}
+
+/// The numbers of one Transformer layer with one head, and of its tokens, in `f64`.
+pub(crate) struct LayerNumbers {
+    tokens: Vec<Vec<f64>>,
+    pub(crate) keys: Vec<Vec<f64>>,
+    pub(crate) queries: Vec<Vec<f64>>,
+    pub(crate) values: Vec<Vec<f64>>,
+    w_1: Matrix,
+    b_1: Vec<f64>,
+    w_2: Matrix,
+    b_2: Vec<f64>,
+}
+
+impl LayerNumbers {
+    /// Projects the tokens with the layer's weights.
+    pub(crate) fn new(layer: &TransformerLayer, tokens: &[Vec<f64>]) -> anyhow::Result<Self> {
+        let d = layer.shape.d;
+        let array = |name: &str| -> anyhow::Result<Vec<f64>> {
+            Ok(layer.weights[name].flatten_all()?.to_vec1()?)
+        };
+        let project = |name: &str, scale: f64| -> anyhow::Result<Vec<Vec<f64>>> {
+            let w = array(name)?;
+            let row =
+                |x: &Vec<f64>| w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect();
+            Ok(tokens.iter().map(row).collect())
+        };
+        let scale = 1.0 / (d as f64).sqrt().sqrt();
+        let (b_1, b_2) = (array("b_1")?, array("b_2")?);
+        Ok(Self {
+            tokens: tokens.to_vec(),
+            keys: project("w_k", scale)?,
+            queries: project("w_q", scale)?,
+            values: project("w_v", 1.0)?,
+            w_1: Matrix::new(b_1.len(), d, array("w_1")?)?,
+            w_2: Matrix::new(d, b_1.len(), array("w_2")?)?,
+            b_1,
+            b_2,
+        })
+    }
+
+    /// Features that are exact on the layer's keys.
+    pub(crate) fn features(&self) -> Exact {
+        Exact::new(self.keys.iter().map(Vec::as_slice))
+    }
+
+    /// `W_1 a + b_1`.
+    pub(crate) fn hidden(&self, a: &[f64]) -> Vec<f64> {
+        self.w_1.iter_rows().zip(&self.b_1).map(|(row, b)| order::dot(row, a) + b).collect()
+    }
+
+    /// `W_2 S W_1 v`.
+    pub(crate) fn through(&self, v: &[f64], mask: &[f64]) -> Vec<f64> {
+        let hidden: Vec<f64> =
+            self.w_1.iter_rows().zip(mask).map(|(row, on)| on * order::dot(row, v)).collect();
+        self.w_2.iter_rows().map(|row| order::dot(row, &hidden)).collect()
+    }
+
+    /// `W_2 S b_1 + b_2`.
+    pub(crate) fn constant(&self, mask: &[f64]) -> Vec<f64> {
+        let hidden: Vec<f64> = self.b_1.iter().zip(mask).map(|(b, on)| b * on).collect();
+        self.w_2.iter_rows().zip(&self.b_2).map(|(row, b)| order::dot(row, &hidden) + b).collect()
+    }
+
+    /// The token after a layer with residual paths: `a = x + h'`, `a + W_2 relu(W_1 a + b_1) + b_2`.
+    pub(crate) fn after_attention(&self, x: &[f64], attention: &[f64]) -> Vec<f64> {
+        let a: Vec<f64> = x.iter().zip(attention).map(|(x, h)| x + h).collect();
+        let mask: Vec<f64> =
+            self.hidden(&a).iter().map(|p| f64::from(u8::from(*p > 0.0))).collect();
+        let (linear, constant) = (self.through(&a, &mask), self.constant(&mask));
+        a.iter().zip(linear).zip(constant).map(|((a, l), c)| a + l + c).collect()
+    }
+
+    fn tensor(&self) -> anyhow::Result<Tensor> {
+        let shape = (1, self.tokens.len(), self.tokens[0].len());
+        Ok(Tensor::from_vec(self.tokens.concat(), shape, &Device::Cpu)?)
+    }
+
+    /// `h'` and output for the query token by candle.
+    pub(crate) fn candle(
+        &self,
+        layer: &TransformerLayer,
+        n_demos: usize,
+    ) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+        let (tokens, kernel) = (self.tensor()?, AttentionKernel::Softmax);
+        let modification = layer.modification.as_ref();
+        let attention = Layer { shape: layer.shape, modification, kernel: &kernel };
+        let attended = attention.forward(&layer.weights, &tokens, n_demos, &Mask::None)?.output;
+        let last = attended.narrow(1, n_demos, 1)?.flatten_all()?.to_vec1()?;
+        Ok((last, layer.query_forward(&tokens)?.flatten_all()?.to_vec1()?))
+    }
+
+    /// Every token after the layer by candle.
+    pub(crate) fn candle_all(
+        &self,
+        layer: &TransformerLayer,
+        n_demos: usize,
+    ) -> anyhow::Result<Vec<Vec<f64>>> {
+        let out = layer.forward(&self.tensor()?, n_demos, &Mask::None)?;
+        Ok(out.squeeze(0)?.to_vec2()?)
+    }
+}

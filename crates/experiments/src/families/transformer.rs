@@ -1,0 +1,150 @@
+//! Cells of figures whose layer is a whole Transformer layer, or a stack.
+
+use super::equivalence::{self, Curve, EXACT};
+use super::training::{self, HELD_OUT};
+use artifact::cell::Cell;
+use artifact::table::Table;
+use candle_core::DType;
+use dual_model::transformer::{HeadWeights, LayerWeights, predict_stack};
+use dual_model::{DualError, Matrix, sequence::Visibility};
+use icl_model::mask::Mask;
+use icl_model::train::TestPoint;
+use icl_model::transformer::TransformerLayer;
+use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
+use icl_numerics::lanes::Isa;
+use icl_numerics::stream::Stream;
+use serde_json::json;
+
+/// A cell that trains with `settings` and evaluates on `n_final` prompts at the end; its result has the
+/// columns of [`training::schema`].
+///
+/// # Errors
+/// If a setting is out of range; nothing has been computed then.
+pub(crate) fn training_cell(
+    settings: TransformerSettings,
+    n_final: usize,
+    isa: Isa,
+) -> anyhow::Result<Cell> {
+    settings.check()?;
+    icl_model::attention::parse(&settings.train.modification)?;
+    let train = &settings.train;
+    Ok(Cell {
+        specification: json!({
+            "kind": "transformer-training/1", "settings": settings, "n_final": n_final
+        }),
+        label: format!("{} layers {} seed {}", settings.layers, train.modification, train.seed),
+        weight: weight(&settings, n_final),
+        schema: training::schema(),
+        compute: Box::new(move || Ok(train_one(&settings, n_final, isa)?)),
+    })
+}
+
+/// As [`training::weight`]; candle's operations take about thirty times as long.
+fn weight(settings: &TransformerSettings, n_final: usize) -> f64 {
+    30.0 * settings.layers as f64 * training::weight(&settings.train, n_final)
+}
+
+fn train_one(settings: &TransformerSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {
+    let mut trainer = TransformerTrainer::new(settings.clone(), isa)?;
+    let curve = trainer.run()?;
+    let scale = trainer.test()?.mean_square_target;
+    let point = |point: TestPoint| (HELD_OUT, point, 2.0 * point.test_loss / scale);
+    let mut rows: Vec<(&str, TestPoint, f64)> = curve.into_iter().map(point).collect();
+    let last = trainer.final_evaluation(n_final)?;
+    let at_end = TestPoint { step: settings.train.steps, test_loss: last.test_loss };
+    rows.push((training::FINAL, at_end, last.relative()));
+    training::to_table(&rows)
+}
+
+/// A cell that trains and measures the dual of the last layer along its steps, for the query token.
+pub(crate) fn curve_cell(
+    settings: TransformerSettings,
+    prompts: usize,
+    orders: usize,
+    isa: Isa,
+) -> Cell {
+    Cell {
+        specification: json!({
+            "kind": "transformer-equivalence/1", "settings": settings, "prompts": prompts, "orders": orders
+        }),
+        label: format!("{} layers, equivalence curve", settings.layers),
+        weight: weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
+        schema: equivalence::schema(),
+        compute: Box::new(move || Ok(curve(&settings, prompts, orders, isa)?)),
+    }
+}
+
+fn curve(
+    settings: &TransformerSettings,
+    prompts: usize,
+    orders: usize,
+    isa: Isa,
+) -> anyhow::Result<Table> {
+    let mut trainer = TransformerTrainer::new(settings.clone(), isa)?;
+    trainer.run()?;
+    let n = settings.train.prompt.n_demos;
+    let layers = trainer.layers(DType::F64)?;
+    let duals: Vec<LayerWeights> = layers.iter().map(weights).collect::<anyhow::Result<_>>()?;
+    let Some((last, before)) = duals.split_last() else { anyhow::bail!("no layer") };
+    let held_out = trainer.held_out(prompts);
+    let stream = Stream::new(0, "dual/orders");
+    let mut curve = Curve::new(n + 1);
+    for p in 0..prompts {
+        let tokens: Vec<f64> = held_out.prompt(p).into_iter().map(f64::from).collect();
+        let output = candle_output(&layers, &tokens, n)?;
+        let tokens = Matrix::new(n + 1, settings.train.prompt.d(), tokens)?;
+        let tokens = predict_stack(before, &tokens, n, Visibility::All)?.pop().unwrap_or(tokens);
+        for o in 0..orders {
+            let order = stream.sample((p * orders + o) as u64).permutation(n);
+            let steps = last.predict_along_steps(&tokens, n, n, &order)?;
+            steps.iter().enumerate().for_each(|(i, f)| curve.record(i, f, &output));
+        }
+        let in_order: Vec<usize> = (0..n).collect();
+        let steps = last.predict_along_steps(&tokens, n, n, &in_order)?;
+        let increment = |pair: &[Vec<f64>]| -> Vec<f64> {
+            pair[1].iter().zip(&pair[0]).map(|(after, before)| after - before).collect()
+        };
+        let increments: Vec<Vec<f64>> = steps.windows(2).map(increment).collect();
+        curve.record_closed_form(&increments, &vec![0.0; output.len()]);
+    }
+    equivalence::to_table(&[(EXACT, curve)])
+}
+
+/// The stack's output for the query token by candle, in `f64`.
+fn candle_output(
+    layers: &[TransformerLayer],
+    tokens: &[f64],
+    n_demos: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let Some((last, before)) = layers.split_last() else { anyhow::bail!("no layer") };
+    let shape = (1, n_demos + 1, tokens.len() / (n_demos + 1));
+    let mut tokens = candle_core::Tensor::from_slice(tokens, shape, &candle_core::Device::Cpu)?;
+    for layer in before {
+        tokens = layer.forward(&tokens, n_demos, &Mask::None)?;
+    }
+    Ok(last.query_forward(&tokens)?.flatten_all()?.to_vec1()?)
+}
+
+/// A candle layer's weights for the dual.
+fn weights(layer: &TransformerLayer) -> anyhow::Result<LayerWeights> {
+    let values = |name: &str| -> anyhow::Result<Vec<f64>> {
+        Ok(layer.weights[name].flatten_all()?.to_vec1()?)
+    };
+    let (d, heads) = (layer.shape.d, layer.shape.n_heads);
+    let [q, k, v] = [values("w_q")?, values("w_k")?, values("w_v")?];
+    let (w_1, w_2) = (values("w_1")?, values("w_2")?);
+    let hidden = w_1.len() / d;
+    let head = |h: usize| {
+        let part = |w: &[f64]| Matrix::new(d, d, w[h * d * d..(h + 1) * d * d].to_vec());
+        Ok(HeadWeights { w_q: part(&q)?, w_k: part(&k)?, w_v: part(&v)? })
+    };
+    Ok(LayerWeights {
+        heads: (0..heads).map(head).collect::<Result<_, DualError>>()?,
+        w_1: Matrix::new(hidden, d, w_1)?,
+        b_1: values("b_1")?,
+        w_2: Matrix::new(d, hidden, w_2)?,
+        b_2: values("b_2")?,
+        residual: layer.residual,
+        layer_norm: layer.layer_norm,
+    })
+}

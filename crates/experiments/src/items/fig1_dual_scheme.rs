@@ -1,0 +1,173 @@
+//! The correspondence of attention and its dual, drawn from the numbers of one prompt.
+
+use crate::families::claims::at_most;
+use crate::families::scheme::{self, Matrices, Page, short};
+use crate::families::scheme_prompt::{SchemePrompt, Settings};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::Figure;
+use artifact::table::Table;
+use dual_model::Matrix;
+use dual_model::feature_dual::FeatureDual;
+use dual_model::feature_map::FeatureMap as _;
+use icl_numerics::lanes::Isa;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: DualScheme = DualScheme;
+
+/// `fig1-dual-scheme`.
+pub(crate) struct DualScheme;
+
+impl Item for DualScheme {
+    fn id(&self) -> &'static str {
+        "fig1-dual-scheme"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Figure 1"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Attention's output for the query is the test prediction of the dual after one gradient step"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings = Settings::read(file, context.profile)?;
+        let isa = context.isa;
+        let cell = Cell {
+            specification: json!({ "kind": "dual-scheme/1", "settings": settings }),
+            label: "scheme of the dual".into(),
+            weight: 0.01,
+            schema: scheme::schema(),
+            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+        };
+        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+    }
+}
+
+fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
+    let prompt = SchemePrompt::new(settings, isa)?;
+    let n = settings.n_demos;
+    let map = prompt.features();
+    let (demonstrations, side) = prompt.pairs();
+    let mut dual = FeatureDual::initial(&map, &demonstrations, &side, &prompt.query)?;
+    let mut all = Matrices::default();
+    all.add_columns("H", &prompt.tokens);
+    all.add_columns("K", &prompt.keys);
+    all.add_columns("V", &prompt.values);
+    all.add_columns("q", std::slice::from_ref(&prompt.query));
+    let phi: Vec<Vec<f64>> = prompt.keys.iter().map(|k| map.key_features(k)).collect();
+    all.add_columns("phi(K)", &phi);
+    let phi_q = map.query_features(&prompt.query);
+    all.add_columns("phi(q)", &[phi_q]);
+    all.add("W0", dual.weights().clone());
+    for (i, pair) in demonstrations.iter().enumerate() {
+        let before = dual.weights().clone();
+        dual.step(*pair)?;
+        let step = Matrix::from_fn(before.rows(), before.columns(), |r, c| {
+            dual.weights().row(r)[c] - before.row(r)[c]
+        });
+        all.add(format!("step {}", i + 1), step);
+    }
+    all.add("W1", dual.weights().clone());
+    all.add_columns("f(q)", &[dual.predict(&prompt.query)?]);
+    let (weights, output) = prompt.attention()?;
+    all.add("weights", Matrix::new(1, n + 1, weights)?);
+    all.add_columns("h'", &[output]);
+    all.to_table("matrices")
+}
+
+fn assemble(result: &Table) -> anyhow::Result<Outputs> {
+    let table = result.clone().named("matrices");
+    let difference = difference(&Page::new(&table), "f(q)", "h'")?;
+    let claim = at_most(
+        [ITEM.id(), "equal", "matrices"],
+        "Largest difference between attention's output and the dual's prediction",
+        difference,
+        1e-12,
+    );
+    let figure = figure(&table, difference)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["matrices"])],
+        claims: vec![claim],
+    })
+}
+
+/// Largest absolute difference of two matrices.
+pub(crate) fn difference(page: &Page<'_>, a: &str, b: &str) -> anyhow::Result<f64> {
+    let (a, b) = (page.matrix(a)?.0, page.matrix(b)?.0);
+    Ok(a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
+}
+
+/// Side of an entry in points.
+const CELL: f64 = 9.0;
+
+fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
+    let mut page = Page::new(table);
+    let n = page.matrix("weights")?.1 - 1;
+    draw_attention(&mut page)?;
+    draw_dual(&mut page, n)?;
+    page.arrow([444.5, 92.0], [444.5, 162.0], "");
+    page.arrow([444.5, 162.0], [444.5, 92.0], "");
+    page.text([390.0, 141.0], format!("largest difference {}", short(difference)));
+    let caption = format!(
+        "fig1-dual-scheme. One prompt of the linear task ({n} demonstrations and the query token, one column \
+         each) in one attention layer. Above: attention. Below: its dual with features that are exact on these \
+         keys. W starts with the query token's part and gains one increment v φ(k)ᵀ / D for every \
+         demonstration. Attention weights are on a scale from 0 to 1."
+    );
+    Ok(page.figure(ITEM.id(), 352.0, caption))
+}
+
+fn draw_attention(page: &mut Page<'_>) -> anyhow::Result<()> {
+    let tokens = page.range(&TOKENS)?;
+    page.heading([244.0, 8.0], "softmax attention reads the demonstrations");
+    page.frame([0.0, 16.0], [488.0, 112.0]);
+    page.draw("H", "tokens H", ([16.0, 56.0], CELL), tokens)?;
+    page.arrow([76.0, 70.0], [112.0, 56.0], "");
+    page.arrow([76.0, 78.0], [112.0, 98.0], "");
+    page.draw("K", "keys K", ([118.0, 34.0], CELL), tokens)?;
+    page.draw("V", "values V", ([118.0, 86.0], CELL), tokens)?;
+    page.draw("q", "query q", ([192.0, 34.0], CELL), tokens)?;
+    page.arrow([208.0, 52.0], [262.0, 52.0], "softmax(K q)");
+    page.draw("weights", "weights", ([268.0, 47.5], CELL), [0.0, 1.0])?;
+    page.arrow([328.0, 54.0], [432.0, 66.0], "");
+    page.arrow([178.0, 104.0], [432.0, 82.0], "");
+    page.text([300.0, 106.0], "weighted sum of the values");
+    page.draw("h'", "output h′", ([440.0, 54.0], CELL), tokens)?;
+    Ok(())
+}
+
+fn draw_dual(page: &mut Page<'_>, n: usize) -> anyhow::Result<()> {
+    let steps: Vec<String> = (1..=n).map(|i| format!("step {i}")).collect();
+    let mut names: Vec<&str> = steps.iter().map(String::as_str).collect();
+    names.extend(["W0", "W1"]);
+    let (tokens, w) = (page.range(&TOKENS)?, page.range(&names)?);
+    let features = page.range(&["phi(K)", "phi(q)"])?;
+    page.heading([150.0, 141.0], "the dual f(x) = W φ(x) takes one gradient step");
+    page.frame([0.0, 150.0], [488.0, 158.0]);
+    page.draw("phi(K)", "features φ(K)", ([16.0, 172.0], CELL), features)?;
+    page.draw("phi(q)", "φ(q)", ([90.0, 172.0], CELL), features)?;
+    page.draw("W0", "W₀ from the query token", ([150.0, 176.0], CELL), w)?;
+    page.arrow([210.0, 194.0], [300.0, 194.0], "+ N increments");
+    page.draw("W1", "W₁", ([306.0, 176.0], CELL), w)?;
+    page.arrow([366.0, 194.0], [432.0, 194.0], "W₁ φ(q)");
+    page.draw("f(q)", "prediction f(q)", ([440.0, 176.0], CELL), tokens)?;
+    page.text([54.0, 272.0], "increments by");
+    page.text([54.0, 281.0], "demonstration");
+    for (i, name) in steps.iter().enumerate() {
+        let left = 104.0 + 74.0 * i as f64;
+        page.draw(name, &(i + 1).to_string(), ([left, 258.0], CELL), w)?;
+    }
+    page.colour_bar([60.0, 330.0], tokens, "tokens, keys, values, outputs");
+    page.colour_bar([220.0, 330.0], features, "features");
+    page.colour_bar([370.0, 330.0], w, "W and its increments");
+    Ok(())
+}
+
+/// Matrices on the tokens' scale.
+const TOKENS: [&str; 6] = ["H", "K", "V", "q", "f(q)", "h'"];

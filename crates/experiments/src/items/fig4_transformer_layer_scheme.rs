@@ -1,0 +1,145 @@
+//! The dual of one Transformer layer, drawn from the numbers of one prompt.
+
+use super::fig1_dual_scheme::difference;
+use crate::families::claims::at_most;
+use crate::families::scheme::{self, Matrices, Page, short};
+use crate::families::scheme_prompt::{LayerNumbers, Settings, layers};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::Figure;
+use artifact::table::Table;
+use dual_model::dual::Pair;
+use dual_model::feature_dual::FeatureDual;
+use dual_model::feature_map::FeatureMap as _;
+use icl_numerics::lanes::Isa;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: LayerScheme = LayerScheme;
+
+/// `fig4-transformer-layer-scheme`.
+pub(crate) struct LayerScheme;
+
+impl Item for LayerScheme {
+    fn id(&self) -> &'static str {
+        "fig4-transformer-layer-scheme"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Figure 4"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Given the query's activation pattern, a Transformer layer is a dual trained on the values W2 Σ W1 v"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings = Settings::read(file, context.profile)?;
+        let isa = context.isa;
+        let cell = Cell {
+            specification: json!({ "kind": "layer-scheme/1", "settings": settings }),
+            label: "scheme of a layer".into(),
+            weight: 0.01,
+            schema: scheme::schema(),
+            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+        };
+        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+    }
+}
+
+fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
+    let (stack, tokens) = layers(settings, false, isa)?;
+    let layer = LayerNumbers::new(&stack[0], &tokens)?;
+    let n = settings.n_demos;
+    // candle's side
+    let (attention, output) = layer.candle(&stack[0], n)?;
+    let preactivation = layer.hidden(&attention);
+    let mask: Vec<f64> = preactivation.iter().map(|p| f64::from(u8::from(*p > 0.0))).collect();
+    // the dual's side
+    let transformed: Vec<Vec<f64>> = layer.values.iter().map(|v| layer.through(v, &mask)).collect();
+    let bias = layer.constant(&mask);
+    let pairs: Vec<Pair<'_>> =
+        layer.keys.iter().zip(&transformed).map(|(key, value)| Pair { key, value }).collect();
+    let (demonstrations, side) = pairs.split_at(n);
+    let (map, query) = (layer.features(), &layer.queries[n]);
+    let mut dual = FeatureDual::initial(&map, demonstrations, side, query)?;
+    let mut all = Matrices::default();
+    all.add_columns("H", &tokens);
+    all.add_columns("V", &layer.values);
+    all.add_columns("h'", &[attention]);
+    all.add_columns("hidden", &[preactivation]);
+    all.add_columns("mask", &[mask]);
+    all.add_columns("z", &[output]);
+    all.add_columns("M V", &transformed);
+    all.add_columns("b", std::slice::from_ref(&bias));
+    let phi: Vec<Vec<f64>> = layer.keys.iter().map(|k| map.key_features(k)).collect();
+    all.add_columns("phi(K)", &phi);
+    all.add("W0", dual.weights().clone());
+    demonstrations.iter().try_for_each(|pair| dual.step(*pair))?;
+    all.add("W1", dual.weights().clone());
+    let prediction = dual.predict(query)?;
+    let sum = prediction.iter().zip(&bias).map(|(f, b)| f + b).collect();
+    all.add_columns("f(q) + b", &[sum]);
+    all.to_table("matrices")
+}
+
+fn assemble(result: &Table) -> anyhow::Result<Outputs> {
+    let table = result.clone().named("matrices");
+    let difference = difference(&Page::new(&table), "f(q) + b", "z")?;
+    let claim = at_most(
+        [ITEM.id(), "equal", "matrices"],
+        "Largest difference between the layer's output and its dual's prediction",
+        difference,
+        1e-12,
+    );
+    let figure = figure(&table, difference)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["matrices"])],
+        claims: vec![claim],
+    })
+}
+
+const CELL: f64 = 9.0;
+
+fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
+    let mut page = Page::new(table);
+    let tokens = page.range(&["H", "V", "h'", "hidden", "z", "M V", "b", "f(q) + b"])?;
+    let (features, w) = (page.range(&["phi(K)"])?, page.range(&["W0", "W1"])?);
+    page.heading([244.0, 8.0], "a Transformer layer: attention, then a ReLU feed-forward part");
+    page.frame([0.0, 16.0], [488.0, 92.0]);
+    page.draw("H", "tokens H", ([16.0, 48.0], CELL), tokens)?;
+    page.arrow([76.0, 66.0], [128.0, 66.0], "attention");
+    page.draw("h'", "h′", ([138.0, 48.0], CELL), tokens)?;
+    page.arrow([154.0, 66.0], [206.0, 66.0], "W₁ h′ + b₁");
+    page.draw("hidden", "hidden", ([216.0, 39.0], CELL), tokens)?;
+    page.arrow([232.0, 66.0], [280.0, 66.0], "> 0");
+    page.draw("mask", "mask Σ", ([290.0, 39.0], CELL), [0.0, 1.0])?;
+    page.arrow([306.0, 66.0], [428.0, 66.0], "W₂ Σ (W₁ h′ + b₁) + b₂");
+    page.draw("z", "output z", ([440.0, 48.0], CELL), tokens)?;
+
+    page.arrow([444.5, 86.0], [444.5, 142.0], "");
+    page.arrow([444.5, 142.0], [444.5, 86.0], "");
+    page.text([390.0, 121.0], format!("largest difference {}", short(difference)));
+    page.heading([150.0, 121.0], "its dual: f(x) + b, trained on the values W₂ Σ W₁ v");
+    page.frame([0.0, 130.0], [488.0, 86.0]);
+    page.draw("M V", "W₂ Σ W₁ V", ([16.0, 156.0], CELL), tokens)?;
+    page.draw("phi(K)", "φ(K)", ([90.0, 152.0], CELL), features)?;
+    page.draw("W0", "W₀ from the query token", ([184.0, 156.0], CELL), w)?;
+    page.arrow([244.0, 174.0], [304.0, 174.0], "+ N increments");
+    page.draw("W1", "W₁", ([310.0, 156.0], CELL), w)?;
+    page.arrow([370.0, 174.0], [392.0, 174.0], "φ(q)");
+    page.draw("b", "+ b", ([402.0, 156.0], CELL), tokens)?;
+    page.draw("f(q) + b", "f(q) + b", ([440.0, 156.0], CELL), tokens)?;
+    page.colour_bar([60.0, 238.0], tokens, "tokens, values, hidden, outputs");
+    page.colour_bar([220.0, 238.0], features, "features");
+    page.colour_bar([370.0, 238.0], w, "W of the dual");
+    let caption = "fig4-transformer-layer-scheme. One prompt in one Transformer layer without residual paths. The \
+                   activation pattern Σ of the query makes the layer linear in the attention's values; the dual is \
+                   trained on the transformed values, and the constant b = W₂ Σ b₁ + b₂ does not depend on the \
+                   demonstrations. Features are exact on these keys; the mask is on a scale from 0 to 1."
+        .into();
+    Ok(page.figure(ITEM.id(), 260.0, caption))
+}

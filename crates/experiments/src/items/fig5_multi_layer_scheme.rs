@@ -1,0 +1,147 @@
+//! One dual per layer of a stack, drawn from the numbers of one prompt.
+
+use super::fig1_dual_scheme::difference;
+use crate::families::claims::at_most;
+use crate::families::scheme::{self, Matrices, Page, short};
+use crate::families::scheme_prompt::{LayerNumbers, Settings, layers};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::figure::Figure;
+use artifact::table::Table;
+use dual_model::dual::Pair;
+use dual_model::shared::FeatureState;
+use icl_numerics::lanes::Isa;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: StackScheme = StackScheme;
+
+/// `fig5-multi-layer-scheme`.
+pub(crate) struct StackScheme;
+
+impl Item for StackScheme {
+    fn id(&self) -> &'static str {
+        "fig5-multi-layer-scheme"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Figure 5"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Every layer of a stack has its own dual, trained on the tokens of the layer before; composed, they are \
+         the stack"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings = Settings::read(file, context.profile)?;
+        let isa = context.isa;
+        let cell = Cell {
+            specification: json!({ "kind": "stack-scheme/1", "settings": settings }),
+            label: "scheme of a stack".into(),
+            weight: 0.01,
+            schema: scheme::schema(),
+            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+        };
+        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+    }
+}
+
+fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
+    let (stack, tokens) = layers(settings, true, isa)?;
+    let n = settings.n_demos;
+    let mut all = Matrices::default();
+    all.add_columns("dual 0", &tokens);
+    let (mut ours, mut theirs) = (tokens.clone(), tokens);
+    for (l, layer) in stack.iter().enumerate() {
+        // the dual's side: one W for all queries, a constant channel under the values
+        let numbers = LayerNumbers::new(layer, &ours)?;
+        let map = numbers.features();
+        let d = ours[0].len();
+        let mut state = FeatureState::new(&map, d, d);
+        let pair = |j: usize| Pair { key: &numbers.keys[j], value: &numbers.values[j] };
+        state.step(pair(n))?;
+        all.add(format!("W0 {}", l + 1), state.weights().clone());
+        (0..n).try_for_each(|j| state.step(pair(j)))?;
+        all.add(format!("W1 {}", l + 1), state.weights().clone());
+        ours = numbers
+            .queries
+            .iter()
+            .zip(&ours)
+            .map(|(q, x)| Ok(numbers.after_attention(x, &state.predict(q)?)))
+            .collect::<anyhow::Result<_>>()?;
+        all.add_columns(format!("dual {}", l + 1), &ours);
+        // candle's side, on candle's own tokens
+        theirs = LayerNumbers::new(layer, &theirs)?.candle_all(layer, n)?;
+        all.add_columns(format!("stack {}", l + 1), &theirs);
+    }
+    all.to_table("matrices")
+}
+
+/// Layers in a table.
+fn depth(page: &Page<'_>) -> usize {
+    (1..64).take_while(|l| page.matrix(&format!("W1 {l}")).is_ok()).count()
+}
+
+fn differences(page: &Page<'_>) -> anyhow::Result<Vec<f64>> {
+    (1..=depth(page))
+        .map(|l| difference(page, &format!("dual {l}"), &format!("stack {l}")))
+        .collect()
+}
+
+fn assemble(result: &Table) -> anyhow::Result<Outputs> {
+    let table = result.clone().named("matrices");
+    let differences = differences(&Page::new(&table))?;
+    let claim = at_most(
+        [ITEM.id(), "equal", "matrices"],
+        "Largest difference between the stack's tokens and the composed duals', over the layers",
+        differences.iter().copied().fold(0.0, f64::max),
+        1e-10,
+    );
+    let figure = figure(&table, &differences)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new())],
+        figures: vec![(figure, vec!["matrices"])],
+        claims: vec![claim],
+    })
+}
+
+const CELL: f64 = 9.0;
+/// Height of a layer's row.
+const ROW: f64 = 92.0;
+
+fn figure(table: &Table, differences: &[f64]) -> anyhow::Result<Figure> {
+    let mut page = Page::new(table);
+    let depth = differences.len();
+    let own = |kind: &str| -> Vec<String> { (1..=depth).map(|l| format!("{kind} {l}")).collect() };
+    let token_names = [vec!["dual 0".to_owned()], own("dual"), own("stack")].concat();
+    let tokens = page.range(&token_names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    for (l, difference) in differences.iter().enumerate() {
+        let top = ROW * l as f64;
+        page.frame([0.0, top], [488.0, ROW - 10.0]);
+        page.upright([12.0, top + 41.0], format!("layer {}", l + 1));
+        page.draw(&format!("dual {l}"), "tokens", ([30.0, top + 24.0], CELL), tokens)?;
+        page.arrow([90.0, top + 42.0], [112.0, top + 42.0], "");
+        let (w0, w1) = (format!("W0 {}", l + 1), format!("W1 {}", l + 1));
+        let w = page.range(&[&w0, &w1])?;
+        let label = "W₀ from the query token";
+        page.draw(&w0, label, ([132.0, top + 20.0], CELL), w)?;
+        page.arrow([192.0, top + 42.0], [240.0, top + 42.0], "+ N steps");
+        page.draw(&w1, "W₁ for all queries", ([246.0, top + 20.0], CELL), w)?;
+        page.arrow([306.0, top + 42.0], [346.0, top + 42.0], "ratio, FFN");
+        page.draw(&format!("dual {}", l + 1), "duals", ([352.0, top + 24.0], CELL), tokens)?;
+        page.draw(&format!("stack {}", l + 1), "stack", ([424.0, top + 24.0], CELL), tokens)?;
+        page.text([415.0, top + 71.0], format!("largest difference {}", short(*difference)));
+    }
+    let bottom = ROW * depth as f64 + 12.0;
+    page.colour_bar([110.0, bottom], tokens, "tokens");
+    page.colour_bar([310.0, bottom], [-1.0, 1.0], "W over its layer's largest entry");
+    let caption = format!(
+        "fig5-multi-layer-scheme. One prompt in {depth} Transformer layers with residual paths. Each layer has one \
+         dual for all queries (a constant channel under the values makes W independent of the query); it is trained \
+         on the tokens that the duals before predicted, and W matters only up to a factor. Right: predicted tokens and those of the stack."
+    );
+    Ok(page.figure(ITEM.id(), bottom + 20.0, caption))
+}

@@ -79,6 +79,8 @@ pub(crate) static ALL: &[&dyn Item] = &[
     &items::ext_gradient_checks::ITEM,
     &items::ext_mutants::ITEM,
     &items::ext_baselines::ITEM,
+    &items::ext_linear_step::ITEM,
+    &items::ext_alignment::ITEM,
 ];
 
 /// The item `id`.

@@ -2,7 +2,8 @@
 //!
 //! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
 //! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
-//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads.
+//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads; normal inputs
+//! take `N + 1` times `d_t` words, rounded up to an even number.
 
 use crate::ModelError;
 use crate::task::{Scale, Task};
@@ -47,6 +48,25 @@ impl PromptShape {
     /// Tokens of a prompt, `N + 1`.
     pub fn n_tokens(&self) -> usize {
         self.n_demos + 1
+    }
+}
+
+/// Distribution of the entries of an input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inputs {
+    /// `U(-1, 1)`, the paper's.
+    #[default]
+    Uniform,
+    /// `N(0, 1)`.
+    Normal,
+}
+
+impl Inputs {
+    /// Whether this is the paper's.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn is_paper(&self) -> bool {
+        *self == Self::Uniform
     }
 }
 
@@ -124,6 +144,7 @@ pub struct PromptSampler {
     pub shape: PromptShape,
     task: &'static dyn Task,
     scale: Scale,
+    inputs: Inputs,
     stream: Stream,
     isa: Isa,
 }
@@ -142,7 +163,13 @@ impl PromptSampler {
         isa: Isa,
     ) -> Self {
         let stream = Stream::new(seed, &format!("prompts/{purpose}"));
-        Self { shape, task, scale, stream, isa }
+        Self { shape, task, scale, inputs: Inputs::Uniform, stream, isa }
+    }
+
+    /// The same with other inputs.
+    #[must_use]
+    pub fn with_inputs(self, inputs: Inputs) -> Self {
+        Self { inputs, ..self }
     }
 
     /// Writes prompts `16 g .. 16 (g + 1)` of the stream into the buffers of one group.
@@ -262,8 +289,20 @@ impl Kernel for Draw<'_> {
         debug_assert_eq!(self.targets.len(), d_s);
         for token in self.tokens.chunks_exact_mut(d_t + d_s) {
             let (t, s) = token.split_at_mut(d_t);
-            for t in t.iter_mut() {
-                *t = l.store(words.symmetric_uniform());
+            match self.sampler.inputs {
+                Inputs::Uniform => {
+                    for t in t.iter_mut() {
+                        *t = l.store(words.symmetric_uniform());
+                    }
+                }
+                // an odd last entry leaves its partner unused
+                Inputs::Normal => {
+                    for pair in t.chunks_mut(2) {
+                        for (t, x) in pair.iter_mut().zip(words.normal_pair()) {
+                            *t = l.store(x);
+                        }
+                    }
+                }
             }
             for (s, w) in s.iter_mut().zip(weights.chunks_exact(d_t)) {
                 let mut sum = l.splat(0.0);

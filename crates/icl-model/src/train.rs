@@ -9,7 +9,7 @@ use crate::adam::{Adam, AdamSettings};
 use crate::attention::{self, LayerShape, Modification, Parameters};
 use crate::composite::{AttentionKernel, Layer};
 use crate::fused::{FusedKernel, FusedLayer, LossAndGradient};
-use crate::prompt::{PromptBatch, PromptSampler, PromptShape};
+use crate::prompt::{Inputs, PromptBatch, PromptSampler, PromptShape};
 use crate::task::{self, Scale};
 use candle_core::{DType, Device, Tensor};
 use icl_numerics::lanes::Isa;
@@ -58,6 +58,9 @@ pub struct TrainSettings {
     pub scale: Scale,
     /// Sizes of a prompt.
     pub prompt: PromptShape,
+    /// Inputs; the paper's unless stated.
+    #[serde(default, skip_serializing_if = "Inputs::is_paper")]
+    pub inputs: Inputs,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -93,6 +96,7 @@ impl TrainSettings {
             task: "linear".into(),
             scale: Scale::Raw,
             prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
+            inputs: Inputs::Uniform,
             n_heads: 1,
             modification: "plain".into(),
             attention: AttentionKind::Paper,
@@ -106,6 +110,16 @@ impl TrainSettings {
             seed: 0,
             path: Path::Fused,
         }
+    }
+
+    /// The prompts of the stream `(seed, purpose)`.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`] for a task that does not exist.
+    pub fn sampler(&self, seed: u64, purpose: &str, isa: Isa) -> Result<PromptSampler, ModelError> {
+        let task = task::find(&self.task)?;
+        let sampler = PromptSampler::new(task, self.scale, self.prompt, seed, purpose, isa);
+        Ok(sampler.with_inputs(self.inputs))
     }
 
     /// Checks ranges that the types do not.
@@ -194,12 +208,9 @@ impl Trainer {
     /// [`ModelError`] if a setting is out of range or the fused kernel does not know the modification.
     pub fn new(settings: TrainSettings, isa: Isa) -> Result<Self, ModelError> {
         settings.check()?;
-        let task = task::find(&settings.task)?;
         let shape = settings.prompt;
-        let sampler = PromptSampler::new(task, settings.scale, shape, settings.seed, "train", isa);
-        let held_out =
-            PromptSampler::new(task, settings.scale, shape, HELD_OUT_SEED, "held-out", isa)
-                .batch(0, settings.n_test);
+        let sampler = settings.sampler(settings.seed, "train", isa)?;
+        let held_out = settings.sampler(HELD_OUT_SEED, "held-out", isa)?.batch(0, settings.n_test);
         let modification = attention::parse(&settings.modification)?;
         let layer = LayerShape { d: shape.d(), n_heads: settings.n_heads };
         let parameters = Parameters::initialised(
@@ -290,14 +301,7 @@ impl Trainer {
     /// # Errors
     /// If candle refuses an operation (composite path only).
     pub fn final_evaluation(&self, n: usize) -> Result<Evaluation, ModelError> {
-        let sampler = PromptSampler::new(
-            task::find(&self.settings.task)?,
-            self.settings.scale,
-            self.settings.prompt,
-            HELD_OUT_SEED,
-            "final",
-            self.isa,
-        );
+        let sampler = self.settings.sampler(HELD_OUT_SEED, "final", self.isa)?;
         let parts = n.div_ceil(FINAL_PART).max(1);
         let (mut losses, mut squares) = (Vec::new(), Vec::new());
         for part in 0..parts {

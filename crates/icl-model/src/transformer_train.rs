@@ -11,7 +11,6 @@ use crate::attention::{self, LayerShape, Modification, Parameters, Variable, Wei
 use crate::composite::ops::MAX_INNER;
 use crate::mask::Mask;
 use crate::prompt::{PromptBatch, PromptSampler};
-use crate::task;
 use crate::train::{AttentionKind, Evaluation, HELD_OUT_SEED, TestPoint, TrainSettings};
 use crate::transformer::TransformerLayer;
 use candle_core::{DType, Device, Tensor, Var};
@@ -96,19 +95,15 @@ impl TransformerTrainer {
     pub fn new(settings: TransformerSettings, isa: Isa) -> Result<Self, ModelError> {
         settings.check()?;
         let train = &settings.train;
-        let task = task::find(&train.task)?;
-        let sampler = |seed: u64, purpose: &str| {
-            PromptSampler::new(task, train.scale, train.prompt, seed, purpose, isa)
-        };
         let modification: Arc<dyn Modification> = attention::parse(&train.modification)?.into();
         let parameters =
             Parameters::from_variables(settings.variables(modification.as_ref()), train.seed);
         // whole groups of sixteen prompts
         let chunk = (MAX_INNER / train.prompt.n_tokens() / 16).max(1) * 16;
         Ok(Self {
-            sampler: sampler(train.seed, "train"),
-            held_out: sampler(HELD_OUT_SEED, "held-out"),
-            final_set: sampler(HELD_OUT_SEED, "final"),
+            sampler: train.sampler(train.seed, "train", isa)?,
+            held_out: train.sampler(HELD_OUT_SEED, "held-out", isa)?,
+            final_set: train.sampler(HELD_OUT_SEED, "final", isa)?,
             adam: Adam::new(train.adam, parameters.packed().len()),
             modification,
             parameters,

@@ -5,7 +5,7 @@ use crate::cli::TrainArguments;
 use anyhow::Context as _;
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
-use icl_model::prompt::PromptShape;
+use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::train::{AttentionKind, TrainSettings, Trainer};
 use icl_model::{task, weights};
 use icl_numerics::lanes::Isa;
@@ -22,6 +22,7 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
         task: arguments.task.clone(),
         scale,
         prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
+        inputs: Inputs::Uniform,
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
         attention: AttentionKind::Paper,

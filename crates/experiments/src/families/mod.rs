@@ -1,5 +1,6 @@
 //! What several items have in common: training runs, equivalence curves, comparisons with plain.
 
+pub(crate) mod attention_layer;
 pub(crate) mod claims;
 pub(crate) mod comparison;
 pub(crate) mod equivalence;

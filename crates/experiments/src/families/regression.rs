@@ -35,10 +35,13 @@ pub(crate) struct Problem {
     pub(crate) y: Vec<f64>,
     pub(crate) query: Vec<f64>,
     pub(crate) target: f64,
+    /// Standard normal numbers that have to do with nothing, one for every demonstration.
+    pub(crate) noise: Vec<f64>,
 }
 
 impl Problem {
-    /// Problem `p` of a stream: `w`, the query, then the demonstrations, so that fewer of them are a prefix.
+    /// Problem `p` of a stream: `w`, the query, the demonstrations, the noise; fewer demonstrations are a
+    /// prefix of more.
     pub(crate) fn new(stream: &Stream, p: u64, n: usize, d: usize, entries: Entries) -> Self {
         let mut draws = stream.sample(p);
         let w: Vec<f64> = (0..d).map(|_| draws.normal()).collect();
@@ -52,7 +55,8 @@ impl Problem {
         let query = input();
         let x: Vec<Vec<f64>> = (0..n).map(|_| input()).collect();
         let y = x.iter().map(|x| order::dot(&w, x)).collect();
-        Self { target: order::dot(&w, &query), x, y, query }
+        let noise = (0..n).map(|_| draws.normal()).collect();
+        Self { target: order::dot(&w, &query), x, y, query, noise }
     }
 }
 

@@ -13,7 +13,7 @@ use artifact::statistics::bootstrap_mean;
 use artifact::table::Table;
 use artifact::tolerance::Tolerance;
 use icl_model::adam::AdamSettings;
-use icl_model::prompt::PromptShape;
+use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::task::{self, Scale};
 use icl_model::train::{AttentionKind, Path, TrainSettings};
 use icl_model::transformer_train::TransformerSettings;
@@ -108,6 +108,7 @@ impl Settings {
             task: self.task.clone(),
             scale: self.scale,
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
+            inputs: Inputs::Uniform,
             n_heads: self.n_heads,
             modification: modification.to_owned(),
             attention: AttentionKind::Paper,

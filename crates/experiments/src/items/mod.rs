@@ -1,10 +1,12 @@
 //! One file per item. A new item is one file here, one TOML in `experiments/`, one line in the registry.
 
+pub(crate) mod ext_alignment;
 pub(crate) mod ext_baselines;
 pub(crate) mod ext_exact_dual;
 pub(crate) mod ext_feature_failure;
 pub(crate) mod ext_gap;
 pub(crate) mod ext_gradient_checks;
+pub(crate) mod ext_linear_step;
 pub(crate) mod ext_mutants;
 pub(crate) mod ext_stacks;
 pub(crate) mod ext_streaming;

@@ -1,0 +1,418 @@
+//! Is trained attention a gradient step? Alignment during training, and beyond the training distribution.
+
+use crate::families::attention_layer::AttentionLayer;
+use crate::families::claims::{at_least, at_most};
+use crate::families::regression::{Entries, Predictor, Problem, best_step};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::{ColumnType, Table};
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::{Inputs, PromptShape};
+use icl_model::train::{AttentionKind, TrainSettings, Trainer};
+use icl_numerics::finite_difference::gradient;
+use icl_numerics::lanes::Isa;
+use icl_numerics::order;
+use icl_numerics::stream::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: Alignment = Alignment;
+
+/// `ext-alignment`.
+pub(crate) struct Alignment;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    d: usize,
+    n_demos: usize,
+    steps: usize,
+    batch: usize,
+    learning_rate: f64,
+    initial_sd: f64,
+    every: usize,
+    problems: usize,
+    shifted_problems: usize,
+    seeds: u64,
+    expected: bool,
+}
+
+/// Trained layers that are compared with the gradient step.
+const LAYERS: [(&str, AttentionKind, usize); 2] = [
+    ("linear attention", AttentionKind::Linear, 1),
+    ("2 softmax heads", AttentionKind::WithoutQuery, 2),
+];
+
+/// How test problems differ from those of training.
+const SHIFTS: [(&str, [f64; 4]); 3] = [
+    ("input scale", [0.5, 1.0, 1.5, 2.0]),
+    ("weight scale", [0.5, 1.0, 2.0, 5.0]),
+    ("random labels", [0.0, 2.0, 4.0, 8.0]),
+];
+
+impl Item for Alignment {
+    fn id(&self) -> &'static str {
+        "ext-alignment"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Beyond the paper: J. von Oswald et al. (2023), alignment with gradient descent"
+    }
+
+    fn claim(&self) -> &'static str {
+        "Trained linear attention is one gradient step, also out of distribution"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        if settings.every == 0 || settings.problems == 0 || settings.n_demos < 8 {
+            let found = format!("{}, {}, {}", settings.every, settings.problems, settings.n_demos);
+            return Err(file.refuse("every, problems, n_demos", &found, "at least 1, 1 and 8"));
+        }
+        let mut cells = Vec::new();
+        for (name, attention, n_heads) in LAYERS {
+            for seed in 0..settings.seeds {
+                let train = TrainSettings {
+                    prompt: PromptShape { n_demos: settings.n_demos, d_t: settings.d, d_s: 1 },
+                    inputs: Inputs::Normal,
+                    attention,
+                    n_heads,
+                    steps: settings.steps,
+                    test_every: settings.steps.max(1),
+                    seed,
+                    batch: settings.batch,
+                    adam: AdamSettings {
+                        learning_rate: settings.learning_rate,
+                        ..AdamSettings::default()
+                    },
+                    initial_sd: settings.initial_sd,
+                    ..TrainSettings::base()
+                };
+                train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+                cells.push(cell(&settings, name, train, context.isa));
+            }
+        }
+        cells.push(constructed_cell());
+        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+    }
+}
+
+fn schema() -> Vec<(String, ColumnType)> {
+    let floats = ["x", "cosine", "sensitivity_gap", "prediction_gap", "loss", "gd_loss"];
+    let mut schema = vec![
+        ("layer".to_owned(), ColumnType::Text),
+        ("seed".to_owned(), ColumnType::Integer),
+        ("shift".to_owned(), ColumnType::Text),
+    ];
+    schema.extend(floats.map(|name| (name.to_owned(), ColumnType::Float)));
+    schema
+}
+
+fn cell(settings: &Settings, name: &'static str, train: TrainSettings, isa: Isa) -> Cell {
+    let settings = settings.clone();
+    Cell {
+        specification: json!({
+            "kind": "alignment/1", "settings": settings, "train": train
+        }),
+        label: format!("alignment, {name} seed {}", train.seed),
+        weight: crate::families::training::weight(&train, 0)
+            + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
+        schema: schema(),
+        compute: Box::new(move || Ok(measure(&settings, name, &train, isa)?)),
+    }
+}
+
+/// One comparison over problems.
+struct Row {
+    shift: &'static str,
+    x: f64,
+    /// Cosine and distance of the sensitivities, distance of predictions, both losses.
+    values: [f64; 5],
+}
+
+fn measure(
+    settings: &Settings,
+    name: &str,
+    train: &TrainSettings,
+    isa: Isa,
+) -> anyhow::Result<Table> {
+    let mut trainer = Trainer::new(train.clone(), isa)?;
+    let mut rows = Vec::new();
+    for step in 0..=settings.steps {
+        if step % settings.every == 0 || step == settings.steps {
+            let layer = AttentionLayer::new(&trainer);
+            let values = compare(settings, &layer, settings.problems, |p| p);
+            rows.push(Row { shift: "none", x: step as f64, values });
+        }
+        if step < settings.steps {
+            trainer.step()?;
+        }
+    }
+    let layer = AttentionLayer::new(&trainer);
+    for (shift, amounts) in SHIFTS {
+        for x in amounts {
+            let changed = |p: Problem| shifted(p, shift, x);
+            let values = compare(settings, &layer, settings.shifted_problems, changed);
+            rows.push(Row { shift, x, values });
+        }
+    }
+    let column = |k: usize| rows.iter().map(|row| row.values[k]).collect::<Vec<f64>>();
+    let table = Table::builder("alignment")
+        .texts("layer", &vec![name; rows.len()])
+        .integers("seed", vec![train.seed as i64; rows.len()])
+        .texts("shift", &rows.iter().map(|row| row.shift).collect::<Vec<_>>())
+        .floats("x", rows.iter().map(|row| row.x).collect())
+        .floats("cosine", column(0))
+        .floats("sensitivity_gap", column(1))
+        .floats("prediction_gap", column(2))
+        .floats("loss", column(3))
+        .floats("gd_loss", column(4))
+        .build()?;
+    Ok(table)
+}
+
+/// Inputs or labels scaled, or the first labels replaced by normal numbers.
+fn shifted(mut problem: Problem, shift: &str, x: f64) -> Problem {
+    match shift {
+        "input scale" => {
+            let Problem { x: inputs, y, query, target, .. } = &mut problem;
+            inputs.iter_mut().flatten().chain(query).chain(y).for_each(|entry| *entry *= x);
+            *target *= x;
+        }
+        "weight scale" => {
+            problem.y.iter_mut().for_each(|y| *y *= x);
+            problem.target *= x;
+        }
+        _ => {
+            let Problem { y, noise, .. } = &mut problem;
+            y.iter_mut().zip(noise).take(x as usize).for_each(|(y, noise)| *y = *noise);
+        }
+    }
+    problem
+}
+
+/// Means over problems of what [`Row`] holds, against the gradient step of the training distribution.
+fn compare(
+    settings: &Settings,
+    layer: &AttentionLayer,
+    problems: usize,
+    change: impl Fn(Problem) -> Problem,
+) -> [f64; 5] {
+    let stream = Stream::new(0, "alignment/problems");
+    let (n, d) = (settings.n_demos, settings.d);
+    let eta = best_step(Entries::Normal, n, d);
+    let gd = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
+    let mut columns: [Vec<f64>; 6] = Default::default();
+    for p in 0..problems {
+        let problem = change(Problem::new(&stream, p as u64, n, d, Entries::Normal));
+        let at = |query: &[f64]| Problem { query: query.to_vec(), ..problem.clone() };
+        let ours = gradient(|query| layer.predict(&at(query)), &problem.query);
+        let theirs = gradient(|query| gd.predict(&at(query)), &problem.query);
+        let (a, b) = (layer.predict(&problem), gd.predict(&problem));
+        let norms = order::sum_of_squares(&ours).sqrt() * order::sum_of_squares(&theirs).sqrt();
+        let gaps: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
+        let row = [
+            if norms > 0.0 { order::dot(&ours, &theirs) / norms } else { 0.0 },
+            order::sum_of_squares(&gaps).sqrt(),
+            (a - b).abs(),
+            (a - problem.target) * (a - problem.target),
+            (b - problem.target) * (b - problem.target),
+            problem.target * problem.target,
+        ];
+        columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
+    }
+    let mean = |k: usize| order::mean(&columns[k]).unwrap_or(0.0);
+    [mean(0), mean(1), mean(2), mean(3) / mean(5), mean(4) / mean(5)]
+}
+
+/// Layers of linear attention with constructed weights against gradient descent on an explicit matrix.
+fn constructed_cell() -> Cell {
+    Cell {
+        specification: json!({ "kind": "constructed/1", "d": 12, "outputs": 8, "n_demos": 45, "steps": 100 }),
+        label: "constructed layers".into(),
+        weight: 0.1,
+        schema: vec![
+            ("step".into(), ColumnType::Integer),
+            ("difference".into(), ColumnType::Float),
+        ],
+        compute: Box::new(|| {
+            let differences = constructed(12, 8, 45, 100);
+            let table = Table::builder("constructed")
+                .integers("step", (1..=differences.len() as i64).collect())
+                .floats("difference", differences)
+                .build()?;
+            Ok(table)
+        }),
+    }
+}
+
+/// Largest difference, relative to the largest prediction, after every layer: tokens `[x; y]` whose label
+/// part each layer of linear attention moves by `-(eta/N) sum_i y_i (x_i . x_j)`, against `W x` with
+/// `W += (eta/N) sum_i (y_i - W x_i) x_i^T`.
+fn constructed(d: usize, outputs: usize, n: usize, steps: usize) -> Vec<f64> {
+    let stream = Stream::new(0, "alignment/constructed");
+    let mut draws = stream.sample(0);
+    let mut rows = |count: usize, size: usize| -> Vec<Vec<f64>> {
+        (0..count).map(|_| (0..size).map(|_| draws.normal()).collect()).collect()
+    };
+    let (x, truth, query) = (rows(n, d), rows(outputs, d), rows(1, d).concat());
+    let y: Vec<Vec<f64>> =
+        x.iter().map(|x| truth.iter().map(|w| order::dot(w, x)).collect()).collect();
+    let rate = 1.0 / (2.0 * n as f64);
+    let (mut labels, mut query_label) = (y.clone(), vec![0.0; outputs]);
+    let mut w = vec![vec![0.0; d]; outputs];
+    let mut differences = Vec::new();
+    for _ in 0..steps {
+        let moved = |point: &[f64]| -> Vec<f64> {
+            let weights: Vec<f64> = x.iter().map(|x| order::dot(x, point)).collect();
+            let sum = |o: usize| labels.iter().zip(&weights).map(|(y, p)| y[o] * p).sum::<f64>();
+            (0..outputs).map(|o| rate * sum(o)).collect()
+        };
+        let moves: Vec<Vec<f64>> = x.iter().map(|x| moved(x)).collect();
+        let query_move = moved(&query);
+        labels
+            .iter_mut()
+            .zip(moves)
+            .for_each(|(y, m)| y.iter_mut().zip(m).for_each(|(y, m)| *y -= m));
+        query_label.iter_mut().zip(query_move).for_each(|(y, m)| *y -= m);
+        let old = w.clone();
+        for (o, row) in w.iter_mut().enumerate() {
+            for (x, y) in x.iter().zip(&y) {
+                let error = y[o] - order::dot(&old[o], x);
+                row.iter_mut().zip(x).for_each(|(w, x)| *w += rate * error * x);
+            }
+        }
+        let gd: Vec<f64> = w.iter().map(|w| order::dot(w, &query)).collect();
+        let scale = gd.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let gap = gd.iter().zip(&query_label).map(|(g, y)| (g + y).abs()).fold(0.0, f64::max);
+        differences.push(gap / scale);
+    }
+    differences
+}
+
+fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+    let (runs, last) = results.split_at(results.len() - 1);
+    let table = Table::stack("alignment", runs)?;
+    let constructed = last[0].clone().named("constructed");
+    let claims = claims(settings, &table, &constructed)?;
+    let figure = figure(settings, &table)?;
+    Ok(Outputs {
+        tables: vec![(table, BTreeMap::new()), (constructed, BTreeMap::new())],
+        figures: vec![(figure, vec!["alignment"])],
+        claims,
+    })
+}
+
+/// Means over seeds: `x` and the column, for a layer and a shift.
+fn curve(
+    table: &Table,
+    layer: &str,
+    shift: &str,
+    column: &str,
+) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let (layers, shifts) = (table.texts("layer")?, table.texts("shift")?);
+    let (x, values) = (table.floats("x")?, table.floats(column)?);
+    let rows: Vec<usize> =
+        (0..x.len()).filter(|i| layers[*i] == layer && shifts[*i] == shift).collect();
+    let mut positions: Vec<f64> = rows.iter().map(|i| x[*i]).collect();
+    positions.sort_by(f64::total_cmp);
+    positions.dedup();
+    let mean = |at: &f64| {
+        let sample: Vec<f64> = rows.iter().filter(|i| x[**i] == *at).map(|i| values[*i]).collect();
+        order::mean(&sample).unwrap_or(0.0)
+    };
+    let means = positions.iter().map(mean).collect();
+    Ok((positions, means))
+}
+
+fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Result<Vec<Claim>> {
+    let linear = LAYERS[0].0;
+    let cosine = curve(table, linear, "none", "cosine")?.1;
+    let mut worst = 0.0_f64;
+    for (shift, _) in SHIFTS {
+        let ours = curve(table, linear, shift, "loss")?.1;
+        let theirs = curve(table, linear, shift, "gd_loss")?.1;
+        worst = ours.iter().zip(&theirs).fold(worst, |w, (a, b)| w.max((a / b - 1.0).abs()));
+    }
+    let exact = constructed.floats("difference")?.into_iter().fold(0.0, f64::max);
+    let last = cosine.last().copied().unwrap_or(0.0);
+    let place = |name, table| [ITEM.id(), name, table];
+    let mut claims = vec![
+        at_least(
+            place("cosine", "alignment"),
+            "Cosine of linear attention's and the gradient step's sensitivities after training",
+            last,
+            0.99,
+        ),
+        at_most(
+            place("shifted", "alignment"),
+            "Loss of linear attention against the gradient step's under every shift",
+            worst,
+            0.05,
+        ),
+    ];
+    claims.iter_mut().for_each(|claim| claim.expected = settings.expected);
+    claims.push(at_most(
+        place("constructed", "constructed"),
+        "Hundred constructed layers of linear attention against a hundred gradient steps",
+        exact,
+        1e-10,
+    ));
+    Ok(claims)
+}
+
+fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
+    let panel = |title: &str, x: &str, y: Axis, shift: &str, column: &str, with_gd: bool| {
+        let mut series = Vec::new();
+        for (i, (layer, _, _)) in LAYERS.iter().enumerate() {
+            let (x, y) = curve(table, layer, shift, column)?;
+            series.push(Series::line(layer, Style::series(i), x, y));
+        }
+        if with_gd {
+            let (x, y) = curve(table, LAYERS[0].0, shift, "gd_loss")?;
+            series.push(Series::line("GD, 1 step", Style::THEORY, x, y));
+        }
+        let x = Axis::linear(x);
+        anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
+    };
+    let loss = || Axis::linear("loss / E[y²]");
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 3,
+        panel_height: 190.0,
+        panels: vec![
+            panel("alignment", "training step", Axis::linear("cosine"), "none", "cosine", false)?,
+            panel(
+                "sensitivities",
+                "training step",
+                Axis::linear("distance"),
+                "none",
+                "sensitivity_gap",
+                false,
+            )?,
+            panel(
+                "predictions",
+                "training step",
+                Axis::linear("distance"),
+                "none",
+                "prediction_gap",
+                false,
+            )?,
+            panel("larger inputs", "input scale", loss(), SHIFTS[0].0, "loss", true)?,
+            panel("larger weights", "weight scale", loss(), SHIFTS[1].0, "loss", true)?,
+            panel("random labels", "labels replaced", loss(), SHIFTS[2].0, "loss", true)?,
+        ],
+        caption: format!(
+            "ext-alignment. Trained attention over the demonstrations against one gradient step of the optimal \
+             size, d = {}, N = {}, normal inputs. Above: cosine and distance of the predictions' derivatives \
+             towards the query, and distance of the predictions, during training. Below: loss on problems unlike \
+             those of training. Means over {} seeds.",
+            settings.d, settings.n_demos, settings.seeds
+        ),
+    })
+}

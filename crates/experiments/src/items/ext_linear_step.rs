@@ -1,0 +1,217 @@
+//! The step size that one layer of linear attention learns, against its closed form.
+
+use crate::families::attention_layer::AttentionLayer;
+use crate::families::claims::tested;
+use crate::families::regression::{Entries, best_step, one_step_loss};
+use crate::registry::{Context, Item, Outputs, Plan};
+use crate::settings::SettingsFile;
+use artifact::cell::Cell;
+use artifact::claim::Claim;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::bootstrap_mean;
+use artifact::table::{ColumnType, Table};
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::{Inputs, PromptShape};
+use icl_model::train::{AttentionKind, TrainSettings, Trainer};
+use icl_numerics::lanes::Isa;
+use icl_numerics::stream::Stream;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The item.
+pub(crate) static ITEM: LinearStep = LinearStep;
+
+/// `ext-linear-step`.
+pub(crate) struct LinearStep;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    d: usize,
+    n_demos: Vec<usize>,
+    steps: usize,
+    batch: usize,
+    learning_rate: f64,
+    initial_sd: f64,
+    n_final: usize,
+    seeds: u64,
+    expected: bool,
+}
+
+impl Item for LinearStep {
+    fn id(&self) -> &'static str {
+        "ext-linear-step"
+    }
+
+    fn paper(&self) -> &'static str {
+        "Beyond the paper: K. Ahn et al. (2023), optimal step of linear attention"
+    }
+
+    fn claim(&self) -> &'static str {
+        "One layer of linear attention learns the gradient step of size N/(N + d + 1)"
+    }
+
+    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+        let settings: Settings = file.typed(context.profile)?;
+        let mut cells = Vec::new();
+        for n_demos in &settings.n_demos {
+            for seed in 0..settings.seeds {
+                let train = TrainSettings {
+                    prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
+                    inputs: Inputs::Normal,
+                    attention: AttentionKind::Linear,
+                    steps: settings.steps,
+                    test_every: settings.steps.max(1),
+                    seed,
+                    batch: settings.batch,
+                    adam: AdamSettings {
+                        learning_rate: settings.learning_rate,
+                        ..AdamSettings::default()
+                    },
+                    initial_sd: settings.initial_sd,
+                    ..TrainSettings::base()
+                };
+                train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+                cells.push(cell(train, settings.n_final, context.isa));
+            }
+        }
+        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+    }
+}
+
+fn cell(train: TrainSettings, n_final: usize, isa: Isa) -> Cell {
+    let floats = ["step_size", "deviation", "relative_loss"];
+    let mut schema: Vec<_> = ["n_demos", "seed"]
+        .map(|name| (name.to_owned(), ColumnType::Integer))
+        .into_iter()
+        .collect();
+    schema.extend(floats.map(|name| (name.to_owned(), ColumnType::Float)));
+    Cell {
+        specification: json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
+        label: format!("linear attention, N = {}", train.prompt.n_demos),
+        weight: crate::families::training::weight(&train, n_final),
+        schema,
+        compute: Box::new(move || {
+            let mut trainer = Trainer::new(train.clone(), isa)?;
+            trainer.run()?;
+            let [step, deviation] = AttentionLayer::new(&trainer).learned_step();
+            let table = Table::builder("runs")
+                .integers("n_demos", vec![train.prompt.n_demos as i64])
+                .integers("seed", vec![train.seed as i64])
+                .floats("step_size", vec![step])
+                .floats("deviation", vec![deviation])
+                .floats("relative_loss", vec![trainer.final_evaluation(n_final)?.relative()])
+                .build()?;
+            Ok(table)
+        }),
+    }
+}
+
+/// Means with intervals over seeds, beside the closed forms, for every `N`.
+fn summary(settings: &Settings, results: &[Table]) -> anyhow::Result<Table> {
+    let names = ["step_size", "step_lower", "step_upper", "step_closed", "relative_loss"];
+    let more = ["loss_lower", "loss_upper", "loss_closed"];
+    let mut columns: [Vec<f64>; 8] = Default::default();
+    let runs = results.chunks_exact(settings.seeds as usize);
+    for (i, (n, runs)) in settings.n_demos.iter().zip(runs).enumerate() {
+        let interval = |column: &str| -> anyhow::Result<[f64; 3]> {
+            let sample: Vec<f64> =
+                runs.iter().map(|run| Ok(run.floats(column)?[0])).collect::<anyhow::Result<_>>()?;
+            let stream = Stream::new(0, &format!("linear-step/{column}"));
+            let mut draws = stream.sample(i as u64);
+            let interval = bootstrap_mean(&sample, 0.95, |n| draws.below(n))?;
+            Ok([interval.mean, interval.lower, interval.upper])
+        };
+        let eta = best_step(Entries::Normal, *n, settings.d);
+        let loss = one_step_loss(Entries::Normal, *n, settings.d, eta);
+        let (step, measured) = (interval("step_size")?, interval("relative_loss")?);
+        let row = [&step[..], &[eta], &measured, &[loss]].concat();
+        columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
+    }
+    let n_demos = settings.n_demos.iter().map(|n| *n as i64).collect();
+    let mut builder = Table::builder("steps").integers("n_demos", n_demos);
+    for (name, column) in names.into_iter().chain(more).zip(columns) {
+        builder = builder.floats(name, column);
+    }
+    Ok(builder.build()?)
+}
+
+fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+    let runs = Table::stack("runs", results)?;
+    let steps = summary(settings, results)?;
+    let claims = claims(settings, &steps)?;
+    let figure = figure(settings, &steps)?;
+    Ok(Outputs {
+        tables: vec![(steps, BTreeMap::new()), (runs, BTreeMap::new())],
+        figures: vec![(figure, vec!["steps"])],
+        claims,
+    })
+}
+
+/// The largest ratio to the closed form, either way, over `N`: value and interval.
+fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
+    let [mean, lower, upper, closed] = columns;
+    let closed = table.floats(closed)?;
+    let away = |column: &str| -> anyhow::Result<Vec<f64>> {
+        let column = table.floats(column)?;
+        Ok(column.iter().zip(&closed).map(|(x, c)| (x / c - 1.0).abs()).collect())
+    };
+    let (mean, lower, upper) = (away(mean)?, away(lower)?, away(upper)?);
+    let at = (0..mean.len()).fold(0, |b, i| if mean[i] > mean[b] { i } else { b });
+    let ends = [lower[at], upper[at]];
+    Ok([mean[at], ends[0].min(ends[1]).min(mean[at]), ends[0].max(ends[1])])
+}
+
+fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
+    let step = worst(table, ["step_size", "step_lower", "step_upper", "step_closed"])?;
+    let loss = worst(table, ["relative_loss", "loss_lower", "loss_upper", "loss_closed"])?;
+    let claim = |name: &str, statement: &str, [value, low, high]: [f64; 3]| Claim {
+        expected: settings.expected,
+        ..tested([ITEM.id(), name, "steps"], statement, value, [low, high], 0.02)
+    };
+    Ok(vec![
+        claim("step", "Learned step against N/(N + d + 1): largest deviation over N", step),
+        claim("loss", "Loss against (d + 1)/(N + d + 1): largest deviation over N", loss),
+    ])
+}
+
+fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
+    let x = table.numbers("n_demos")?;
+    let panel = |title: &str, label: &str, columns: [&str; 4]| -> anyhow::Result<Panel> {
+        let [mean, lower, upper, closed] = columns.map(|name| table.floats(name));
+        let line = Series::line("linear attention", Style::series(0), x.clone(), mean?);
+        Ok(Panel::Lines(LinePanel {
+            title: title.into(),
+            x: Axis::linear("demonstrations N"),
+            y: Axis::linear(label),
+            series: vec![
+                line.with_band(lower?, upper?),
+                Series::line("closed form", Style::THEORY, x.clone(), closed?),
+            ],
+        }))
+    };
+    Ok(Figure {
+        id: ITEM.id().into(),
+        columns: 2,
+        panel_height: 210.0,
+        panels: vec![
+            panel(
+                "learned step",
+                "step size",
+                ["step_size", "step_lower", "step_upper", "step_closed"],
+            )?,
+            panel(
+                "loss",
+                "loss / E[y²]",
+                ["relative_loss", "loss_lower", "loss_upper", "loss_closed"],
+            )?,
+        ],
+        caption: format!(
+            "ext-linear-step. One layer of linear attention trained on regression with normal inputs, d = {}: the \
+             step of the gradient step that it is closest to, and its loss; mean and 95 % bootstrap band over {} \
+             seeds, and the closed forms N/(N + d + 1) and (d + 1)/(N + d + 1).",
+            settings.d, settings.seeds
+        ),
+    })
+}

@@ -1,8 +1,11 @@
 //! The items: what each one regenerates, computes and claims.
 
+use crate::families::training_figure::TrainingFigure;
 use crate::items;
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
+use crate::workspace::Workspace;
+use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::Figure;
@@ -54,8 +57,8 @@ pub(crate) struct Outputs {
     pub(crate) claims: Vec<Claim>,
 }
 
-/// All items, in the order of the paper.
-pub(crate) static ALL: &[&dyn Item] = &[
+/// The items of the artifact, in the order of the paper.
+static BUILT_IN: &[&dyn Item] = &[
     &items::fig1_dual_scheme::ITEM,
     &items::fig2_representation_lens::ITEM,
     &items::fig3_linear::ITEM,
@@ -81,12 +84,41 @@ pub(crate) static ALL: &[&dyn Item] = &[
     &items::ext_baselines::ITEM,
     &items::ext_linear_step::ITEM,
     &items::ext_alignment::ITEM,
+    &items::ext_search::ITEM,
+    &items::ext_sensitivity::ITEM,
 ];
 
+/// All items of a workspace: those above, then one for every other file of `experiments/`, which is a
+/// user's own figure of the family [`TrainingFigure`].
+pub(crate) fn all(workspace: &Workspace) -> anyhow::Result<Vec<&'static dyn Item>> {
+    let folder = workspace.path("experiments");
+    let entries = std::fs::read_dir(&folder)
+        .with_context(|| format!("{}: cannot be listed; run from the clone", folder.display()))?;
+    let mut stems: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|stem| BUILT_IN.iter().all(|item| item.id() != stem))
+        .collect();
+    stems.sort();
+    let own = stems.into_iter().map(|stem| {
+        // lives as long as the program: items are static
+        let item: &'static dyn Item = Box::leak(Box::new(TrainingFigure {
+            id: String::leak(stem),
+            paper: "none (a user's own item)",
+            claim: "The dual reaches attention's output in N gradient steps; what the modifications change",
+        }));
+        item
+    });
+    Ok(BUILT_IN.iter().copied().chain(own).collect())
+}
+
 /// The item `id`.
-pub(crate) fn find(id: &str) -> anyhow::Result<&'static dyn Item> {
-    ALL.iter().copied().find(|item| item.id() == id).ok_or_else(|| {
-        let known: Vec<&str> = ALL.iter().map(|item| item.id()).collect();
+pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static dyn Item> {
+    let items = all(workspace)?;
+    items.iter().copied().find(|item| item.id() == id).ok_or_else(|| {
+        let known: Vec<&str> = items.iter().map(|item| item.id()).collect();
         anyhow::anyhow!(
             "item: found `{id}`, expected one of {}; `icl list` describes them",
             known.join(", ")
@@ -95,13 +127,17 @@ pub(crate) fn find(id: &str) -> anyhow::Result<&'static dyn Item> {
 }
 
 /// The items named, or all.
-pub(crate) fn select(ids: &[String], all: bool) -> anyhow::Result<Vec<&'static dyn Item>> {
-    if all || ids.is_empty() {
-        return Ok(ALL.to_vec());
+pub(crate) fn select(
+    workspace: &Workspace,
+    ids: &[String],
+    every: bool,
+) -> anyhow::Result<Vec<&'static dyn Item>> {
+    if every || ids.is_empty() {
+        return all(workspace);
     }
     let mut chosen: Vec<&'static dyn Item> = Vec::new();
     for id in ids {
-        let item = find(id)?;
+        let item = find(workspace, id)?;
         if !chosen.iter().any(|other| other.id() == item.id()) {
             chosen.push(item);
         }
@@ -112,29 +148,18 @@ pub(crate) fn select(ids: &[String], all: bool) -> anyhow::Result<Vec<&'static d
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Workspace;
 
     #[test]
     fn every_item_has_a_unique_id_and_settings_from_which_it_plans_in_every_profile() {
         let workspace = Workspace::find(None).unwrap();
-        for (i, item) in ALL.iter().enumerate() {
-            assert!(ALL[..i].iter().all(|other| other.id() != item.id()));
+        let items = all(&workspace).unwrap();
+        assert_eq!(items.len(), BUILT_IN.len(), "a settings file without an item");
+        for (i, item) in items.iter().enumerate() {
+            assert!(items[..i].iter().all(|other| other.id() != item.id()));
             let file = SettingsFile::read(&workspace.settings(item.id())).unwrap();
             for profile in Profile::ALL {
                 let plan = item.plan(&file, Context { profile, isa: Isa::detect() }).unwrap();
                 assert!(!plan.cells.is_empty(), "{}", item.id());
-            }
-        }
-    }
-
-    #[test]
-    fn every_settings_file_belongs_to_an_item() {
-        let workspace = Workspace::find(None).unwrap();
-        for entry in std::fs::read_dir(workspace.path("experiments")).unwrap() {
-            let path = entry.unwrap().path();
-            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-            if path.extension().is_some_and(|e| e == "toml") {
-                find(&stem).unwrap();
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) fn bless(workspace: &Workspace, arguments: &BlessArguments) -> anyhow
         bail!("--reason: found nothing, expected why the expected outputs change");
     }
     for id in &arguments.ids {
-        registry::find(id)?;
+        registry::find(workspace, id)?;
     }
     let out = workspace.out(arguments.out.as_deref());
     let profiles: Vec<Profile> = Profile::ALL
@@ -58,7 +58,7 @@ fn bless_profile(
         Ok(earlier) => earlier,
         Err(_) => crate::outputs::empty_manifest(profile),
     };
-    manifest.items.retain(|id, _| registry::find(id).is_ok());
+    manifest.items.retain(|id, _| registry::find(workspace, id).is_ok());
     manifest.generator.clone_from(&present.generator);
     let wanted = |id: &String| arguments.ids.is_empty() || arguments.ids.contains(id);
     let mut changed = Vec::new();
@@ -176,7 +176,7 @@ fn record_costs(workspace: &Workspace, dir: &Path, profile: Profile) -> anyhow::
             costs.items.entry(id.clone()).or_default().insert(profile.name().into(), seconds);
         }
     }
-    costs.items.retain(|id, _| registry::find(id).is_ok());
+    costs.items.retain(|id, _| registry::find(workspace, id).is_ok());
     costs.calibration_ms = (calibration_ms()? * 1000.0).round() / 1000.0;
     Ok(output::write_atomically(&workspace.path(COSTS), &canonical_json(&costs)?)?)
 }

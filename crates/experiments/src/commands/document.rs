@@ -65,7 +65,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "items" => items(workspace)?,
             "claims" => claims(workspace)?,
             "gaps" => gaps(workspace)?,
-            "costs" => costs(workspace),
+            "costs" => costs(workspace)?,
             "peers" => peers(workspace)?,
             "roofline" => roofline(workspace)?,
             other => bail!(
@@ -92,7 +92,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         "| item | paper | command | minutes | output | level | claims met | tested against plain or peers |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    for item in registry::ALL {
+    for item in registry::all(workspace)? {
         let id = item.id();
         let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| format!("{m:.2}"));
         let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
@@ -139,7 +139,7 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
     let mut out = String::from(
         "| claim | statement | value | interval | bound | verdict |\n|---|---|---|---|---|---|\n",
     );
-    for item in registry::ALL {
+    for item in registry::all(workspace)? {
         for claim in expected_claims(workspace, item.id())? {
             let sign = match claim.side {
                 Side::AtMost => "≤",
@@ -169,7 +169,7 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
         "| item | setting | source says | we chose (paper profile) | why | effect of another choice |\n\
          |---|---|---|---|---|---|\n",
     );
-    for item in registry::ALL {
+    for item in registry::all(workspace)? {
         let file = SettingsFile::read(&workspace.settings(item.id()))?;
         for (name, entry) in &file.entries {
             let source = match entry.tag {
@@ -192,11 +192,11 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
 }
 
 /// ARTIFACT: measured minutes by item and profile, and the expected roots.
-fn costs(workspace: &Workspace) -> String {
+fn costs(workspace: &Workspace) -> anyhow::Result<String> {
     let costs = Costs::read(workspace);
     let mut out = String::from("| item | smoke | quick | paper |\n|---|---|---|---|\n");
     let mut totals = [0.0; 3];
-    for item in registry::ALL {
+    for item in registry::all(workspace)? {
         let _ = write!(out, "| `{}` |", item.id());
         for (profile, total) in Profile::ALL.into_iter().zip(&mut totals) {
             let minutes = costs.minutes(item.id(), profile);
@@ -216,7 +216,7 @@ fn costs(workspace: &Workspace) -> String {
     };
     let [smoke, quick, paper] = Profile::ALL.map(root);
     let _ = writeln!(out, "| expected root | `{smoke}…` | `{quick}…` | `{paper}…` |");
-    out
+    Ok(out)
 }
 
 /// README: the measured ratios, from the results file.

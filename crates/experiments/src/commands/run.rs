@@ -42,7 +42,7 @@ pub(crate) fn run(
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
     check_device(&arguments.device)?;
-    let items = registry::select(&arguments.ids, arguments.all)?;
+    let items = registry::select(workspace, &arguments.ids, arguments.all)?;
     let context = Context { profile: arguments.profile, isa };
     let work = plan(workspace, &items, context)?;
     let out = workspace.out(arguments.out.as_deref());
@@ -63,7 +63,9 @@ pub(crate) fn run(
     let mut manifest = empty_manifest(arguments.profile);
     let mut files = Files::new();
     let complete = assemble(&work, &results, &mut manifest, &mut files)?;
-    for id in carry_over(&dir, |id| registry::find(id).is_ok(), &mut manifest, &mut files) {
+    for id in
+        carry_over(&dir, |id| registry::find(workspace, id).is_ok(), &mut manifest, &mut files)
+    {
         eprintln!("note: {id} of an earlier run is damaged or unknown and was left out");
     }
     let unhashed = BTreeMap::from([

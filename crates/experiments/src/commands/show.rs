@@ -16,7 +16,7 @@ pub(crate) fn show(
     arguments: &ShowArguments,
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
-    let item = registry::find(&arguments.id)?;
+    let item = registry::find(workspace, &arguments.id)?;
     let profile = arguments.profile;
     let (plan, file) = plan_item(workspace, item, Context { profile, isa })?;
     println!("{} ({})", item.id(), item.paper());

@@ -95,7 +95,7 @@ fn recompute(
     let manifest = Manifest::read(dir)?;
     let mut stored = Vec::new();
     for id in manifest.items.keys() {
-        let Ok(item) = registry::find(id) else {
+        let Ok(item) = registry::find(workspace, id) else {
             continue;
         };
         let (plan, file) = plan_item(workspace, item, context)?;

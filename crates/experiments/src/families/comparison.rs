@@ -34,6 +34,19 @@ pub(crate) struct Comparison {
     pub(crate) detectable: f64,
 }
 
+impl Comparison {
+    /// The verdict in words.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.upper < 0.0 {
+            "better"
+        } else if self.lower > 0.0 {
+            "worse"
+        } else {
+            "no difference shown"
+        }
+    }
+}
+
 /// Compares every setting with plain; `purpose` names the stream of resamples.
 pub(crate) fn compare(all: &[Differences], purpose: &str) -> anyhow::Result<Vec<Comparison>> {
     let means: Vec<Vec<f64>> =

@@ -61,7 +61,7 @@ impl Item for Alignment {
     }
 
     fn paper(&self) -> &'static str {
-        "Beyond the paper: J. von Oswald et al. (2023), alignment with gradient descent"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

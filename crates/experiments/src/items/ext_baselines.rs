@@ -68,7 +68,7 @@ impl Item for Baselines {
     }
 
     fn paper(&self) -> &'static str {
-        "Beyond the paper: trained attention against closed forms and classical predictors"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

@@ -45,7 +45,7 @@ impl Item for ExactDual {
     }
 
     fn paper(&self) -> &'static str {
-        "Theorem (beyond the paper: every query, head, mask, precision)"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

@@ -44,7 +44,7 @@ impl Item for FeatureFailure {
     }
 
     fn paper(&self) -> &'static str {
-        "none (failure law of the random-feature dual)"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

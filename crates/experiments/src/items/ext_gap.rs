@@ -43,7 +43,7 @@ impl Item for Gap {
     }
 
     fn paper(&self) -> &'static str {
-        "Generalisation bound"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

@@ -42,7 +42,7 @@ impl Item for GradientChecks {
     }
 
     fn paper(&self) -> &'static str {
-        "Dual training (beyond the paper: gradients checked)"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

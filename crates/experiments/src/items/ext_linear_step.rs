@@ -45,7 +45,7 @@ impl Item for LinearStep {
     }
 
     fn paper(&self) -> &'static str {
-        "Beyond the paper: K. Ahn et al. (2023), optimal step of linear attention"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

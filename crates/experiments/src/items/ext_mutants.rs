@@ -35,7 +35,7 @@ impl Item for Mutants {
     }
 
     fn paper(&self) -> &'static str {
-        "Checks (beyond the paper: mutants of the dual)"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

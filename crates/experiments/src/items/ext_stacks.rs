@@ -45,7 +45,7 @@ impl Item for Stacks {
     }
 
     fn paper(&self) -> &'static str {
-        "Extensions to a Transformer layer and to several layers"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

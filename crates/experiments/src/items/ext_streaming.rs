@@ -42,7 +42,7 @@ impl Item for Streaming {
     }
 
     fn paper(&self) -> &'static str {
-        "Theorem (beyond the paper: causal order as a stream)"
+        "beyond the paper"
     }
 
     fn claim(&self) -> &'static str {

@@ -8,6 +8,8 @@ pub(crate) mod ext_gap;
 pub(crate) mod ext_gradient_checks;
 pub(crate) mod ext_linear_step;
 pub(crate) mod ext_mutants;
+pub(crate) mod ext_search;
+pub(crate) mod ext_sensitivity;
 pub(crate) mod ext_stacks;
 pub(crate) mod ext_streaming;
 pub(crate) mod fig10_long_prompt;

@@ -1,0 +1,135 @@
+//! Settings of a figure, as in its TOML.
+
+use crate::registry::Context;
+use crate::settings::SettingsFile;
+use icl_model::adam::AdamSettings;
+use icl_model::prompt::{Inputs, PromptShape};
+use icl_model::task::Scale;
+use icl_model::train::{AttentionKind, Path, TrainSettings};
+use icl_model::transformer_train::TransformerSettings;
+use serde::Deserialize;
+
+/// Settings of an item of this family, as in its TOML.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(super) task: String,
+    pub(super) scale: Scale,
+    pub(super) n_demos: usize,
+    pub(super) d_t: usize,
+    pub(super) d_s: usize,
+    pub(super) n_heads: usize,
+    pub(super) d_r: usize,
+    pub(super) steps: usize,
+    pub(super) batch: usize,
+    pub(super) learning_rate: f64,
+    pub(super) clip: f64,
+    pub(super) initial_sd: f64,
+    pub(super) test_every: usize,
+    pub(super) n_test: usize,
+    pub(super) n_final: usize,
+    pub(super) seeds: u64,
+    pub(super) panels: Vec<PanelSettings>,
+    pub(super) dual_prompts: usize,
+    pub(super) dual_orders: usize,
+    pub(super) dual_feature_orders: usize,
+    pub(super) dual_d_r: usize,
+    pub(super) floor: Floor,
+    /// Whole layers instead of attention alone.
+    #[serde(default)]
+    pub(super) transformer: Option<Transformer>,
+}
+
+/// Feed-forward part and depth.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transformer {
+    pub(super) layers: usize,
+    pub(super) hidden: usize,
+    pub(super) residual: bool,
+}
+
+/// One panel of test losses.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PanelSettings {
+    pub(super) title: String,
+    pub(super) modifications: Vec<String>,
+}
+
+/// A known value that plain has to reach, as a share of `E[s^2]`; 0 where none is known.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Floor {
+    pub(super) relative_loss: f64,
+    pub(super) factor: f64,
+    pub(super) expected: bool,
+}
+
+pub(super) const PLAIN: &str = "plain";
+
+impl Settings {
+    pub(super) fn read(file: &SettingsFile, context: Context) -> anyhow::Result<Self> {
+        let settings: Self = file.typed(context.profile)?;
+        let ranges = [
+            ("seeds", settings.seeds as usize, 1, 1000),
+            ("n_final", settings.n_final, 1, 1 << 24),
+            ("dual_prompts", settings.dual_prompts, 1, settings.n_test),
+            ("dual_orders", settings.dual_orders, 1, 1_000_000),
+            ("dual_feature_orders", settings.dual_feature_orders, 1, 1_000_000),
+            ("dual_d_r", settings.dual_d_r, 1, 65_536),
+        ];
+        for (field, found, low, high) in ranges {
+            if found < low || found > high {
+                return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
+            }
+        }
+        settings
+            .train(PLAIN, 0)
+            .check()
+            .map_err(|error| file.refuse("training", &error.to_string(), "settings in range"))?;
+        Ok(settings)
+    }
+
+    pub(super) fn train(&self, modification: &str, seed: u64) -> TrainSettings {
+        TrainSettings {
+            task: self.task.clone(),
+            scale: self.scale,
+            prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
+            inputs: Inputs::Uniform,
+            n_heads: self.n_heads,
+            modification: modification.to_owned(),
+            attention: AttentionKind::Paper,
+            d_r: self.d_r,
+            steps: self.steps,
+            batch: self.batch,
+            adam: AdamSettings {
+                learning_rate: self.learning_rate,
+                clip: self.clip,
+                ..AdamSettings::default()
+            },
+            initial_sd: self.initial_sd,
+            n_test: self.n_test,
+            test_every: self.test_every,
+            seed,
+            path: Path::Fused,
+        }
+    }
+
+    /// The same with whole layers, if this figure has them.
+    pub(super) fn transformer(&self, modification: &str, seed: u64) -> Option<TransformerSettings> {
+        let Transformer { layers, hidden, residual } = self.transformer?;
+        let train = TrainSettings { path: Path::Composite, ..self.train(modification, seed) };
+        Some(TransformerSettings { train, layers, hidden, residual })
+    }
+
+    /// Plain and every panel's modifications, in order: `(panel, modification)`.
+    pub(super) fn runs(&self) -> Vec<(String, String)> {
+        let plain = (PLAIN.to_owned(), PLAIN.to_owned());
+        let panel = |panel: &PanelSettings| {
+            let title = panel.title.clone();
+            panel.modifications.iter().map(move |m| (title.clone(), m.clone())).collect::<Vec<_>>()
+        };
+        std::iter::once(plain).chain(self.panels.iter().flat_map(panel)).collect()
+    }
+}

@@ -89,6 +89,24 @@ pub struct PromptBatch {
 }
 
 impl PromptBatch {
+    /// A batch from prompts given one by one: demonstrations `[t; s]`, the query's input, and its target.
+    pub fn from_prompts(shape: PromptShape, prompts: &[(Vec<Vec<f32>>, Vec<f32>)]) -> Self {
+        let (n_tokens, d) = (shape.n_tokens(), shape.d());
+        let groups = prompts.len().div_ceil(LANES);
+        let mut tokens = vec![Lane16::ZERO; groups * n_tokens * d];
+        let mut targets = vec![Lane16::ZERO; groups * shape.d_s];
+        for (p, (rows, target)) in prompts.iter().enumerate() {
+            let (group, lane) = (p / LANES, p % LANES);
+            for (i, x) in rows.iter().flatten().enumerate() {
+                tokens[group * n_tokens * d + i].0[lane] = *x;
+            }
+            for (i, x) in target.iter().enumerate() {
+                targets[group * shape.d_s + i].0[lane] = *x;
+            }
+        }
+        Self { shape, n_prompts: prompts.len(), tokens, targets }
+    }
+
     /// The tokens and targets of group `g`.
     pub fn group(&self, g: usize) -> (&[Lane16], &[Lane16]) {
         let n = self.shape.n_tokens() * self.shape.d();
@@ -134,6 +152,18 @@ impl PromptBatch {
     pub fn targets_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
         let flat: Vec<f32> = (0..self.n_prompts).flat_map(|p| self.target(p)).collect();
         Ok(Tensor::from_vec(flat, (self.n_prompts, self.shape.d_s), device)?.to_dtype(dtype)?)
+    }
+}
+
+/// Prompts by index: the same index gives the same prompt.
+pub trait PromptSource: Send + Sync {
+    /// The prompts `first .. first + n`; all of one shape.
+    fn batch(&self, first: u64, n: usize) -> PromptBatch;
+}
+
+impl PromptSource for PromptSampler {
+    fn batch(&self, first: u64, n: usize) -> PromptBatch {
+        Self::batch(self, first, n)
     }
 }
 

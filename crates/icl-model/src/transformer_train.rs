@@ -10,7 +10,7 @@ use crate::adam::Adam;
 use crate::attention::{self, LayerShape, Modification, Parameters, Variable, Weights};
 use crate::composite::ops::MAX_INNER;
 use crate::mask::Mask;
-use crate::prompt::{PromptBatch, PromptSampler};
+use crate::prompt::{PromptBatch, PromptSource};
 use crate::train::{AttentionKind, Evaluation, HELD_OUT_SEED, TestPoint, TrainSettings};
 use crate::transformer::TransformerLayer;
 use candle_core::{DType, Device, Tensor, Var};
@@ -77,9 +77,9 @@ const EVALUATED: usize = 512;
 /// A trainer.
 pub struct TransformerTrainer {
     settings: TransformerSettings,
-    sampler: PromptSampler,
-    held_out: PromptSampler,
-    final_set: PromptSampler,
+    source: Box<dyn PromptSource>,
+    held_out: Box<dyn PromptSource>,
+    final_set: Box<dyn PromptSource>,
     modification: Arc<dyn Modification>,
     parameters: Parameters,
     adam: Adam,
@@ -94,6 +94,26 @@ impl TransformerTrainer {
     /// [`ModelError`] if a setting is out of range.
     pub fn new(settings: TransformerSettings, isa: Isa) -> Result<Self, ModelError> {
         settings.check()?;
+        let source = |seed: u64, purpose: &str| -> Result<Box<dyn PromptSource>, ModelError> {
+            Ok(Box::new(settings.train.sampler(seed, purpose, isa)?))
+        };
+        let sources = [
+            source(settings.train.seed, "train")?,
+            source(HELD_OUT_SEED, "held-out")?,
+            source(HELD_OUT_SEED, "final")?,
+        ];
+        Self::with_sources(settings, sources)
+    }
+
+    /// A fresh run on other prompts: those of training, of the held-out set and of the final set.
+    ///
+    /// # Errors
+    /// [`ModelError`] if a setting is out of range.
+    pub fn with_sources(
+        settings: TransformerSettings,
+        [source, held_out, final_set]: [Box<dyn PromptSource>; 3],
+    ) -> Result<Self, ModelError> {
+        settings.check()?;
         let train = &settings.train;
         let modification: Arc<dyn Modification> = attention::parse(&train.modification)?.into();
         let parameters =
@@ -101,9 +121,9 @@ impl TransformerTrainer {
         // whole groups of sixteen prompts
         let chunk = (MAX_INNER / train.prompt.n_tokens() / 16).max(1) * 16;
         Ok(Self {
-            sampler: train.sampler(train.seed, "train", isa)?,
-            held_out: train.sampler(HELD_OUT_SEED, "held-out", isa)?,
-            final_set: train.sampler(HELD_OUT_SEED, "final", isa)?,
+            source,
+            held_out,
+            final_set,
             adam: Adam::new(train.adam, parameters.packed().len()),
             modification,
             parameters,
@@ -156,7 +176,7 @@ impl TransformerTrainer {
     /// Squared errors `|prediction - s|^2` of a batch, `[prompts]`.
     fn errors(&self, packed: &Tensor, batch: &PromptBatch) -> Result<Tensor, ModelError> {
         let layers = self.layers_of(packed)?;
-        let shape = self.settings.train.prompt;
+        let shape = batch.shape;
         let mut tokens = batch.tokens_tensor(DType::F32, &Device::Cpu)?;
         let Some((last, before)) = layers.split_last() else {
             return Err(ModelError::setting("layers", 0, "at least 1"));
@@ -174,7 +194,7 @@ impl TransformerTrainer {
     /// # Errors
     /// If candle refuses an operation.
     pub fn test(&self) -> Result<Evaluation, ModelError> {
-        self.evaluate(&self.held_out, self.settings.train.n_test)
+        self.evaluate(self.held_out.as_ref(), self.settings.train.n_test)
     }
 
     /// Loss over `n` prompts that no training run and no held-out set contains.
@@ -182,10 +202,14 @@ impl TransformerTrainer {
     /// # Errors
     /// If candle refuses an operation.
     pub fn final_evaluation(&self, n: usize) -> Result<Evaluation, ModelError> {
-        self.evaluate(&self.final_set, n)
+        self.evaluate(self.final_set.as_ref(), n)
     }
 
-    fn evaluate(&self, source: &PromptSampler, n: usize) -> Result<Evaluation, ModelError> {
+    /// Loss over the first `n` prompts of a source.
+    ///
+    /// # Errors
+    /// If candle refuses an operation.
+    pub fn evaluate(&self, source: &dyn PromptSource, n: usize) -> Result<Evaluation, ModelError> {
         let packed = Tensor::new(self.parameters.packed(), &Device::Cpu)?;
         let (mut errors, mut targets) = (Vec::new(), Vec::new());
         for first in (0..n).step_by(EVALUATED) {
@@ -210,7 +234,7 @@ impl TransformerTrainer {
         let mut gradient = vec![0.0_f32; self.parameters.packed().len()];
         for start in (0..batch).step_by(self.chunk) {
             let n = self.chunk.min(batch - start);
-            let prompts = self.sampler.batch(first + start as u64, n);
+            let prompts = self.source.batch(first + start as u64, n);
             let packed = Tensor::new(self.parameters.packed(), &Device::Cpu)?;
             let packed = Var::from_tensor(&packed)?;
             let loss =

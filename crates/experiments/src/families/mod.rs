@@ -4,6 +4,7 @@ pub(crate) mod attention_layer;
 pub(crate) mod claims;
 pub(crate) mod comparison;
 pub(crate) mod equivalence;
+pub(crate) mod function_class;
 pub(crate) mod layer_pair;
 pub(crate) mod mutant;
 pub(crate) mod published;

@@ -4,6 +4,7 @@ pub(crate) mod ext_alignment;
 pub(crate) mod ext_baselines;
 pub(crate) mod ext_exact_dual;
 pub(crate) mod ext_feature_failure;
+pub(crate) mod ext_function_classes;
 pub(crate) mod ext_gap;
 pub(crate) mod ext_gradient_checks;
 pub(crate) mod ext_linear_step;

@@ -35,6 +35,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --release --locked -- -D warnings
 
+# The program: `just icl list`
+icl *arguments:
+    {{icl}} {{arguments}}
+
 # Check outputs of earlier runs: integrity, bits, tolerance, claims
 verify *arguments:
     {{icl}} verify {{arguments}}

@@ -137,14 +137,15 @@ fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
     let tolerance = Tolerance::roundoff_f32(200);
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
+        // some modifications exist as candle operations only
+        let Some(fused_modification) = modification.fused() else { continue };
         for (name, n_heads) in KERNELS {
             let template = parameters(modification.as_ref(), n_heads);
             let (composite, fused) = kernel(name, DType::F64);
             let want =
                 composite_gradient(modification.as_ref(), &template, &composite, n_heads, &batch);
             let layer =
-                FusedLayer::new(PROMPT, n_heads, modification.fused().unwrap(), fused, &template)
-                    .unwrap();
+                FusedLayer::new(PROMPT, n_heads, fused_modification, fused, &template).unwrap();
             let task = task::find("linear").unwrap();
             let sampler =
                 PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect());
@@ -204,18 +205,17 @@ fn neutral_settings_are_plain_bit_for_bit_on_both_paths() {
     let template = parameters(plain.as_ref(), 2);
     let batch = batch();
     let lanes = |modification: &dyn Modification| {
-        let fused = modification.fused().unwrap();
-        FusedLayer::new(PROMPT, 2, fused, FusedKernel::Softmax, &template).unwrap().predict(
-            Isa::detect(),
-            template.packed(),
-            &batch,
-        )
+        let layer =
+            FusedLayer::new(PROMPT, 2, modification.fused()?, FusedKernel::Softmax, &template);
+        Some(layer.unwrap().predict(Isa::detect(), template.packed(), &batch))
     };
     for entry in attention::ALL {
         let neutral = attention::parse(&format!("{}:{}", entry.id, entry.neutral)).unwrap();
         let same = forward(plain.as_ref(), &template, &Mask::Causal);
         assert_eq!(forward(neutral.as_ref(), &template, &Mask::Causal), same, "{}", entry.id);
-        assert_eq!(lanes(neutral.as_ref()), lanes(plain.as_ref()), "{}", entry.id);
+        if let Some(lanes_of_neutral) = lanes(neutral.as_ref()) {
+            assert_eq!(Some(lanes_of_neutral), lanes(plain.as_ref()), "{}", entry.id);
+        }
     }
 }
 
@@ -224,10 +224,10 @@ fn instruction_sets_and_threads_give_the_same_bits() {
     let task = task::find("exponential").unwrap();
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
+        let Some(fused_modification) = modification.fused() else { continue };
         let template = parameters(modification.as_ref(), 2);
         let (_, fused) = kernel("positive", DType::F32);
-        let layer =
-            FusedLayer::new(PROMPT, 2, modification.fused().unwrap(), fused, &template).unwrap();
+        let layer = FusedLayer::new(PROMPT, 2, fused_modification, fused, &template).unwrap();
         let run = |isa: Isa, threads: usize| {
             let sampler = PromptSampler::new(task, Scale::Unit, PROMPT, 5, "bits", isa);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -17,6 +17,7 @@ use artifact::digest::short;
 use artifact::manifest::Manifest;
 use artifact::output;
 use artifact::verify::read_claims;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const DOCUMENTS: [&str; 3] = ["README.md", "ARTIFACT.md", "ARCHITECTURE.md"];
@@ -163,12 +164,37 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(out)
 }
 
+/// What another choice changes where the settings file does not say.
+fn usual_effect(setting: &str) -> &'static str {
+    let varied = [
+        "task",
+        "scale",
+        "n_demos",
+        "d_t",
+        "d_s",
+        "n_heads",
+        "d_r",
+        "steps",
+        "batch",
+        "learning_rate",
+        "clip",
+        "initial_sd",
+    ];
+    if varied.contains(&setting) {
+        "varied in ext-sensitivity, verdict by verdict"
+    } else {
+        "precision or size of the run, not what is claimed"
+    }
+}
+
 /// ARTIFACT: every setting that no source confirms.
 fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
     let mut out = String::from(
-        "| item | setting | source says | we chose (paper profile) | why | effect of another choice |\n\
+        "| setting | source says | we chose (paper profile) | why | effect of another choice | items |\n\
          |---|---|---|---|---|---|\n",
     );
+    // the same choice for the same reason is one row
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in registry::all(workspace)? {
         let file = SettingsFile::read(&workspace.settings(item.id()))?;
         for (name, entry) in &file.entries {
@@ -179,14 +205,13 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
             };
             let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
             let value = value.replace('\n', " ").replace('|', "\\|");
-            let effect = entry.effect.as_deref().unwrap_or("size of the run only");
-            writeln!(
-                out,
-                "| `{}` | `{name}` | {source} | `{value}` | {} | {effect} |",
-                item.id(),
-                entry.reason
-            )?;
+            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(name));
+            let row = format!("| `{name}` | {source} | `{value}` | {} | {effect} |", entry.reason);
+            rows.entry(row).or_default().push(format!("`{}`", item.id()));
         }
+    }
+    for (row, items) in rows {
+        writeln!(out, "{row} {} |", items.join(", "))?;
     }
     Ok(out)
 }

@@ -14,7 +14,7 @@
 //! weights.) Tiles of four tokens by two features, or by four dimensions, stay in the registers; blocks
 //! of features stay in the first cache.
 
-use super::linear::{add_scaled, dot, dot_row};
+use super::linear::{add_scaled, dot};
 use icl_numerics::elementary::exp2_normal;
 use icl_numerics::lanes::{Lane16, Lanes};
 use std::f32::consts::{LN_2, LOG2_E};
@@ -78,7 +78,7 @@ pub(super) fn forward<L: Lanes>(
 fn query_features<L: Lanes>(l: L, omegas: &[f32], s: &mut FeatureScratch, q: &[Lane16]) {
     let mut top = l.splat(f32::NEG_INFINITY);
     for (phi, omega) in s.phi_q.iter_mut().zip(omegas.chunks_exact(q.len())) {
-        let exponent = dot_row(l, omega, q);
+        let exponent = dot(l, omega, q);
         top = l.max(top, exponent);
         *phi = l.store(exponent);
     }

@@ -1,71 +1,14 @@
 //! One attention head on sixteen prompts: forward and backward.
 
-use super::augmentation::{self, Map, MapGradient, MapScratch};
+use super::augmentation::{self, MapScratch};
 use super::features::{self, FeatureScratch};
-use super::linear::{add_outer, add_outers, add_scaled, dot, dot_row, product, product_transposed};
-use super::{FusedKernel, FusedLayer, negatives};
-use crate::attention::{Augmentation, Form};
+use super::linear::{add_outer, add_outers, add_scaled, dot, product, product_transposed};
+use super::negatives::{self, NegativeScratch};
+use super::weights::HeadWeights;
+use super::{FusedKernel, FusedLayer};
+use crate::attention::Form;
 use icl_numerics::elementary::exp_normal;
 use icl_numerics::lanes::{Lane16, Lanes};
-use std::ops::Range;
-
-/// The weights of one head and what is computed from them once per step.
-pub(super) struct HeadWeights<'a> {
-    w_q: &'a [f32],
-    w_k: &'a [f32],
-    w_v: &'a [f32],
-    keys: Map<'a>,
-    values: Map<'a>,
-    /// `W_Q^T W_K / sqrt(d)`, only for negatives.
-    similarity: Vec<f32>,
-    scale: f32,
-    /// Place of this head's `W` in the packed gradient.
-    q_range: Range<usize>,
-    k_range: Range<usize>,
-    v_range: Range<usize>,
-}
-
-impl<'a> HeadWeights<'a> {
-    pub(super) fn new(layer: &'a FusedLayer, parameters: &'a [f32], head: usize) -> Self {
-        let d = layer.shape.d();
-        let place = |whole: &Range<usize>| {
-            let start = whole.start + head * d * d;
-            start..start + d * d
-        };
-        let [q_range, k_range, v_range] =
-            [&layer.places.w_q, &layer.places.w_k, &layer.places.w_v].map(place);
-        let map = |g: Augmentation, places: &Option<(Range<usize>, Range<usize>)>| match places {
-            Some((v, u)) => Map { g, v: &parameters[v.clone()], u: &parameters[u.clone()] },
-            None => Map { g, v: &[], u: &[] },
-        };
-        let (w_q, w_k) = (&parameters[q_range.clone()], &parameters[k_range.clone()]);
-        let similarity = match layer.modification.negatives {
-            Some(_) => similarity(w_q, w_k, d),
-            None => Vec::new(),
-        };
-        Self {
-            w_q,
-            w_k,
-            w_v: &parameters[v_range.clone()],
-            keys: map(layer.modification.keys, &layer.places.keys),
-            values: map(layer.modification.values, &layer.places.values),
-            similarity,
-            scale: (1.0 / (d as f64).sqrt().sqrt()) as f32,
-            q_range,
-            k_range,
-            v_range,
-        }
-    }
-}
-
-/// `(W_Q^T W_K)_ij / sqrt(d)`, summed in `f64` in index order.
-fn similarity(w_q: &[f32], w_k: &[f32], d: usize) -> Vec<f32> {
-    let entry = |ij: usize| {
-        let term = |a: usize| f64::from(w_q[a * d + ij / d]) * f64::from(w_k[a * d + ij % d]);
-        ((0..d).map(term).sum::<f64>() / (d as f64).sqrt()) as f32
-    };
-    (0..d * d).map(entry).collect()
-}
 
 /// Buffers of one head, reused from group to group.
 pub(super) struct HeadScratch {
@@ -83,14 +26,15 @@ pub(super) struct HeadScratch {
     p: Vec<Lane16>,
     /// Weights after negatives and regularisation.
     coefficients: Vec<Lane16>,
-    chosen: Vec<Lane16>,
+    negatives: NegativeScratch,
     /// `sum_j c_j h_j`, where values are not formed.
     z: Vec<Lane16>,
     d_vector: Vec<Lane16>,
     d_q: Vec<Lane16>,
     d_p: Vec<Lane16>,
     d_coefficients: Vec<Lane16>,
-    d_keys: Vec<Lane16>,
+    /// Gradients towards values, then towards keys, `[n_tokens, d]`.
+    d_rows: Vec<Lane16>,
 }
 
 impl HeadScratch {
@@ -114,13 +58,16 @@ impl HeadScratch {
             },
             p: zeros(n_tokens),
             coefficients: zeros(n_tokens),
-            chosen: only(modification.negatives.is_some(), n * n),
+            negatives: match modification.negatives {
+                Some((m, _)) => NegativeScratch::new(m, n, d),
+                None => NegativeScratch::none(),
+            },
             z: zeros(d),
             d_vector: zeros(d),
             d_q: zeros(d),
             d_p: zeros(n_tokens),
             d_coefficients: zeros(n_tokens),
-            d_keys: only(forms_keys(layer) || forms_values(layer), n_tokens * d),
+            d_rows: only(forms_keys(layer) || forms_values(layer), n_tokens * d),
         }
     }
 }
@@ -149,13 +96,10 @@ pub(super) fn forward<L: Lanes>(
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
     product(l, &mut s.q, w.scale, w.w_q, &tokens[n * d..]);
     if forms_keys(layer) {
-        for (j, (key, token)) in s.keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
-        {
+        for (key, token) in s.keys.chunks_exact_mut(d).zip(tokens.chunks_exact(d)) {
             product(l, key, w.scale, w.w_k, token);
-            if j < n {
-                augmentation::forward(l, w.keys, &mut s.keys_map, j, key);
-            }
         }
+        augmentation::forward(l, w.keys, &mut s.keys_map, &mut s.keys[..n * d], d);
     } else {
         product_transposed(l, &mut s.u, w.scale, w.w_k, &s.q);
     }
@@ -170,7 +114,7 @@ pub(super) fn forward<L: Lanes>(
         }
         let rows = w.w_v.chunks_exact(d).skip(layer.shape.d_t);
         for (out, row) in out.iter_mut().zip(rows) {
-            *out = l.store(l.add(l.load(out), dot_row(l, row, &s.z)));
+            *out = l.store(l.add(l.load(out), dot(l, row, &s.z)));
         }
     }
 }
@@ -228,9 +172,9 @@ fn coefficients<L: Lanes>(
 ) {
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
     if let Some((m, beta)) = layer.modification.negatives {
-        negatives::choose(l, &w.similarity, m, &tokens[..n * d], d, &mut s.chosen);
-        let weight = beta / m as f32;
-        negatives::mix_transposed(l, &s.chosen, weight, &s.p[..n], &mut s.coefficients[..n]);
+        negatives::choose(l, &w.similarity, &mut s.negatives, &tokens[..n * d], d);
+        let (chosen, weight) = (&s.negatives.chosen, beta / m as f32);
+        negatives::mix_transposed(l, chosen, weight, &s.p[..n], &mut s.coefficients[..n]);
     } else {
         s.coefficients[..n].copy_from_slice(&s.p[..n]);
     }
@@ -249,13 +193,12 @@ fn output_from_values<L: Lanes>(
     out: &mut [Lane16],
 ) {
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
-    for (j, (value, token)) in s.values.chunks_exact_mut(d).zip(tokens.chunks_exact(d)).enumerate()
-    {
+    for (value, token) in s.values.chunks_exact_mut(d).zip(tokens.chunks_exact(d)) {
         product(l, value, 1.0, w.w_v, token);
-        if j < n {
-            augmentation::forward(l, w.values, &mut s.values_map, j, value);
-        }
-        add_scaled(l, out, l.load(&s.coefficients[j]), &value[layer.shape.d_t..]);
+    }
+    augmentation::forward(l, w.values, &mut s.values_map, &mut s.values[..n * d], d);
+    for (c, value) in s.coefficients.iter().zip(s.values.chunks_exact(d)) {
+        add_scaled(l, out, l.load(c), &value[layer.shape.d_t..]);
     }
 }
 
@@ -302,7 +245,7 @@ fn backward_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch) {
     let n = layer.shape.n_demos;
     if let Some((m, beta)) = layer.modification.negatives {
         let weight = beta / m as f32;
-        negatives::mix(l, &s.chosen, weight, &s.d_coefficients[..n], &mut s.d_p[..n]);
+        negatives::mix(l, &s.negatives.chosen, weight, &s.d_coefficients[..n], &mut s.d_p[..n]);
     } else {
         s.d_p[..n].copy_from_slice(&s.d_coefficients[..n]);
     }
@@ -334,16 +277,15 @@ fn backward_values<L: Lanes>(
     gradient: &mut [Lane16],
 ) {
     let (d, d_t, n) = (layer.shape.d(), layer.shape.d_t, layer.shape.n_demos);
-    for (j, (value, token)) in s.values.chunks_exact(d).zip(tokens.chunks_exact(d)).enumerate() {
+    s.d_rows.fill(Lane16::ZERO);
+    let rows = s.values.chunks_exact(d).zip(s.d_rows.chunks_exact_mut(d));
+    for (j, (value, d_value)) in rows.enumerate() {
         s.d_coefficients[j] = l.store(dot(l, d_out, &value[d_t..]));
-        s.d_vector.fill(Lane16::ZERO);
-        add_scaled(l, &mut s.d_vector[d_t..], l.load(&s.coefficients[j]), d_out);
-        if j < n {
-            let mut places = map_gradient(gradient, layer.places.values.as_ref());
-            augmentation::backward(l, w.values, &mut s.values_map, j, &mut s.d_vector, &mut places);
-        }
-        add_outer(l, &mut gradient[w.v_range.clone()], 1.0, &s.d_vector, token);
+        add_scaled(l, &mut d_value[d_t..], l.load(&s.coefficients[j]), d_out);
     }
+    let map = layer.places.values_gradient(gradient);
+    augmentation::backward(l, w.values, &mut s.values_map, &mut s.d_rows[..n * d], d, map);
+    add_outers(l, &mut gradient[w.v_range.clone()], 1.0, &s.d_rows, tokens, [d, d]);
 }
 
 /// Through the kernel, `g2` and `W_K`; leaves the gradient towards `q`.
@@ -362,31 +304,18 @@ fn backward_keys<L: Lanes>(
         for (ds, estimate) in s.d_p.iter_mut().zip(&features.estimate) {
             *ds = l.store(l.div(l.load(ds), l.load(estimate)));
         }
-        features::backward(l, features, &s.keys, &s.d_p, &mut s.d_q, &mut s.d_keys);
+        features::backward(l, features, &s.keys, &s.d_p, &mut s.d_q, &mut s.d_rows);
     } else {
         s.d_q.fill(Lane16::ZERO);
-        s.d_keys.fill(Lane16::ZERO);
+        s.d_rows.fill(Lane16::ZERO);
         for ((ds, key), d_key) in
-            s.d_p.iter().zip(s.keys.chunks_exact(d)).zip(s.d_keys.chunks_exact_mut(d))
+            s.d_p.iter().zip(s.keys.chunks_exact(d)).zip(s.d_rows.chunks_exact_mut(d))
         {
             add_scaled(l, &mut s.d_q, l.load(ds), key);
             add_scaled(l, d_key, l.load(ds), &s.q);
         }
     }
-    for (j, d_key) in s.d_keys.chunks_exact_mut(d).enumerate().take(n) {
-        let mut places = map_gradient(gradient, layer.places.keys.as_ref());
-        augmentation::backward(l, w.keys, &mut s.keys_map, j, d_key, &mut places);
-    }
-    add_outers(l, &mut gradient[w.k_range.clone()], w.scale, &s.d_keys, tokens, d);
-}
-
-/// The gradients of `V` and `U`, which lie one after the other.
-#[inline(always)]
-fn map_gradient<'g>(
-    gradient: &'g mut [Lane16],
-    places: Option<&(Range<usize>, Range<usize>)>,
-) -> MapGradient<'g> {
-    let (v, u) = places?;
-    let (head, tail) = gradient.split_at_mut(u.start);
-    Some((&mut head[v.clone()], &mut tail[..u.len()]))
+    let map = layer.places.keys_gradient(gradient);
+    augmentation::backward(l, w.keys, &mut s.keys_map, &mut s.d_rows[..n * d], d, map);
+    add_outers(l, &mut gradient[w.k_range.clone()], w.scale, &s.d_rows, tokens, [d, d]);
 }

@@ -14,25 +14,28 @@
 //! Limits: `d <= 512`, `N <= 4096`, `d_r <= 65536`. With features, `omega . k - |k|^2/2` is clamped to
 //! `[-87, 88]` after the shift by the smallest `|k|^2/2`; queries are shifted by their maximum.
 
+mod accumulator;
 mod augmentation;
 mod features;
 mod head;
 mod linear;
 mod negatives;
 mod op;
+mod stack;
+mod weights;
 
+pub use accumulator::CHUNK;
 pub use op::FusedAttention;
+pub use stack::{FusedStack, StackShape};
 
 use crate::ModelError;
-use crate::attention::{Form, FusedModification, Parameters};
+use crate::attention::{FusedModification, Parameters};
 use crate::prompt::{PromptBatch, PromptSampler, PromptShape};
-use head::{HeadScratch, HeadWeights};
+use accumulator::Accumulator;
+use head::HeadScratch;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use rayon::prelude::*;
-use std::ops::Range;
-
-/// Groups of sixteen prompts whose gradients are summed before chunks are.
-pub const CHUNK: usize = 8;
+use weights::{HeadWeights, Places};
 
 /// Largest number of random features.
 pub const MAX_FEATURES: usize = 65_536;
@@ -63,16 +66,6 @@ pub struct FusedLayer {
     n_parameters: usize,
 }
 
-/// Where the variables lie in the packed parameters.
-#[derive(Debug, Clone)]
-struct Places {
-    w_q: Range<usize>,
-    w_k: Range<usize>,
-    w_v: Range<usize>,
-    keys: Option<(Range<usize>, Range<usize>)>,
-    values: Option<(Range<usize>, Range<usize>)>,
-}
-
 /// Loss and gradient of one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossAndGradient {
@@ -94,9 +87,7 @@ impl FusedLayer {
         kernel: FusedKernel,
         parameters: &Parameters,
     ) -> Result<Self, ModelError> {
-        if let Some((m, _)) = modification.negatives {
-            crate::attention::check_count(m, shape.n_demos)?;
-        }
+        check_negatives(&modification, shape.n_demos)?;
         if let FusedKernel::Positive(omegas) = &kernel {
             let d_r = omegas.len() / shape.d();
             if d_r == 0 || d_r > MAX_FEATURES || omegas.len() != d_r * shape.d() {
@@ -104,24 +95,7 @@ impl FusedLayer {
                 return Err(ModelError::setting("d_r", omegas.len(), expected));
             }
         }
-        let range = |name: &str| {
-            parameters.range(name).ok_or_else(|| {
-                ModelError::setting("parameters", format!("no `{name}`"), "the layer's variables")
-            })
-        };
-        let mlp = |form: Form, side: &str| match form {
-            Form::Mlp { .. } => {
-                Ok(Some((range(&format!("{side}.v"))?, range(&format!("{side}.u"))?)))
-            }
-            _ => Ok::<_, ModelError>(None),
-        };
-        let places = Places {
-            w_q: range("w_q")?,
-            w_k: range("w_k")?,
-            w_v: range("w_v")?,
-            keys: mlp(modification.keys.form, "g_keys")?,
-            values: mlp(modification.values.form, "g_values")?,
-        };
+        let places = Places::new(parameters, "", &modification)?;
         let n_parameters = parameters.packed().len();
         let scaled_omegas = match &kernel {
             FusedKernel::Positive(omegas) => {
@@ -135,11 +109,12 @@ impl FusedLayer {
     /// Predictions `[groups, d_s, 16]` for a batch.
     pub fn predict(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
         let step = Step::new(self, isa, parameters);
+        let n_groups = batch.n_groups();
         let predict = |scratch: &mut Vec<HeadScratch>, chunk: usize| {
-            let groups = chunk * CHUNK..((chunk + 1) * CHUNK).min(batch.n_groups());
+            let groups = accumulator::groups(chunk, n_groups);
             groups.flat_map(|g| step.predict(scratch, batch.group(g).0)).collect::<Vec<_>>()
         };
-        let chunks: Vec<_> = (0..batch.n_groups().div_ceil(CHUNK))
+        let chunks: Vec<_> = (0..accumulator::n_chunks(n_groups))
             .into_par_iter()
             .map_init(|| step.scratch(false), predict)
             .collect();
@@ -148,15 +123,7 @@ impl FusedLayer {
 
     /// `1/2 |prediction - s|^2`, averaged over the prompts of a batch.
     pub fn loss(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> f64 {
-        let predictions = self.predict(isa, parameters, batch);
-        let d_s = self.shape.d_s;
-        let loss = |p: usize| {
-            let at = |lanes: &[Lane16], s: usize| f64::from(lanes[p / LANES * d_s + s][p % LANES]);
-            let error = |s: usize| at(&predictions, s) - at(&batch.targets, s);
-            (0..d_s).map(|s| error(s) * error(s) / 2.0).sum()
-        };
-        let losses: Vec<f64> = (0..batch.n_prompts).map(loss).collect();
-        icl_numerics::order::sum(&losses) / batch.n_prompts as f64
+        accumulator::mean_loss(&self.predict(isa, parameters, batch), batch)
     }
 
     /// Loss and gradient of the prompts `first .. first + n` of a stream, sampled on the way.
@@ -176,32 +143,26 @@ impl FusedLayer {
         };
         let chunk = |(scratch, tokens, targets): &mut (Vec<HeadScratch>, Vec<_>, Vec<_>),
                      chunk: usize| {
-            let mut sum = step.accumulator();
-            for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(n_groups) {
+            let mut sum = Accumulator::new(self.n_parameters);
+            for g in accumulator::groups(chunk, n_groups) {
                 sampler.sample_group(first / LANES as u64 + g as u64, tokens, targets);
-                let weight = lane_weights(g, n);
+                let weight = accumulator::lane_weights(g, n);
                 step.train(scratch, tokens, targets, &weight, &mut sum);
             }
             sum
         };
         let chunks: Vec<_> =
-            (0..n_groups.div_ceil(CHUNK)).into_par_iter().map_init(buffers, chunk).collect();
-        step.join(chunks)
+            (0..accumulator::n_chunks(n_groups)).into_par_iter().map_init(buffers, chunk).collect();
+        Accumulator::join(chunks, isa, self.n_parameters)
     }
 }
 
-/// `1/n` for the lanes of group `g` that hold one of `n` prompts, 0 for the others.
-fn lane_weights(g: usize, n: usize) -> Lane16 {
-    let weight = |lane: usize| {
-        if g * LANES + lane < n { 1.0 / n as f32 } else { 0.0 }
-    };
-    Lane16(std::array::from_fn(weight))
-}
-
-/// Sums of one chunk, per lane.
-struct Accumulator {
-    loss: Lane16,
-    gradient: Vec<Lane16>,
+/// `m` negatives exist only among more than `m` demonstrations.
+fn check_negatives(modification: &FusedModification, n_demos: usize) -> Result<(), ModelError> {
+    match modification.negatives {
+        Some((m, _)) => crate::attention::check_count(m, n_demos),
+        None => Ok(()),
+    }
 }
 
 /// One pass with fixed parameters.
@@ -214,16 +175,13 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     fn new(layer: &'a FusedLayer, isa: Isa, parameters: &'a [f32]) -> Self {
         assert_eq!(parameters.len(), layer.n_parameters, "packed parameters");
-        let heads = (0..layer.n_heads).map(|h| HeadWeights::new(layer, parameters, h)).collect();
-        Self { layer, isa, heads }
+        let (places, modification, d) = (&layer.places, &layer.modification, layer.shape.d());
+        let head = |h| HeadWeights::new(places, modification, d, parameters, h);
+        Self { layer, isa, heads: (0..layer.n_heads).map(head).collect() }
     }
 
     fn scratch(&self, with_gradient: bool) -> Vec<HeadScratch> {
         self.heads.iter().map(|_| HeadScratch::new(self.layer, with_gradient)).collect()
-    }
-
-    fn accumulator(&self) -> Accumulator {
-        Accumulator { loss: Lane16::ZERO, gradient: vec![Lane16::ZERO; self.layer.n_parameters] }
     }
 
     fn predict(&self, scratch: &mut [HeadScratch], tokens: &[Lane16]) -> Vec<Lane16> {
@@ -250,30 +208,6 @@ impl<'a> Step<'a> {
         gradient: &mut [Lane16],
     ) {
         self.isa.run(PullBack { step: self, scratch, tokens, d_out, gradient });
-    }
-
-    /// Adds the chunks in order, then the lanes.
-    fn join(&self, chunks: Vec<Accumulator>) -> LossAndGradient {
-        let mut chunks = chunks.into_iter();
-        let mut total = chunks.next().unwrap_or_else(|| self.accumulator());
-        for chunk in chunks {
-            self.isa.run(AddAll(&mut total, &chunk));
-        }
-        let gradient = total.gradient.iter().map(Lane16::sum).collect();
-        LossAndGradient { loss: f64::from(total.loss.sum()), gradient }
-    }
-}
-
-struct AddAll<'a>(&'a mut Accumulator, &'a Accumulator);
-
-impl Kernel for AddAll<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        self.0.loss = l.store(l.add(l.load(&self.0.loss), l.load(&self.1.loss)));
-        for (sum, x) in self.0.gradient.iter_mut().zip(&self.1.gradient) {
-            *sum = l.store(l.add(l.load(sum), l.load(x)));
-        }
     }
 }
 
@@ -320,16 +254,7 @@ impl Kernel for Train<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let mut d_out = forward(l, self.step, self.scratch, self.tokens);
-        let weight = l.load(self.weight);
-        let half = l.splat(0.5);
-        let mut loss = l.load(&self.sum.loss);
-        for (out, target) in d_out.iter_mut().zip(self.targets) {
-            let error = l.sub(l.load(out), l.load(target));
-            let weighted = l.mul(error, weight);
-            loss = l.mul_add(l.mul(half, error), weighted, loss);
-            *out = l.store(weighted);
-        }
-        self.sum.loss = l.store(loss);
+        self.sum.add_loss(l, &mut d_out, self.targets, self.weight);
         backward(l, self.step, self.scratch, self.tokens, &d_out, &mut self.sum.gradient);
     }
 }

@@ -3,7 +3,8 @@
 //! The gradient towards the parameters is the fused backward pass; the tokens are data and receive
 //! none, so candle does not compute one.
 
-use super::{Accumulator, CHUNK, FusedLayer, Step};
+use super::accumulator::{self, Accumulator};
+use super::{FusedLayer, Step};
 use crate::ModelError;
 use crate::prompt::{PromptBatch, PromptShape};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -106,18 +107,19 @@ impl CustomOp2 for FusedAttention {
         let d_out: Vec<f32> = d_out.contiguous()?.flatten_all()?.to_vec1()?;
         let parameters: Vec<f32> = packed.to_vec1()?;
         let step = Step::new(&self.layer, self.isa, &parameters);
+        let n_groups = batch.n_groups();
         let chunk = |chunk: usize| {
-            let mut sum: Accumulator = step.accumulator();
+            let mut sum = Accumulator::new(self.layer.n_parameters);
             let mut scratch = step.scratch(true);
-            for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(batch.n_groups()) {
+            for g in accumulator::groups(chunk, n_groups) {
                 let lanes = group_gradient(&d_out, g, shape.d_s);
                 step.pull_back(&mut scratch, batch.group(g).0, &lanes, &mut sum.gradient);
             }
             sum
         };
         let chunks: Vec<_> =
-            (0..batch.n_groups().div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
-        let gradient = step.join(chunks).gradient;
+            (0..accumulator::n_chunks(n_groups)).into_par_iter().map(chunk).collect();
+        let gradient = Accumulator::join(chunks, self.isa, self.layer.n_parameters).gradient;
         Ok((None, Some(Tensor::from_vec(gradient, packed.shape(), packed.device())?)))
     }
 }

@@ -1,17 +1,19 @@
-//! Training a small Transformer in context, by candle's automatic gradients.
+//! Training a small Transformer in context.
 //!
 //! The prediction is the s-part of the last layer's output for the query token; loss, prompts, optimiser and
-//! held-out sets are those of [`crate::train`]. Gradients are computed for a few prompts at a time and
-//! added in order: a weight's gradient sums over all tokens of a chunk, and sums of at most 512 terms have
-//! the same bits whatever the CPU's caches.
+//! held-out sets are those of [`crate::train`]. Two implementations, chosen by the settings: the fused stack,
+//! and candle's automatic gradients. The latter are computed for a few prompts at a time and added in order:
+//! a weight's gradient sums over all tokens of a chunk, and sums of at most 512 terms have the same bits
+//! whatever the CPU's caches.
 
 use crate::ModelError;
 use crate::adam::Adam;
 use crate::attention::{self, LayerShape, Modification, Parameters, Variable, Weights};
 use crate::composite::ops::MAX_INNER;
+use crate::fused::{FusedStack, StackShape};
 use crate::mask::Mask;
 use crate::prompt::{PromptBatch, PromptSource};
-use crate::train::{AttentionKind, Evaluation, HELD_OUT_SEED, TestPoint, TrainSettings};
+use crate::train::{AttentionKind, Evaluation, HELD_OUT_SEED, Path, TestPoint, TrainSettings};
 use crate::transformer::TransformerLayer;
 use candle_core::{DType, Device, Tensor, Var};
 use icl_numerics::lanes::Isa;
@@ -83,8 +85,8 @@ pub struct TransformerTrainer {
     modification: Arc<dyn Modification>,
     parameters: Parameters,
     adam: Adam,
-    /// Prompts whose gradient is computed at once.
-    chunk: usize,
+    fused: Option<FusedStack>,
+    isa: Isa,
 }
 
 impl TransformerTrainer {
@@ -102,7 +104,7 @@ impl TransformerTrainer {
             source(HELD_OUT_SEED, "held-out")?,
             source(HELD_OUT_SEED, "final")?,
         ];
-        Self::with_sources(settings, sources)
+        Self::with_sources(settings, sources, isa)
     }
 
     /// A fresh run on other prompts: those of training, of the held-out set and of the final set.
@@ -112,14 +114,23 @@ impl TransformerTrainer {
     pub fn with_sources(
         settings: TransformerSettings,
         [source, held_out, final_set]: [Box<dyn PromptSource>; 3],
+        isa: Isa,
     ) -> Result<Self, ModelError> {
         settings.check()?;
         let train = &settings.train;
         let modification: Arc<dyn Modification> = attention::parse(&train.modification)?.into();
         let parameters =
             Parameters::from_variables(settings.variables(modification.as_ref()), train.seed);
-        // whole groups of sixteen prompts
-        let chunk = (MAX_INNER / train.prompt.n_tokens() / 16).max(1) * 16;
+        let shape = StackShape {
+            d: train.prompt.d(),
+            n_heads: train.n_heads,
+            layers: settings.layers,
+            residual: settings.residual,
+        };
+        let fused = match (train.path, modification.fused()) {
+            (Path::Fused, Some(fused)) => Some(FusedStack::new(shape, fused, &parameters)?),
+            _ => None,
+        };
         Ok(Self {
             source,
             held_out,
@@ -127,7 +138,8 @@ impl TransformerTrainer {
             adam: Adam::new(train.adam, parameters.packed().len()),
             modification,
             parameters,
-            chunk,
+            fused,
+            isa,
             settings,
         })
     }
@@ -210,18 +222,26 @@ impl TransformerTrainer {
     /// # Errors
     /// If candle refuses an operation.
     pub fn evaluate(&self, source: &dyn PromptSource, n: usize) -> Result<Evaluation, ModelError> {
-        let packed = Tensor::new(self.parameters.packed(), &Device::Cpu)?;
-        let (mut errors, mut targets) = (Vec::new(), Vec::new());
+        let (mut losses, mut targets) = (Vec::new(), Vec::new());
         for first in (0..n).step_by(EVALUATED) {
             let batch = source.batch(first as u64, EVALUATED.min(n - first));
-            let part: Vec<f32> = self.errors(&packed, &batch)?.to_vec1()?;
-            errors.extend(part.into_iter().map(f64::from));
+            losses.extend(self.losses(&batch)?);
             targets.push(batch.mean_square_target() * batch.n_prompts as f64);
         }
         Ok(Evaluation {
-            test_loss: order::sum(&errors) / (2.0 * n as f64),
+            test_loss: order::sum(&losses) / n as f64,
             mean_square_target: order::sum(&targets) / n as f64,
         })
+    }
+
+    /// `1/2 |prediction - s|^2` of every prompt.
+    fn losses(&self, batch: &PromptBatch) -> Result<Vec<f64>, ModelError> {
+        if let Some(stack) = &self.fused {
+            return stack.losses(self.isa, self.parameters.packed(), batch);
+        }
+        let packed = Tensor::new(self.parameters.packed(), &Device::Cpu)?;
+        let errors: Vec<f32> = self.errors(&packed, batch)?.to_vec1()?;
+        Ok(errors.into_iter().map(|e| f64::from(e) / 2.0).collect())
     }
 
     /// One step of Adam on fresh prompts.
@@ -229,16 +249,34 @@ impl TransformerTrainer {
     /// # Errors
     /// [`ModelError::Diverged`] if loss or gradient is not finite.
     pub fn step(&mut self) -> Result<(), ModelError> {
-        let batch = self.settings.train.batch;
-        let first = self.adam.step * batch as u64;
+        let first = self.adam.step * self.settings.train.batch as u64;
+        let step = self.adam.step as usize + 1;
+        let gradient = match &self.fused {
+            Some(stack) => {
+                let batch = self.source.batch(first, self.settings.train.batch);
+                stack.loss_and_gradient(self.isa, self.parameters.packed(), &batch)?.gradient
+            }
+            None => self.composite_gradient(first)?,
+        };
+        if !gradient.iter().all(|g| g.is_finite()) {
+            return Err(ModelError::Diverged { step, what: "a gradient" });
+        }
+        self.adam.update(self.parameters.packed_mut(), &gradient);
+        Ok(())
+    }
+
+    /// The gradient of one batch by candle.
+    fn composite_gradient(&self, first: u64) -> Result<Vec<f32>, ModelError> {
+        let train = &self.settings.train;
+        // whole groups of sixteen prompts
+        let chunk = (MAX_INNER / train.prompt.n_tokens() / 16).max(1) * 16;
         let mut gradient = vec![0.0_f32; self.parameters.packed().len()];
-        for start in (0..batch).step_by(self.chunk) {
-            let n = self.chunk.min(batch - start);
-            let prompts = self.source.batch(first + start as u64, n);
+        for start in (0..train.batch).step_by(chunk) {
+            let prompts = self.source.batch(first + start as u64, chunk.min(train.batch - start));
             let packed = Tensor::new(self.parameters.packed(), &Device::Cpu)?;
             let packed = Var::from_tensor(&packed)?;
-            let loss =
-                (self.errors(packed.as_tensor(), &prompts)?.sum_all()? * (0.5 / batch as f64))?;
+            let errors = self.errors(packed.as_tensor(), &prompts)?;
+            let loss = (errors.sum_all()? * (0.5 / train.batch as f64))?;
             let gradients = loss.backward()?;
             let step = self.adam.step as usize + 1;
             let part = gradients
@@ -247,12 +285,7 @@ impl TransformerTrainer {
             let part: Vec<f32> = part.to_vec1()?;
             gradient.iter_mut().zip(part).for_each(|(sum, g)| *sum += g);
         }
-        if !gradient.iter().all(|g| g.is_finite()) {
-            let step = self.adam.step as usize + 1;
-            return Err(ModelError::Diverged { step, what: "a gradient" });
-        }
-        self.adam.update(self.parameters.packed_mut(), &gradient);
-        Ok(())
+        Ok(gradient)
     }
 
     /// Trains to the end; test losses at step 0, every `test_every` steps and at the end.

@@ -15,6 +15,7 @@ use icl_model::adam::AdamSettings;
 use icl_model::prompt::{PromptShape, PromptSource};
 use icl_model::train::{Path, TrainSettings};
 use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
+use icl_numerics::lanes::Isa;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl Item for FunctionClasses {
         let mut cells: Vec<Cell> = CLASSES.iter().map(|c| predictors_cell(&settings, c)).collect();
         for class in CLASSES {
             for seed in 0..settings.seeds {
-                cells.push(model_cell(&settings, class, seed));
+                cells.push(model_cell(&settings, class, seed, context.isa));
             }
         }
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
@@ -100,7 +101,7 @@ impl Settings {
             n_test: 16,
             test_every: self.steps.max(1),
             seed,
-            path: Path::Composite,
+            path: Path::Fused,
             ..TrainSettings::base()
         };
         TransformerSettings { train, layers: self.layers, hidden: self.hidden, residual: true }
@@ -175,7 +176,7 @@ fn predictors_cell(settings: &Settings, class: &'static str) -> Cell {
     }
 }
 
-fn model_cell(settings: &Settings, class: &'static str, seed: u64) -> Cell {
+fn model_cell(settings: &Settings, class: &'static str, seed: u64, isa: Isa) -> Cell {
     let settings = settings.clone();
     let model = settings.model(seed);
     Cell {
@@ -185,7 +186,7 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64) -> Cell {
         label: format!("Transformer, {class} seed {seed}"),
         weight: 20.0 * crate::families::training::weight(&model.train, 0) * settings.layers as f64,
         schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed)?)),
+        compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, isa)?)),
     }
 }
 
@@ -194,6 +195,7 @@ fn train(
     model: TransformerSettings,
     class: &'static str,
     seed: u64,
+    isa: Isa,
 ) -> anyhow::Result<Table> {
     let source = |stream: Stream, strategy: &'static str, n_demos: Demonstrations| ClassSource {
         stream,
@@ -211,7 +213,7 @@ fn train(
         Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
         Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
     ];
-    let mut trainer = TransformerTrainer::with_sources(model, sources)?;
+    let mut trainer = TransformerTrainer::with_sources(model, sources, isa)?;
     trainer.run()?;
     let mut rows = Vec::new();
     for (strategy, n) in settings.evaluations() {

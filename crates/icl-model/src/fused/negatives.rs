@@ -171,7 +171,8 @@ mod tests {
             for lane in 0..LANES {
                 let dot = |ij: usize| {
                     let entry = |i: usize, k: usize| f64::from(tokens[i * d + k][lane]);
-                    (0..d).map(|k| entry(ij / n, k) * entry(ij % n, k)).sum()
+                    // from +0: a sum of -0 would be sorted before it
+                    (0..d).fold(0.0, |sum, k| sum + entry(ij / n, k) * entry(ij % n, k))
                 };
                 let scores: Vec<f64> = (0..n * n).map(dot).collect();
                 for (i, set) in negative_sets(&scores, n, m).iter().enumerate() {

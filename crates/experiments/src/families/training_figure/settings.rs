@@ -119,7 +119,7 @@ impl Settings {
     /// The same with whole layers, if this figure has them.
     pub(super) fn transformer(&self, modification: &str, seed: u64) -> Option<TransformerSettings> {
         let Transformer { layers, hidden, residual } = self.transformer?;
-        let train = TrainSettings { path: Path::Composite, ..self.train(modification, seed) };
+        let train = self.train(modification, seed);
         Some(TransformerSettings { train, layers, hidden, residual })
     }
 

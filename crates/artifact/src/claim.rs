@@ -28,11 +28,11 @@ pub enum Verdict {
 
 /// One claim with its evidence.
 ///
-/// With an interval: *holds* if all of it lies on the right side and the value's distance to the
-/// bound is at least three times the half width of the interval, *thin* if less, *inconclusive* if
-/// the interval covers the bound, *fails* if all of it lies on the wrong side. Without: *thin* if the
-/// value uses more than a third of a positive bound it must stay under (less than three times a bound
-/// it must reach).
+/// *Holds* if all of the interval lies on the right side and the value's distance to the bound is at
+/// least three times the half width of the interval, *thin* if less, *inconclusive* if the interval
+/// covers the bound, *fails* if all of it lies on the wrong side. An interval of one point belongs to a
+/// value that is computed, not sampled: then *thin* if the value uses more than a third of a positive
+/// bound it must stay under (less than three times a bound it must reach).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -42,8 +42,8 @@ pub struct Claim {
     pub statement: String,
     /// The measured value.
     pub value: f64,
-    /// 95 % interval of the value, where it is a statistic.
-    pub interval: Option<[f64; 2]>,
+    /// 95 % interval of the value; of one point where nothing is sampled.
+    pub interval: [f64; 2],
     /// Side of the bound.
     pub side: Side,
     /// The bound.
@@ -72,29 +72,31 @@ impl Claim {
         };
         // room > 0 means on the right side
         let room = sign * (self.bound - self.value);
-        match self.interval {
-            Some([lower, upper]) => {
-                let (worst, best) = match self.side {
-                    Side::AtMost => (self.bound - upper, self.bound - lower),
-                    Side::AtLeast => (lower - self.bound, upper - self.bound),
-                };
-                let half_width = (upper - lower) / 2.0;
-                match (worst >= 0.0, best > 0.0) {
-                    (true, _) if room >= 3.0 * half_width => Verdict::Holds,
-                    (true, _) => Verdict::Thin,
-                    (false, true) => Verdict::Inconclusive,
-                    (false, false) => Verdict::Fails,
-                }
+        let [lower, upper] = self.interval;
+        let (worst, best) = match self.side {
+            Side::AtMost => (self.bound - upper, self.bound - lower),
+            Side::AtLeast => (lower - self.bound, upper - self.bound),
+        };
+        let little_room = if self.is_exact() {
+            match self.side {
+                Side::AtMost => self.bound > 0.0 && 3.0 * self.value > self.bound,
+                Side::AtLeast => self.bound > 0.0 && self.value < 3.0 * self.bound,
             }
-            None if room.is_nan() || room < 0.0 => Verdict::Fails,
-            None => {
-                let thin = match self.side {
-                    Side::AtMost => self.bound > 0.0 && 3.0 * self.value > self.bound,
-                    Side::AtLeast => self.bound > 0.0 && self.value < 3.0 * self.bound,
-                };
-                if thin { Verdict::Thin } else { Verdict::Holds }
-            }
+        } else {
+            room < 3.0 * (upper - lower) / 2.0
+        };
+        match (worst >= 0.0, best > 0.0) {
+            (true, _) if little_room => Verdict::Thin,
+            (true, _) => Verdict::Holds,
+            (false, true) => Verdict::Inconclusive,
+            (false, false) => Verdict::Fails,
         }
+    }
+
+    /// Whether the value is computed, not sampled.
+    pub fn is_exact(&self) -> bool {
+        let [lower, upper] = self.interval;
+        lower == upper
     }
 
     /// Whether a run must be reported as failed: expected to hold, and does not.
@@ -119,7 +121,7 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn claim(value: f64, interval: Option<[f64; 2]>, side: Side, bound: f64) -> Verdict {
+    fn claim(value: f64, interval: [f64; 2], side: Side, bound: f64) -> Verdict {
         let (id, statement, evidence) = ("c".into(), "s".into(), "e".into());
         let verdict = Verdict::Fails;
         Claim { id, statement, value, interval, side, bound, expected: true, evidence, verdict }
@@ -130,14 +132,16 @@ mod tests {
     #[test]
     fn verdicts_follow_value_and_interval() {
         use Side::{AtLeast, AtMost};
-        assert_eq!(claim(1.0, None, AtMost, 4.0), Verdict::Holds);
-        assert_eq!(claim(2.0, None, AtMost, 4.0), Verdict::Thin);
-        assert_eq!(claim(5.0, None, AtMost, 4.0), Verdict::Fails);
-        assert_eq!(claim(f64::NAN, None, AtMost, 4.0), Verdict::Fails);
-        assert_eq!(claim(-1.0, Some([-1.1, -0.9]), AtMost, 0.0), Verdict::Holds);
-        assert_eq!(claim(-1.0, Some([-1.9, -0.1]), AtMost, 0.0), Verdict::Thin);
-        assert_eq!(claim(-1.0, Some([-2.5, 0.5]), AtMost, 0.0), Verdict::Inconclusive);
-        assert_eq!(claim(1.0, Some([0.5, 1.5]), AtMost, 0.0), Verdict::Fails);
-        assert_eq!(claim(1.0, Some([0.9, 1.1]), AtLeast, 0.0), Verdict::Holds);
+        let exact = |value: f64, side, bound| claim(value, [value; 2], side, bound);
+        assert_eq!(exact(1.0, AtMost, 4.0), Verdict::Holds);
+        assert_eq!(exact(2.0, AtMost, 4.0), Verdict::Thin);
+        assert_eq!(exact(5.0, AtMost, 4.0), Verdict::Fails);
+        assert_eq!(exact(1.0, AtLeast, 1.0), Verdict::Thin);
+        assert_eq!(exact(f64::NAN, AtMost, 4.0), Verdict::Fails);
+        assert_eq!(claim(-1.0, [-1.1, -0.9], AtMost, 0.0), Verdict::Holds);
+        assert_eq!(claim(-1.0, [-1.9, -0.1], AtMost, 0.0), Verdict::Thin);
+        assert_eq!(claim(-1.0, [-2.5, 0.5], AtMost, 0.0), Verdict::Inconclusive);
+        assert_eq!(claim(1.0, [0.5, 1.5], AtMost, 0.0), Verdict::Fails);
+        assert_eq!(claim(1.0, [0.9, 1.1], AtLeast, 0.0), Verdict::Holds);
     }
 }

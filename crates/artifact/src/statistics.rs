@@ -25,27 +25,38 @@ pub const RESAMPLES: usize = 2000;
 pub fn bootstrap_mean(
     sample: &[f64],
     level: f64,
-    mut draw: impl FnMut(u64) -> u64,
+    draw: impl FnMut(u64) -> u64,
 ) -> Result<Interval, ArtifactError> {
-    if sample.is_empty() {
-        return Err(ArtifactError::table("bootstrap", "sample", "no number", "at least one"));
-    }
-    let n = sample.len();
-    let mean = sum(sample) / n as f64;
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let resample: Vec<f64> = (0..n).map(|_| sample[draw(n as u64) as usize]).collect();
-            sum(&resample) / n as f64
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |p: f64| means[((p * (RESAMPLES - 1) as f64).round() as usize).min(RESAMPLES - 1)];
-    Ok(Interval { mean, lower: at((1.0 - level) / 2.0), upper: at(f64::midpoint(1.0, level)) })
+    bootstrap_ratio(sample, &vec![1.0; sample.len()], level, draw)
 }
 
-/// Sum in index order.
-fn sum(x: &[f64]) -> f64 {
-    x.iter().sum()
+/// Ratio of two paired samples' means, its interval by resampling the pairs; see [`bootstrap_mean`].
+///
+/// # Errors
+/// [`ArtifactError::Table`] if there is no pair.
+pub fn bootstrap_ratio(
+    above: &[f64],
+    below: &[f64],
+    level: f64,
+    mut draw: impl FnMut(u64) -> u64,
+) -> Result<Interval, ArtifactError> {
+    let n = above.len();
+    if n == 0 || below.len() != n {
+        let found = format!("{n} and {} numbers", below.len());
+        return Err(ArtifactError::table("bootstrap", "sample", found, "pairs, at least one"));
+    }
+    let ratio = |rows: &[usize]| {
+        let sum = |x: &[f64]| rows.iter().map(|i| x[*i]).sum::<f64>();
+        sum(above) / sum(below)
+    };
+    let all: Vec<usize> = (0..n).collect();
+    let mut ratios: Vec<f64> = (0..RESAMPLES)
+        .map(|_| ratio(&all.iter().map(|_| draw(n as u64) as usize).collect::<Vec<usize>>()))
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |p: f64| ratios[((p * (RESAMPLES - 1) as f64).round() as usize).min(RESAMPLES - 1)];
+    let (lower, upper) = (at((1.0 - level) / 2.0), at(f64::midpoint(1.0, level)));
+    Ok(Interval { mean: ratio(&all), lower, upper })
 }
 
 #[cfg(test)]
@@ -63,6 +74,8 @@ mod tests {
         assert!(i.mean == 2.5 && i.lower < 2.0 && i.upper > 3.0, "{i:?}");
         let one = bootstrap_mean(&[7.0], 0.95, &mut draw).unwrap();
         assert_eq!((one.lower, one.upper), (7.0, 7.0));
+        let ratio = bootstrap_ratio(&[2.0, 4.0, 6.0], &[1.0, 2.0, 3.0], 0.95, &mut draw).unwrap();
+        assert_eq!((ratio.mean, ratio.lower, ratio.upper), (2.0, 2.0, 2.0));
         assert!(bootstrap_mean(&[], 0.95, draw).is_err());
     }
 }

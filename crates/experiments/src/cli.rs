@@ -276,7 +276,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, default_value_t = 0.0)]
     pub(crate) clip: f64,
     /// Standard deviation of the initial projections
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.3)]
     pub(crate) initial_sd: f64,
     /// Held-out prompts
     #[arg(long, default_value_t = 131_072)]

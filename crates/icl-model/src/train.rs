@@ -104,7 +104,7 @@ impl TrainSettings {
             steps: 1000,
             batch: 1024,
             adam: AdamSettings::default(),
-            initial_sd: 0.1,
+            initial_sd: 0.3,
             n_test: 4096,
             test_every: 50,
             seed: 0,

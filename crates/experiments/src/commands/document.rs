@@ -146,9 +146,12 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
                 Side::AtMost => "≤",
                 Side::AtLeast => "≥",
             };
-            let interval = claim
-                .interval
-                .map_or("-".into(), |[low, high]| format!("[{}, {}]", number(low), number(high)));
+            let [low, high] = claim.interval;
+            let interval = if claim.is_exact() {
+                "exact".into()
+            } else {
+                format!("[{}, {}]", number(low), number(high))
+            };
             let tested = if claim.expected { "" } else { " (tested, not expected)" };
             writeln!(
                 out,

@@ -4,6 +4,7 @@
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
 //! weights and tokens in `f64`, and the projections that the dual takes are computed here.
 
+use super::claims::standard_error;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Device, Tensor};
@@ -43,8 +44,8 @@ pub(crate) const FEATURES: &str = "feature dual, feature attention";
 /// Feature dual against softmax attention.
 pub(crate) const FEATURES_SOFTMAX: &str = "feature dual, softmax attention";
 
-/// Columns: distance over prompts and orders (mean, 95 % quantiles), its mean square, the closed form
-/// of that, and the largest distance relative to the output's norm.
+/// Columns: distance over prompts and orders (mean, 95 % quantiles), its mean square with the standard
+/// error over the orders, the closed form of that, and the largest distance relative to the output's norm.
 pub(crate) fn schema() -> Schema {
     let float = |name: &str| (name.to_owned(), ColumnType::Float);
     vec![
@@ -54,6 +55,7 @@ pub(crate) fn schema() -> Schema {
         float("lower"),
         float("upper"),
         float("mean_square"),
+        float("standard_error"),
         float("closed_form"),
         float("largest_relative"),
     ]
@@ -64,7 +66,7 @@ pub(crate) fn cell(settings: CurveSettings, isa: Isa) -> Cell {
     let work = settings.prompts as f64
         * (settings.orders as f64 * 2e-5 + settings.feature_orders as f64 * 4e-3);
     Cell {
-        specification: json!({ "kind": "equivalence/1", "settings": settings }),
+        specification: json!({ "kind": "equivalence/2", "settings": settings }),
         label: format!("{} equivalence curve", settings.train.task),
         weight: super::training::weight(&settings.train, 0) + 20.0 * work,
         schema: schema(),
@@ -260,8 +262,7 @@ fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
     for p in 0..trained.prompts.len() {
         let views = trained.views(p);
         for o in 0..settings.orders.max(settings.feature_orders) {
-            let index = (p * settings.orders.max(settings.feature_orders) + o) as u64;
-            let order = orders.sample(index).permutation(n);
+            let order = rotated_order(&orders, [p, settings.orders, o], n);
             if o < settings.orders {
                 let mut dual = Exact::initial(&views)?;
                 walk(&mut dual, &order, |i, f| curves[0].1.record(i, f, &softmax[p]))?;
@@ -283,6 +284,21 @@ fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
         curves[2].1.record_closed_form(&feature, &offset);
     }
     to_table(&curves)
+}
+
+/// Order `o` of `orders` of a prompt: random permutations, each with all its rotations.
+///
+/// Every order is uniform, and over the rotations of one permutation every demonstration is equally often
+/// among those left after a step: means over orders vary much less than those of independent orders.
+pub(crate) fn rotated_order(
+    stream: &Stream,
+    [prompt, orders, o]: [usize; 3],
+    n: usize,
+) -> Vec<usize> {
+    let permutation = prompt * orders.div_ceil(n) + o / n;
+    let mut order = stream.sample(permutation as u64).permutation(n);
+    order.rotate_left(o % n);
+    order
 }
 
 /// Trains in the given order and reports the prediction before and after every step.
@@ -312,10 +328,27 @@ fn increments(dual: &mut dyn Dual, n: usize) -> anyhow::Result<Vec<Vec<f64>>> {
     Ok(increments)
 }
 
+/// Standard error of the mean square of distances, prompt by prompt: the prompts are given, the
+/// permutations of the `n` demonstrations are drawn, each with its rotations.
+fn error_over_orders(distances: &[f64], prompts: usize, n: usize) -> f64 {
+    let orders = (distances.len() / prompts.max(1)).max(1);
+    // fewer orders than two permutations' rotations are taken one by one
+    let group = if orders < 2 * n { 1 } else { n };
+    let mean_square = |group: &[f64]| order::sum_of_squares(group) / group.len() as f64;
+    let errors: Vec<f64> = distances
+        .chunks_exact(orders)
+        .map(|prompt| {
+            let groups = prompt.chunks_exact(group).map(mean_square);
+            standard_error(&groups.collect::<Vec<f64>>())
+        })
+        .collect();
+    order::sum_of_squares(&errors).sqrt() / errors.len().max(1) as f64
+}
+
 pub(crate) fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {
     let mut names = Vec::new();
     let mut steps = Vec::new();
-    let mut columns: [Vec<f64>; 6] = Default::default();
+    let mut columns: [Vec<f64>; 7] = Default::default();
     for (name, curve) in curves {
         for (step, distances) in curve.distances.iter().enumerate() {
             names.push(*name);
@@ -329,13 +362,14 @@ pub(crate) fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {
                 quantile(0.025),
                 quantile(0.975),
                 order::sum_of_squares(distances) / count,
+                error_over_orders(distances, curve.closed[step].len(), curve.distances.len() - 1),
                 order::mean(&curve.closed[step]).unwrap_or(0.0),
                 curve.largest_relative[step],
             ];
             columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
         }
     }
-    let [mean, lower, upper, mean_square, closed_form, largest_relative] = columns;
+    let [mean, lower, upper, mean_square, standard_error, closed_form, largest_relative] = columns;
     let table = Table::builder("equivalence")
         .texts("dual", &names)
         .integers("step", steps)
@@ -343,6 +377,7 @@ pub(crate) fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {
         .floats("lower", lower)
         .floats("upper", upper)
         .floats("mean_square", mean_square)
+        .floats("standard_error", standard_error)
         .floats("closed_form", closed_form)
         .floats("largest_relative", largest_relative)
         .build()?;

@@ -2,7 +2,7 @@
 
 use artifact::figure::{Figure, Mark, Panel, SchemePanel};
 use artifact::table::{ColumnType, Schema, Table};
-use dual_model::Matrix;
+use dual_model::{DualError, Matrix};
 use icl_numerics::math;
 
 /// Columns of a table of matrices.
@@ -29,6 +29,26 @@ impl Matrices {
     pub(crate) fn add_columns(&mut self, name: impl Into<String>, columns: &[Vec<f64>]) {
         let rows = columns.first().map_or(0, Vec::len);
         self.add(name, Matrix::from_fn(rows, columns.len(), |i, j| columns[j][i]));
+    }
+
+    /// Takes `n` steps and adds what each changed of `W`, as `<name> 1`, `<name> 2`, ....
+    pub(crate) fn add_steps<S>(
+        &mut self,
+        name: &str,
+        state: &mut S,
+        n: usize,
+        weights: fn(&S) -> &Matrix,
+        mut step: impl FnMut(&mut S, usize) -> Result<(), DualError>,
+    ) -> anyhow::Result<()> {
+        for i in 0..n {
+            let before = weights(state).clone();
+            step(state, i)?;
+            let after = weights(state);
+            let change = |r: usize, c: usize| after.row(r)[c] - before.row(r)[c];
+            let change = Matrix::from_fn(before.rows(), before.columns(), change);
+            self.add(format!("{name} {}", i + 1), change);
+        }
+        Ok(())
     }
 
     /// One row for every entry.
@@ -104,6 +124,38 @@ impl<'a> Page<'a> {
         let size = [cell * columns as f64, cell * rows as f64];
         self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
         Ok([at[0] + size[0], at[1] + size[1] / 2.0])
+    }
+
+    /// Draws a column with its entries as numbers on its right.
+    pub(crate) fn draw_column(
+        &mut self,
+        name: &str,
+        label: &str,
+        (at, cell): Place,
+        range: [f64; 2],
+    ) -> anyhow::Result<()> {
+        let [right, _] = self.draw(name, label, (at, cell), range)?;
+        for (i, x) in self.matrix(name)?.0.into_iter().enumerate() {
+            let middle = at[1] + cell * (i as f64 + 0.5);
+            self.small([right + 13.0, middle], short(x));
+        }
+        Ok(())
+    }
+
+    /// Draws the matrices `<name> 1`, `<name> 2`, ... side by side, `stride` apart.
+    pub(crate) fn draw_steps(
+        &mut self,
+        name: &str,
+        n: usize,
+        (at, cell): Place,
+        stride: f64,
+        range: [f64; 2],
+    ) -> anyhow::Result<()> {
+        for i in 0..n {
+            let at = [at[0] + stride * i as f64, at[1]];
+            self.draw(&format!("{name} {}", i + 1), &(i + 1).to_string(), (at, cell), range)?;
+        }
+        Ok(())
     }
 
     /// An arrow with a label above its middle.

@@ -30,7 +30,7 @@ pub(crate) fn training_cell(
     let train = &settings.train;
     Ok(Cell {
         specification: json!({
-            "kind": "transformer-training/1", "settings": settings, "n_final": n_final
+            "kind": "transformer-training/2", "settings": settings, "n_final": n_final
         }),
         label: format!("{} layers {} seed {}", settings.layers, train.modification, train.seed),
         weight: weight(&settings, n_final),
@@ -65,7 +65,7 @@ pub(crate) fn curve_cell(
 ) -> Cell {
     Cell {
         specification: json!({
-            "kind": "transformer-equivalence/1", "settings": settings, "prompts": prompts, "orders": orders
+            "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts, "orders": orders
         }),
         label: format!("{} layers, equivalence curve", settings.layers),
         weight: weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
@@ -95,7 +95,7 @@ fn curve(
         let tokens = Matrix::new(n + 1, settings.train.prompt.d(), tokens)?;
         let tokens = predict_stack(before, &tokens, n, Visibility::All)?.pop().unwrap_or(tokens);
         for o in 0..orders {
-            let order = stream.sample((p * orders + o) as u64).permutation(n);
+            let order = equivalence::rotated_order(&stream, [p, orders, o], n);
             let steps = last.predict_along_steps(&tokens, n, n, &order)?;
             steps.iter().enumerate().for_each(|(i, f)| curve.record(i, f, &output));
         }

@@ -1,13 +1,15 @@
 //! Is trained attention a gradient step? Alignment during training, and beyond the training distribution.
 
 use crate::families::attention_layer::AttentionLayer;
-use crate::families::claims::{at_least, at_most};
+use crate::families::claims::{at_least, at_most, sampled};
 use crate::families::regression::{Entries, Predictor, Problem, best_step};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::{Interval, bootstrap_ratio};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
@@ -308,13 +310,13 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
     })
 }
 
-/// Means over seeds: `x` and the column, for a layer and a shift.
-fn curve(
+/// The values over seeds at every `x`, for a layer, a shift and a column.
+fn samples(
     table: &Table,
     layer: &str,
     shift: &str,
     column: &str,
-) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+) -> anyhow::Result<Vec<(f64, Vec<f64>)>> {
     let (layers, shifts) = (table.texts("layer")?, table.texts("shift")?);
     let (x, values) = (table.floats("x")?, table.floats(column)?);
     let rows: Vec<usize> =
@@ -322,38 +324,54 @@ fn curve(
     let mut positions: Vec<f64> = rows.iter().map(|i| x[*i]).collect();
     positions.sort_by(f64::total_cmp);
     positions.dedup();
-    let mean = |at: &f64| {
-        let sample: Vec<f64> = rows.iter().filter(|i| x[**i] == *at).map(|i| values[*i]).collect();
-        order::mean(&sample).unwrap_or(0.0)
-    };
-    let means = positions.iter().map(mean).collect();
-    Ok((positions, means))
+    let sample =
+        |at: &f64| rows.iter().filter(|i| x[**i] == *at).map(|i| values[*i]).collect::<Vec<f64>>();
+    Ok(positions.iter().map(|at| (*at, sample(at))).collect())
+}
+
+/// Mean and 95 % bootstrap interval over seeds of a ratio of paired numbers.
+fn ratio(above: &[f64], below: &[f64]) -> anyhow::Result<Interval> {
+    let stream = Stream::new(0, "alignment/bootstrap");
+    let mut draws = stream.sample(0);
+    Ok(bootstrap_ratio(above, below, 0.95, |n| draws.below(n))?)
 }
 
 fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Result<Vec<Claim>> {
     let linear = LAYERS[0].0;
-    let cosine = curve(table, linear, "none", "cosine")?.1;
-    let mut worst = 0.0_f64;
+    let cosine = samples(table, linear, "none", "cosine")?.pop().context("no training step")?.1;
+    let cosine = ratio(&cosine, &vec![1.0; cosine.len()])?;
+    let far = |one: &Interval| (one.mean - 1.0).abs();
+    let mut worst = Interval { mean: 1.0, lower: 1.0, upper: 1.0 };
     for (shift, _) in SHIFTS {
-        let ours = curve(table, linear, shift, "loss")?.1;
-        let theirs = curve(table, linear, shift, "gd_loss")?.1;
-        worst = ours.iter().zip(&theirs).fold(worst, |w, (a, b)| w.max((a / b - 1.0).abs()));
+        let theirs = samples(table, linear, shift, "gd_loss")?;
+        for ((_, ours), (_, theirs)) in samples(table, linear, shift, "loss")?.iter().zip(&theirs) {
+            let one = ratio(ours, theirs)?;
+            worst = if far(&one) < far(&worst) { worst } else { one };
+        }
     }
+    let sides = [(worst.lower - 1.0).abs(), (worst.upper - 1.0).abs()];
+    let crosses = worst.lower <= 1.0 && worst.upper >= 1.0;
+    let nearest = if crosses { 0.0 } else { sides[0].min(sides[1]) };
     let exact = constructed.floats("difference")?.into_iter().fold(0.0, f64::max);
-    let last = cosine.last().copied().unwrap_or(0.0);
     let place = |name, table| [ITEM.id(), name, table];
     let mut claims = vec![
-        at_least(
-            place("cosine", "alignment"),
-            "Cosine of linear attention's and the gradient step's sensitivities after training",
-            last,
-            0.99,
+        sampled(
+            at_least(
+                place("cosine", "alignment"),
+                "Cosine of linear attention's and the gradient step's sensitivities after training",
+                cosine.mean,
+                0.99,
+            ),
+            [cosine.lower, cosine.upper],
         ),
-        at_most(
-            place("shifted", "alignment"),
-            "Loss of linear attention against the gradient step's under every shift",
-            worst,
-            0.05,
+        sampled(
+            at_most(
+                place("shifted", "alignment"),
+                "Loss of linear attention against the gradient step's, the worst shift",
+                far(&worst),
+                0.05,
+            ),
+            [nearest, sides[0].max(sides[1])],
         ),
     ];
     claims.iter_mut().for_each(|claim| claim.expected = settings.expected);
@@ -366,16 +384,31 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
     Ok(claims)
 }
 
+/// Means over seeds with their band.
+fn line(
+    table: &Table,
+    [layer, shift, column]: [&str; 3],
+    name: &str,
+    style: Style,
+) -> anyhow::Result<Series> {
+    let mut columns: [Vec<f64>; 4] = Default::default();
+    for (x, sample) in samples(table, layer, shift, column)? {
+        let Interval { mean, lower, upper } = ratio(&sample, &vec![1.0; sample.len()])?;
+        columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
+    }
+    let [x, mean, lower, upper] = columns;
+    Ok(Series::line(name, style, x, mean).with_band(lower, upper))
+}
+
 fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
     let panel = |title: &str, x: &str, y: Axis, shift: &str, column: &str, with_gd: bool| {
         let mut series = Vec::new();
         for (i, (layer, _, _)) in LAYERS.iter().enumerate() {
-            let (x, y) = curve(table, layer, shift, column)?;
-            series.push(Series::line(layer, Style::series(i), x, y));
+            series.push(line(table, [layer, shift, column], layer, Style::series(i))?);
         }
         if with_gd {
-            let (x, y) = curve(table, LAYERS[0].0, shift, "gd_loss")?;
-            series.push(Series::line("GD, 1 step", Style::THEORY, x, y));
+            let place = [LAYERS[0].0, shift, "gd_loss"];
+            series.push(line(table, place, "GD, 1 step", Style::THEORY)?);
         }
         let x = Axis::linear(x);
         anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
@@ -411,7 +444,7 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
             "ext-alignment. Trained attention over the demonstrations against one gradient step of the optimal \
              size, d = {}, N = {}, normal inputs. Above: cosine and distance of the predictions' derivatives \
              towards the query, and distance of the predictions, during training. Below: loss on problems unlike \
-             those of training. Means over {} seeds.",
+             those of training. Means and 95 % bootstrap bands over {} seeds.",
             settings.d, settings.n_demos, settings.seeds
         ),
     })

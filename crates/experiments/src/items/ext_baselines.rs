@@ -1,6 +1,8 @@
 //! Trained attention beside what needs no training: error against the number of demonstrations.
 
-use crate::families::claims::{at_least, at_most, tested};
+use crate::families::claims::{
+    Measurement, agree, at_least, at_most, sampled, standard_error, tested,
+};
 use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::families::training;
 use crate::registry::{Context, Item, Outputs, Plan};
@@ -120,26 +122,34 @@ const BLOCKS: usize = 64;
 fn closed_form_cell(settings: &Settings) -> Cell {
     let (d, n, count) = (settings.d, settings.n_claims, settings.closed_form_problems);
     Cell {
-        specification: json!({ "kind": "one-step/1", "d": d, "n_demos": n, "problems": count }),
+        specification: json!({ "kind": "one-step/2", "d": d, "n_demos": n, "problems": count }),
         label: "one gradient step".into(),
         weight: (count * n * d) as f64 / 1e8,
         schema: vec![
             ("predictor".into(), ColumnType::Text),
             ("eta".into(), ColumnType::Float),
             ("monte_carlo".into(), ColumnType::Float),
+            ("standard_error".into(), ColumnType::Float),
             ("closed_form".into(), ColumnType::Float),
         ],
         compute: Box::new(move || {
             let etas = [1.0, best_step(Entries::Uniform, n, d)];
+            // a loss and its standard error
             let losses = etas.map(|eta| {
                 let step = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
-                let errors = squared_errors("one-step", count, n, d, step);
-                order::sum(&errors.0) / order::sum(&errors.1)
+                let (errors, targets) = squared_errors("one-step", count, n, d, step);
+                let loss = order::sum(&errors) / order::sum(&targets);
+                // the ratio's error by the delta method
+                let rest: Vec<f64> =
+                    errors.iter().zip(&targets).map(|(e, t)| e - loss * t).collect();
+                let scale = order::mean(&targets).unwrap_or(1.0);
+                [loss, standard_error(&rest) / scale]
             });
             let table = Table::builder("one_step")
                 .texts("predictor", &["averaging", "GD, 1 step"])
                 .floats("eta", etas.to_vec())
-                .floats("monte_carlo", losses.to_vec())
+                .floats("monte_carlo", losses.map(|loss| loss[0]).to_vec())
+                .floats("standard_error", losses.map(|loss| loss[1]).to_vec())
                 .floats(
                     "closed_form",
                     etas.map(|eta| one_step_loss(Entries::Uniform, n, d, eta)).to_vec(),
@@ -325,27 +335,32 @@ fn closed_form_claims(
 ) -> anyhow::Result<Vec<Claim>> {
     let d = settings.d as f64;
     let (measured, closed) = (one_step.floats("monte_carlo")?, one_step.floats("closed_form")?);
-    let deviation = |i: usize| (measured[i] / closed[i] - 1.0).abs();
+    let errors = one_step.floats("standard_error")?;
+    let step = |i: usize| Measurement { value: measured[i], error: errors[i], closed: closed[i] };
     let ols = curve(curves, "least squares")?;
     let beyond = ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]).fold(0.0, f64::max);
-    let below = ols.iter().filter(|row| row.0 < d);
-    let gap = below.map(|row| (row.1[0] / ((d - row.0) / d) - 1.0).abs()).fold(0.0, f64::max);
+    let below = ols.iter().filter(|row| row.0 < d).map(|(n, [value, lower, upper])| Measurement {
+        value: *value,
+        // half the width of the bootstrap interval over that of a standard normal
+        error: (upper - lower) / (2.0 * 1.96),
+        closed: (d - n) / d,
+    });
     let place = |name, table| [ITEM.id(), name, table];
     Ok(vec![
-        at_most(
+        agree(
             place("gd-closed-form", "one_step"),
             "One gradient step: closed form against Monte Carlo",
-            deviation(1),
+            [step(1)],
             0.01,
         ),
-        at_most(
+        agree(
             place("averaging-closed-form", "one_step"),
             "Averaging: closed form against Monte Carlo",
-            deviation(0),
+            [step(0)],
             0.02,
         ),
         at_most(place("ols-exact", "curves"), "Loss of least squares from N = d on", beyond, 1e-10),
-        at_most(place("ols-curve", "curves"), "Least squares against (d - N)/d below d", gap, 0.02),
+        agree(place("ols-curve", "curves"), "Least squares against (d - N)/d below d", below, 0.02),
     ])
 }
 
@@ -385,7 +400,7 @@ fn layer_claims(
             [two_low, two_high],
             1.03 * 0.518,
         ),
-        Claim { interval: Some([one_low, one_high]), ..one_head }.judged(),
+        sampled(one_head, [one_low, one_high]),
     ])
 }
 
@@ -405,10 +420,13 @@ fn figure(settings: &Settings, curves: &Table) -> anyhow::Result<Figure> {
     for (i, (name, _, _)) in LAYERS.iter().enumerate() {
         learned.push(line(name, Style::series(i))?);
     }
-    let classical: Vec<Series> = METHODS[1..]
+    let classical: Vec<Series> = METHODS
         .iter()
         .enumerate()
-        .map(|(i, method)| line(method, Style::series(i)))
+        .map(|(i, method)| match i {
+            0 => line(method, Style::REFERENCE),
+            _ => line(method, Style::series(i - 1)),
+        })
         .collect::<anyhow::Result<_>>()?;
     Ok(Figure {
         id: ITEM.id().into(),

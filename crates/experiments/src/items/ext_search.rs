@@ -1,16 +1,19 @@
 //! The search for hyper-parameters, with its whole grid and its cost.
 
 use crate::families::claims::tested;
-use crate::families::training;
+use crate::families::{training, transformer};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
+use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
-use artifact::statistics::bootstrap_mean;
+use artifact::statistics::bootstrap_ratio;
 use artifact::table::Table;
 use icl_model::adam::AdamSettings;
 use icl_model::train::TrainSettings;
+use icl_model::transformer_train::TransformerSettings;
+use icl_numerics::lanes::Isa;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
@@ -26,6 +29,7 @@ pub(crate) struct Search;
 #[serde(deny_unknown_fields)]
 struct Settings {
     modifications: Vec<String>,
+    transformers: Vec<Transformer>,
     learning_rate: Vec<f64>,
     initial_sd: Vec<f64>,
     chosen: Chosen,
@@ -34,6 +38,22 @@ struct Settings {
     n_final: usize,
     seeds: u64,
     expected: bool,
+}
+
+/// A plain Transformer, as in the figures of whole layers.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Transformer {
+    layers: usize,
+    hidden: usize,
+    residual: bool,
+    clip: f64,
+}
+
+impl Transformer {
+    fn name(self) -> String {
+        format!("plain in {} whole layer{}", self.layers, if self.layers == 1 { "" } else { "s" })
+    }
 }
 
 /// What the other items use.
@@ -48,17 +68,38 @@ struct Chosen {
 const FIRST_SEED: u64 = 1000;
 
 impl Settings {
-    /// Modification, rate and standard deviation of every grid point, in order.
-    fn grid(&self) -> Vec<(&str, f64, f64)> {
-        let mut grid = Vec::new();
-        for modification in &self.modifications {
-            for sd in &self.initial_sd {
-                for rate in &self.learning_rate {
-                    grid.push((modification.as_str(), *rate, *sd));
-                }
-            }
-        }
-        grid
+    /// What is searched for: modifications of the attention layer, then whole layers.
+    fn names(&self) -> Vec<String> {
+        let transformers = self.transformers.iter().map(|t| t.name());
+        self.modifications.iter().cloned().chain(transformers).collect()
+    }
+
+    /// Rate and standard deviation of every grid point, in order.
+    fn points(&self) -> Vec<(f64, f64)> {
+        let rates =
+            |sd: &f64| self.learning_rate.iter().map(|rate| (*rate, *sd)).collect::<Vec<_>>();
+        self.initial_sd.iter().flat_map(rates).collect()
+    }
+
+    /// The cell of the `i`-th name at one point.
+    fn cell(&self, i: usize, (rate, sd): (f64, f64), seed: u64, isa: Isa) -> anyhow::Result<Cell> {
+        let train = TrainSettings {
+            modification: self.modifications.get(i).map_or("plain", String::as_str).into(),
+            steps: self.steps,
+            batch: self.batch,
+            adam: AdamSettings { learning_rate: rate, ..AdamSettings::default() },
+            initial_sd: sd,
+            test_every: self.steps.max(1),
+            seed: FIRST_SEED + seed,
+            ..TrainSettings::base()
+        };
+        let Some(depth) = i.checked_sub(self.modifications.len()) else {
+            return training::cell(train, self.n_final, isa);
+        };
+        let Transformer { layers, hidden, residual, clip } = self.transformers[depth];
+        let train = TrainSettings { adam: AdamSettings { clip, ..train.adam }, ..train };
+        let stack = TransformerSettings { train, layers, hidden, residual };
+        transformer::training_cell(stack, self.n_final, isa)
     }
 }
 
@@ -72,7 +113,7 @@ impl Item for Search {
     }
 
     fn claim(&self) -> &'static str {
-        "The chosen learning rate and start are within one per cent of the best on the grid, for every setting"
+        "The chosen learning rate and start are the best on the grid on average over the settings"
     }
 
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
@@ -85,20 +126,14 @@ impl Item for Search {
             return Err(file.refuse("chosen", &found, "a point of the grid"));
         }
         let mut cells = Vec::new();
-        for (modification, learning_rate, initial_sd) in settings.grid() {
-            for seed in 0..settings.seeds {
-                let train = TrainSettings {
-                    modification: modification.to_owned(),
-                    steps: settings.steps,
-                    batch: settings.batch,
-                    adam: AdamSettings { learning_rate, ..AdamSettings::default() },
-                    initial_sd,
-                    test_every: settings.steps.max(1),
-                    seed: FIRST_SEED + seed,
-                    ..TrainSettings::base()
-                };
-                let cell = training::cell(train, settings.n_final, context.isa);
-                cells.push(cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?);
+        for i in 0..settings.names().len() {
+            for point in settings.points() {
+                for seed in 0..settings.seeds {
+                    let cell = settings.cell(i, point, seed, context.isa);
+                    cells.push(
+                        cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
+                    );
+                }
             }
         }
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
@@ -115,14 +150,15 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
         })
         .collect::<anyhow::Result<_>>()?;
     let means: Vec<f64> = losses.iter().map(|x| order::mean(x).unwrap_or(0.0)).collect();
-    let grid = settings.grid();
+    let (names, points) = (settings.names(), settings.points());
+    let all = || names.iter().flat_map(|name| points.iter().map(move |point| (name, point)));
     let prompts = (settings.steps * settings.batch * seeds) as i64;
     let table = Table::builder("grid")
-        .texts("setting", &grid.iter().map(|point| point.0).collect::<Vec<_>>())
-        .floats("learning_rate", grid.iter().map(|point| point.1).collect())
-        .floats("initial_sd", grid.iter().map(|point| point.2).collect())
+        .texts("setting", &all().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+        .floats("learning_rate", all().map(|(_, point)| point.0).collect())
+        .floats("initial_sd", all().map(|(_, point)| point.1).collect())
         .floats("relative_loss", means.clone())
-        .integers("prompts_seen", vec![prompts; grid.len()])
+        .integers("prompts_seen", vec![prompts; means.len()])
         .build()?;
     let claims = claims(settings, &losses, &means)?;
     let figure = figure(settings, &means);
@@ -133,29 +169,42 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
     })
 }
 
-/// For every setting: loss at the chosen point over the least loss of the grid.
+/// Over all settings and for each: loss at the chosen point over the least loss of the grid.
 fn claims(settings: &Settings, losses: &[Vec<f64>], means: &[f64]) -> anyhow::Result<Vec<Claim>> {
-    let grid = settings.grid();
-    let per_setting = grid.len() / settings.modifications.len();
+    let points = settings.points();
+    let Chosen { learning_rate, initial_sd } = settings.chosen;
+    let chosen = points.iter().position(|point| *point == (learning_rate, initial_sd));
+    let chosen = chosen.context("the chosen point is not on the grid")?;
+    let least = |means: &[f64]| {
+        (0..points.len()).fold(chosen, |best, i| if means[i] < means[best] { i } else { best })
+    };
     let stream = Stream::new(0, "search/bootstrap");
-    let claim = |(m, name): (usize, &String)| -> anyhow::Result<Claim> {
-        let points = m * per_setting..(m + 1) * per_setting;
-        let chosen = |i: &usize| {
-            let (_, rate, sd) = grid[*i];
-            rate == settings.chosen.learning_rate && sd == settings.chosen.initial_sd
-        };
-        let at = points.clone().find(chosen).context("the chosen point is not on the grid")?;
-        let best = points.fold(at, |b, i| if means[i] < means[b] { i } else { b });
-        let ratios: Vec<f64> = losses[at].iter().zip(&losses[best]).map(|(a, b)| a / b).collect();
+    // every setting's losses in units of its least mean, averaged over the settings: one row a point
+    let mut scores = vec![vec![0.0; settings.seeds as usize]; points.len()];
+    let mut own = Vec::new();
+    for (m, name) in settings.names().iter().enumerate() {
+        let rows = m * points.len()..(m + 1) * points.len();
+        let (losses, means) = (&losses[rows.clone()], &means[rows]);
+        let best = least(means);
+        for (score, losses) in scores.iter_mut().zip(losses) {
+            score.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss / means[best]);
+        }
         let mut draws = stream.sample(m as u64);
-        let interval = bootstrap_mean(&ratios, 0.95, |n| draws.below(n))?;
+        let ratio = bootstrap_ratio(&losses[chosen], &losses[best], 0.95, |n| draws.below(n))?;
         let statement =
             format!("{name}: loss at the chosen hyper-parameters over the least on the grid");
-        let ends = [interval.lower, interval.upper];
-        let claim = tested([ITEM.id(), name, "grid"], &statement, interval.mean, ends, 1.01);
-        Ok(Claim { expected: settings.expected && name == "plain", ..claim })
-    };
-    settings.modifications.iter().enumerate().map(claim).collect()
+        let ends = [ratio.lower, ratio.upper];
+        own.push(tested([ITEM.id(), name, "grid"], &statement, ratio.mean, ends, 1.01));
+    }
+    let totals: Vec<f64> = scores.iter().map(|score| order::sum(score)).collect();
+    let mut draws = stream.sample(own.len() as u64);
+    let best = &scores[least(&totals)];
+    let ratio = bootstrap_ratio(&scores[chosen], best, 0.95, |n| draws.below(n))?;
+    let statement = "Mean over all settings of the loss relative to each one's least: the chosen \
+                     hyper-parameters over the best on the grid";
+    let all =
+        tested([ITEM.id(), "all", "grid"], statement, ratio.mean, [ratio.lower, ratio.upper], 1.01);
+    Ok([vec![Claim { expected: settings.expected, ..all }], own].concat())
 }
 
 fn figure(settings: &Settings, means: &[f64]) -> Figure {
@@ -181,7 +230,7 @@ fn figure(settings: &Settings, means: &[f64]) -> Figure {
         id: ITEM.id().into(),
         columns: 2,
         panel_height: 170.0,
-        panels: settings.modifications.iter().zip(means.chunks_exact(size)).map(panel).collect(),
+        panels: settings.names().iter().zip(means.chunks_exact(size)).map(panel).collect(),
         caption: format!(
             "ext-search. Loss relative to E[s²] after {} steps of {} prompts on the base setting, by learning rate \
              and standard deviation of the start; means over {} seeds that no figure uses. Every panel has its own scale; light is good.",

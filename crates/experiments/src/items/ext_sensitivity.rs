@@ -153,11 +153,11 @@ static GAPS: &[Gap] = &[
         apply: |t| t.adam.clip = 0.1,
     },
     Gap {
-        name: "larger start",
+        name: "smaller start",
         source: "not stated",
-        chosen: "0.1",
-        tried: "0.3",
-        apply: |t| t.initial_sd = 0.3,
+        chosen: "0.3",
+        tried: "0.1",
+        apply: |t| t.initial_sd = 0.1,
     },
     Gap {
         name: "half the steps",

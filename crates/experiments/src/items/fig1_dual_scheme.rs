@@ -64,14 +64,8 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
     let phi_q = map.query_features(&prompt.query);
     all.add_columns("phi(q)", &[phi_q]);
     all.add("W0", dual.weights().clone());
-    for (i, pair) in demonstrations.iter().enumerate() {
-        let before = dual.weights().clone();
-        dual.step(*pair)?;
-        let step = Matrix::from_fn(before.rows(), before.columns(), |r, c| {
-            dual.weights().row(r)[c] - before.row(r)[c]
-        });
-        all.add(format!("step {}", i + 1), step);
-    }
+    let step = |dual: &mut FeatureDual<'_, _>, i: usize| dual.step(demonstrations[i]);
+    all.add_steps("step", &mut dual, n, |dual| dual.weights(), step)?;
     all.add("W1", dual.weights().clone());
     all.add_columns("f(q)", &[dual.predict(&prompt.query)?]);
     let (weights, output) = prompt.attention()?;
@@ -118,7 +112,7 @@ fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
         "fig1-dual-scheme. One prompt of the linear task ({n} demonstrations and the query token, one column \
          each) in one attention layer. Above: attention. Below: its dual with features that are exact on these \
          keys. W starts with the query token's part and gains one increment v φ(k)ᵀ / D for every \
-         demonstration. Attention weights are on a scale from 0 to 1."
+         demonstration. Attention weights are on a scale from 0 to 1; both outputs are printed."
     );
     Ok(page.figure(ITEM.id(), 352.0, caption))
 }
@@ -138,8 +132,7 @@ fn draw_attention(page: &mut Page<'_>) -> anyhow::Result<()> {
     page.arrow([328.0, 54.0], [432.0, 66.0], "");
     page.arrow([178.0, 104.0], [432.0, 82.0], "");
     page.text([300.0, 106.0], "weighted sum of the values");
-    page.draw("h'", "output h′", ([440.0, 54.0], CELL), tokens)?;
-    Ok(())
+    page.draw_column("h'", "output h′", ([440.0, 54.0], CELL), tokens)
 }
 
 fn draw_dual(page: &mut Page<'_>, n: usize) -> anyhow::Result<()> {
@@ -156,13 +149,10 @@ fn draw_dual(page: &mut Page<'_>, n: usize) -> anyhow::Result<()> {
     page.arrow([210.0, 194.0], [300.0, 194.0], "+ N increments");
     page.draw("W1", "W₁", ([306.0, 176.0], CELL), w)?;
     page.arrow([366.0, 194.0], [432.0, 194.0], "W₁ φ(q)");
-    page.draw("f(q)", "prediction f(q)", ([440.0, 176.0], CELL), tokens)?;
+    page.draw_column("f(q)", "prediction f(q)", ([440.0, 176.0], CELL), tokens)?;
     page.text([54.0, 272.0], "increments by");
     page.text([54.0, 281.0], "demonstration");
-    for (i, name) in steps.iter().enumerate() {
-        let left = 104.0 + 74.0 * i as f64;
-        page.draw(name, &(i + 1).to_string(), ([left, 258.0], CELL), w)?;
-    }
+    page.draw_steps("step", n, ([104.0, 258.0], CELL), 74.0, w)?;
     page.colour_bar([60.0, 330.0], tokens, "tokens, keys, values, outputs");
     page.colour_bar([220.0, 330.0], features, "features");
     page.colour_bar([370.0, 330.0], w, "W and its increments");

@@ -1,10 +1,11 @@
 //! Attention matrices of one trained layer: exact, and with four numbers of random features.
 
-use crate::families::claims::at_most;
+use crate::families::claims::{at_most, sampled};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::statistics::bootstrap_ratio;
 use artifact::table::{ColumnType, Table};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use icl_model::prompt::PromptShape;
@@ -147,13 +148,21 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
         .integers("features", matrices[1..].iter().map(|(m, _)| *m).collect())
         .floats("mean_absolute_error", errors.clone())
         .build()?;
-    let ratio = errors[errors.len() - 1] / errors[0];
-    let claims = vec![at_most(
+    let gaps = |matrix: &[f64]| -> Vec<f64> {
+        let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
+        matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
+    };
+    let (fewest, most) = (gaps(matrices[1].1), gaps(matrices[matrices.len() - 1].1));
+    let stream = Stream::new(0, "heatmaps/bootstrap");
+    let mut draws = stream.sample(0);
+    let ratio = bootstrap_ratio(&most, &fewest, 0.95, |n| draws.below(n))?;
+    let claim = at_most(
         [id, "approach", "errors"],
         "Mean absolute error with the most features over that with the fewest",
-        ratio,
-        0.5,
-    )];
+        ratio.mean,
+        1.0,
+    );
+    let claims = vec![sampled(claim, [ratio.lower, ratio.upper])];
     let top = weights.iter().copied().fold(0.0, f64::max);
     let heat = |title: String, entries: Vec<f64>, range: [f64; 2]| {
         Panel::Heat(HeatPanel {

@@ -3,11 +3,14 @@
 //! Keys and queries are random with `|q + k|^2 <= 1`, where the estimates' tails are light enough for
 //! variances to be measured; the failure beyond is `ext-feature-failure`.
 
-use crate::families::claims::{at_least, at_most};
-use crate::families::slope::log_slope;
+use crate::families::claims::{
+    Measurement, agree, around, at_least, at_most, sampled, share_interval, standard_error,
+};
+use crate::families::slope::{log_slope, log_slope_error};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::feature_map::{self, FeatureMap, RANDOM, squared_sum};
@@ -73,8 +76,15 @@ impl Item for FeatureError {
     }
 }
 
-const FLOATS: [&str; 6] =
-    ["kernel_mse", "kernel_theory", "attention_mse", "attention_mae", "output_mse", "output_mae"];
+const FLOATS: [&str; 7] = [
+    "kernel_mse",
+    "kernel_mse_error",
+    "kernel_theory",
+    "attention_mse",
+    "attention_mae",
+    "output_mse",
+    "output_mae",
+];
 
 fn schema() -> Schema {
     let mut schema = vec![
@@ -91,7 +101,7 @@ fn cell(settings: &Settings, name: &'static str, d_r: usize, draws: usize) -> Ce
     let settings = settings.clone();
     Cell {
         specification: json!({
-            "kind": "feature-error/1", "settings": settings, "map": name, "d_r": d_r, "draws": draws
+            "kind": "feature-error/2", "settings": settings, "map": name, "d_r": d_r, "draws": draws
         }),
         label: format!("feature error {name} d_r {d_r} x {draws}"),
         weight: (d_r * draws * settings.n_tokens) as f64 / 5e6,
@@ -158,11 +168,15 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
     let (weights, outputs) = attention(&exact, &data.values);
     let mut sums = vec![[0.0; 5]; n * n];
     let mut theory = vec![0.0; n * n];
+    // mean over the pairs, draw by draw: pairs share the features
+    let mut by_draw = Vec::with_capacity(draws);
     for draw in 0..draws {
         let stream = Stream::new(draw as u64, "feature-error/omega");
         let map = feature_map::random(name, &stream, d_r, settings.d, data.mean_z)?;
         let kernel = estimates(map.as_ref(), &data);
         let (w, o) = attention(&kernel, &data.values);
+        let squares: Vec<f64> = kernel.iter().zip(&exact).map(|(k, e)| (k - e) * (k - e)).collect();
+        by_draw.push(order::mean(&squares).unwrap_or(0.0));
         for ij in 0..n * n {
             let (dk, dw) = (kernel[ij] - exact[ij], w[ij] - weights[ij]);
             let d_out = o[ij / n] - outputs[ij / n];
@@ -182,6 +196,7 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
         .integers("draws", vec![draws as i64; n * n])
         .integers("pair", (0..(n * n) as i64).collect())
         .floats("kernel_mse", column(0))
+        .floats("kernel_mse_error", vec![standard_error(&by_draw); n * n])
         .floats("kernel_theory", theory)
         .floats("attention_mse", column(1))
         .floats("attention_mae", column(2))
@@ -241,29 +256,37 @@ fn claims(
     errors: &Table,
     variances: &Table,
     single: &[Table],
-) -> anyhow::Result<Vec<artifact::claim::Claim>> {
+) -> anyhow::Result<Vec<Claim>> {
     let mut claims = Vec::new();
     let (x, y) = (errors.numbers("d_r")?, errors.floats("kernel_mse")?);
+    let y_errors = errors.floats("kernel_mse_error")?;
     let per_map = settings.features_per_d.len();
     for (i, name) in RANDOM.into_iter().enumerate() {
         let rows = i * per_map..(i + 1) * per_map;
-        let slope = log_slope(&x[rows.clone()], &y[rows]);
+        let (x, y, y_errors) = (&x[rows.clone()], &y[rows.clone()], &y_errors[rows]);
+        let slope = log_slope(x, y);
+        let interval = around(slope, log_slope_error(x, y, y_errors));
         let statement = format!("Slope of the {name} kernel's mean squared error against d_r");
         let place = format!("slope-{name}");
-        claims.push(at_least([id, &format!("{place}-low"), "errors"], &statement, slope, -1.1));
-        claims.push(at_most([id, &format!("{place}-high"), "errors"], &statement, slope, -0.9));
+        let low = at_least([id, &format!("{place}-low"), "errors"], &statement, slope, -1.1);
+        let high = at_most([id, &format!("{place}-high"), "errors"], &statement, slope, -0.9);
+        claims.extend([low, high].map(|claim| sampled(claim, interval)));
     }
+    claims.extend(variance_claims(id, variances, single)?);
+    Ok(claims)
+}
+
+/// Variances of single blocks of features: against their closed forms, and of the maps among each other.
+fn variance_claims(id: &str, variances: &Table, single: &[Table]) -> anyhow::Result<Vec<Claim>> {
     let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
+    let errors = variances.floats("kernel_mse_error")?;
+    let mut claims = Vec::new();
     for (i, name) in RANDOM.into_iter().enumerate() {
-        let deviation = (measured[i] / theory[i] - 1.0).abs();
         let statement =
             format!("Measured variance of the {name} map within 5 % of its closed form");
-        claims.push(at_most(
-            [id, &format!("variance-{name}"), "variances"],
-            &statement,
-            deviation,
-            0.05,
-        ));
+        let one = Measurement { value: measured[i], error: errors[i], closed: theory[i] };
+        let place = format!("variance-{name}");
+        claims.push(agree([id, &place, "variances"], &statement, [one], 0.05));
     }
     let mse = |name: &str| -> anyhow::Result<Vec<f64>> {
         let i = RANDOM.iter().position(|other| *other == name).unwrap_or(0);
@@ -272,21 +295,26 @@ fn claims(
     let (independent, orthogonal) = (mse("positive")?, mse("orthogonal")?);
     let below = orthogonal.iter().zip(&independent).filter(|(o, i)| o <= i).count();
     let share = below as f64 / independent.len() as f64;
-    claims.push(at_least(
+    let claim = at_least(
         [id, "orthogonal", "variances"],
         "Share of pairs in which orthogonal rows are at or below independent ones",
         share,
         0.9,
-    ));
-    let ratio = |a: &str, b: &str| -> anyhow::Result<f64> {
-        Ok(order::mean(&mse(a)?).unwrap_or(0.0) / order::mean(&mse(b)?).unwrap_or(1.0))
-    };
-    claims.push(at_most(
+    );
+    claims.push(sampled(claim, share_interval(share, independent.len())));
+    let at = |name: &str| RANDOM.iter().position(|other| *other == name).unwrap_or(0);
+    let (above, below) = (at("favor++"), at("positive"));
+    let ratio = measured[above] / measured[below];
+    let relative = [above, below].map(|i| errors[i] / measured[i]);
+    let claim = at_most(
         [id, "favor++", "variances"],
         "Mean variance of favor++ over that of the positive map",
-        ratio("favor++", "positive")?,
+        ratio,
         1.0,
-    ));
+    );
+    // as of independent draws; they share omega, so this is too wide
+    let error = ratio * order::sum_of_squares(&relative).sqrt();
+    claims.push(sampled(claim, around(ratio, error)));
     Ok(claims)
 }
 
@@ -328,10 +356,11 @@ fn figure(id: &str, settings: &Settings, errors: &Table) -> anyhow::Result<Figur
         columns: 2,
         panel_height: 215.0,
         panels: vec![
-            panel("kernel, MSE", "kernel_mse", true)?,
             panel("attention matrix, MSE", "attention_mse", false)?,
-            panel("attention matrix, MAE", "attention_mae", false)?,
             panel("output, MSE", "output_mse", false)?,
+            panel("attention matrix, MAE", "attention_mae", false)?,
+            panel("output, MAE", "output_mae", false)?,
+            panel("kernel, MSE", "kernel_mse", true)?,
         ],
         caption: format!(
             "fig7-feature-error. Errors of random-feature attention against exact softmax attention, means over \

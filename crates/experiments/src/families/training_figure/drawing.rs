@@ -46,8 +46,8 @@ fn caption(id: &str, settings: &Settings) -> anyhow::Result<String> {
     };
     Ok(format!(
         "{id}. Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s).{model} Upper left: distance of the dual's \
-         prediction from {output} along its gradient steps; band: 95 % of {} held-out prompts and {} random \
-         orders{features}; dashed: root of the closed-form mean square. Others: test loss of the modifications \
+         prediction from {output} along its gradient steps, root mean square over {} held-out prompts and {} random \
+         orders{features} with the band that holds 95 % of them; dashed: the closed form. Others: test loss of the modifications \
          against plain; mean and 95 % bootstrap band over {} seeds.",
         task.id(),
         task.equation(),
@@ -63,9 +63,11 @@ fn caption(id: &str, settings: &Settings) -> anyhow::Result<String> {
 
 fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
     let steps = table.numbers("step")?;
-    let (mean, lower, upper) =
-        (table.floats("mean")?, table.floats("lower")?, table.floats("upper")?);
-    let closed: Vec<f64> = table.floats("closed_form")?.iter().map(|x| x.max(0.0).sqrt()).collect();
+    let (lower, upper) = (table.floats("lower")?, table.floats("upper")?);
+    let root = |column: &str| -> anyhow::Result<Vec<f64>> {
+        Ok(table.floats(column)?.iter().map(|x| x.max(0.0).sqrt()).collect())
+    };
+    let (measured, closed) = (root("mean_square")?, root("closed_form")?);
     let mut series = Vec::new();
     let shown =
         [(equivalence::EXACT, "exact dual"), (equivalence::FEATURES_SOFTMAX, "feature dual")];
@@ -74,17 +76,21 @@ fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
         if rows.is_empty() {
             continue;
         }
-        let line =
-            Series::line(label, Style::series(i).solid(), pick(&steps, &rows), pick(&mean, &rows));
+        let line = Series::line(
+            label,
+            Style::series(i).solid(),
+            pick(&steps, &rows),
+            pick(&measured, &rows),
+        );
         series.push(line.with_band(pick(&lower, &rows), pick(&upper, &rows)));
     }
     let exact = rows(table, "dual", equivalence::EXACT)?;
-    let label = "closed form (rms)";
+    let label = "closed form";
     series.push(Series::line(label, Style::THEORY, pick(&steps, &exact), pick(&closed, &exact)));
     Ok(LinePanel {
         title: "equivalence".into(),
         x: Axis::linear("gradient step of the dual"),
-        y: Axis::linear("‖f(q) − h′‖"),
+        y: Axis::linear("‖f(q) − h′‖ (rms)"),
         series,
     })
 }

@@ -22,7 +22,8 @@ pub struct HeatPanel {
     pub entries: Vec<f64>,
     /// Ends of the colour scale; a scale that covers both signs is centred at zero.
     pub range: [f64; 2],
-    /// Names of rows and columns; empty for a matrix that fills its panel with square entries.
+    /// Names of rows and columns, whose entries are printed too; empty for a matrix that fills its panel
+    /// with square entries.
     pub names: [Vec<String>; 2],
 }
 
@@ -33,6 +34,14 @@ pub(super) fn colour(x: f64, [low, high]: [f64; 2]) -> Rgb {
     } else {
         sequential(if high > low { (x - low) / (high - low) } else { 0.0 })
     }
+}
+
+/// White.
+const PAPER: Rgb = [255, 255, 255];
+
+/// Whether white text reads better on a colour than black: by its luma (ITU-R BT.601).
+fn is_dark([r, g, b]: Rgb) -> bool {
+    299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) < 128_000
 }
 
 /// The cells of a matrix in a rectangle, with a frame.
@@ -110,6 +119,22 @@ impl HeatPanel {
         }
     }
 
+    /// Every entry as a number on its colour, which alone would lose its sign in print without colours.
+    fn draw_values(&self, canvas: &mut Canvas, matrix: Area) {
+        let rows = self.entries.len() / self.columns;
+        for (i, x) in self.entries.iter().enumerate() {
+            let (row, column) = ((i / self.columns) as f64, (i % self.columns) as f64);
+            let at = [
+                matrix.left + matrix.width * (column + 0.5) / self.columns as f64,
+                matrix.top + matrix.height * (row + 0.5) / rows as f64,
+            ];
+            let ink = if is_dark(colour(*x, self.range)) { PAPER } else { INK };
+            // adding zero turns a rounded -0 into 0
+            let rounded = (x * 1e3).round() / 1e3 + 0.0;
+            canvas.text(&format!("{rounded:.3}"), at, 6.0, ink, Anchor::Middle);
+        }
+    }
+
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
         if self.columns == 0
             || self.entries.is_empty()
@@ -121,7 +146,10 @@ impl HeatPanel {
         let matrix = self.place(area);
         let Area { left, top, width: w, height: h } = matrix;
         draw_matrix(canvas, matrix, self.columns, &self.entries, self.range);
-        self.draw_names(canvas, matrix);
+        if !self.names[0].is_empty() {
+            self.draw_names(canvas, matrix);
+            self.draw_values(canvas, matrix);
+        }
         let middle = left + w / 2.0;
         canvas.text(&self.title, [middle, area.top + 7.0], 8.0, INK, Anchor::Middle);
         canvas.text(&self.x_label, [middle, top + h + 8.0], TEXT, INK, Anchor::Middle);

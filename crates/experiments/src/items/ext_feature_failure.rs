@@ -66,7 +66,8 @@ impl Item for FeatureFailure {
         }
         let mut cells: Vec<Cell> = settings.z.iter().map(|z| law_cell(&settings, *z)).collect();
         cells.push(published_cell(&settings));
-        Ok(Plan { cells, assemble: Box::new(assemble) })
+        let draws = settings.draws;
+        Ok(Plan { cells, assemble: Box::new(move |results| assemble(draws, results)) })
     }
 }
 
@@ -176,12 +177,12 @@ fn published(settings: &Settings) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+fn assemble(draws: usize, results: &[Table]) -> anyhow::Result<Outputs> {
     let (laws, last) = results.split_at(results.len() - 1);
     let law = Table::stack("law", laws)?;
     let published = last[0].clone().named("published");
     let claims = claims(&law, &published)?;
-    let figure = figure(&law)?;
+    let figure = figure(draws, &law)?;
     Ok(Outputs {
         tables: vec![(law, BTreeMap::new()), (published, BTreeMap::new())],
         figures: vec![(figure, vec!["law"])],
@@ -223,9 +224,10 @@ fn claims(law: &Table, published: &Table) -> anyhow::Result<Vec<Claim>> {
     ])
 }
 
-fn figure(law: &Table) -> anyhow::Result<Figure> {
+fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
     let (z, m) = (law.floats("z")?, law.numbers("features")?);
     let (measured, predicted) = (law.floats("measured")?, law.floats("predicted")?);
+    let errors = law.floats("standard_error")?;
     let mut sizes: Vec<f64> = m.clone();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
@@ -234,7 +236,13 @@ fn figure(law: &Table) -> anyhow::Result<Figure> {
         let rows: Vec<usize> = (0..m.len()).filter(|r| m[*r] == *size).collect();
         let pick = |x: &[f64]| rows.iter().map(|r| x[*r]).collect::<Vec<f64>>();
         let (name, style) = (format!("{size} features"), Style::series(i));
-        series.push(Series::points(&name, style, pick(&z), pick(&measured)));
+        let band = |side: f64| -> Vec<f64> {
+            let end = |r: &usize| measured[*r] + side * 1.96 * errors[*r];
+            // a logarithmic axis has no place for the lower end of a wide interval
+            rows.iter().map(|r| end(r).max(measured[*r] / 10.0)).collect()
+        };
+        let points = Series::points(&name, style, pick(&z), pick(&measured));
+        series.push(points.with_band(band(-1.0), band(1.0)));
         let label = if i == 0 { "prediction" } else { "" };
         series.push(Series::line(label, Style::THEORY, pick(&z), pick(&predicted)));
     }
@@ -249,9 +257,10 @@ fn figure(law: &Table) -> anyhow::Result<Figure> {
         columns: 1,
         panel_height: 250.0,
         panels: vec![Panel::Lines(panel)],
-        caption: "ext-feature-failure. Relative error of positive features measured over draws (markers) and \
-                  predicted, sqrt((exp(z) − 1)/m) (dashed). Where the prediction exceeds one, a sample no longer \
-                  finds the tail that makes the error, and the measurement falls below it."
-            .into(),
+        caption: format!(
+            "ext-feature-failure. Relative error of positive features measured over {draws} draws (markers, 95 % \
+             band) and predicted, sqrt((exp(z) − 1)/m) (dashed). Where the prediction exceeds one, a sample no \
+             longer finds the tail that makes the error, and the measurement falls below it."
+        ),
     })
 }

@@ -4,6 +4,7 @@ use crate::families::claims::{at_most, sampled};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::bootstrap_ratio;
 use artifact::table::{ColumnType, Table};
@@ -148,21 +149,7 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
         .integers("features", matrices[1..].iter().map(|(m, _)| *m).collect())
         .floats("mean_absolute_error", errors.clone())
         .build()?;
-    let gaps = |matrix: &[f64]| -> Vec<f64> {
-        let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
-        matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
-    };
-    let (fewest, most) = (gaps(matrices[1].1), gaps(matrices[matrices.len() - 1].1));
-    let stream = Stream::new(0, "heatmaps/bootstrap");
-    let mut draws = stream.sample(0);
-    let ratio = bootstrap_ratio(&most, &fewest, 0.95, |n| draws.below(n))?;
-    let claim = at_most(
-        [id, "approach", "errors"],
-        "Mean absolute error with the most features over that with the fewest",
-        ratio.mean,
-        1.0,
-    );
-    let claims = vec![sampled(claim, [ratio.lower, ratio.upper])];
+    let claims = vec![approach(n, exact, matrices[1].1, matrices[matrices.len() - 1].1)?];
     let top = weights.iter().copied().fold(0.0, f64::max);
     let heat = |title: String, entries: Vec<f64>, range: [f64; 2]| {
         Panel::Heat(HeatPanel {
@@ -198,4 +185,22 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
         figures: vec![(figure, vec!["weights"])],
         claims,
     })
+}
+
+/// The error with the most features against that with the fewest, resampled over the queries.
+fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Result<Claim> {
+    let by_query = |matrix: &[f64]| -> Vec<f64> {
+        let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
+        matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
+    };
+    let stream = Stream::new(0, "heatmaps/bootstrap");
+    let mut draws = stream.sample(0);
+    let ratio = bootstrap_ratio(&by_query(most), &by_query(fewest), 0.95, |n| draws.below(n))?;
+    let claim = at_most(
+        [ITEM.id(), "approach", "errors"],
+        "Mean absolute error with the most features over that with the fewest",
+        ratio.mean,
+        1.0,
+    );
+    Ok(sampled(claim, [ratio.lower, ratio.upper]))
 }

@@ -123,8 +123,10 @@ fn softmax<L: Lanes>(l: L, p: &mut [Lane16]) {
 
 /// Tokens of a layer and the gradient towards them; none is wanted for the prompt's own tokens.
 pub(super) struct Tokens<'a> {
-    pub(super) tokens: &'a [Lane16],
+    pub(super) rows: &'a [Lane16],
     pub(super) gradient: Option<&'a mut [Lane16]>,
+    /// Size of a token.
+    pub(super) d: usize,
 }
 
 /// Adds the gradients of the head's weights, and of the tokens, for `d_out` `[queries, d]`.
@@ -134,11 +136,11 @@ pub(super) fn backward<L: Lanes>(
     (modification, places): (&FusedModification, &Places),
     w: &HeadWeights<'_>,
     s: &mut AttentionScratch,
-    Tokens { tokens, gradient: d_tokens }: &mut Tokens<'_>,
+    Tokens { rows: tokens, gradient: d_tokens, d }: &mut Tokens<'_>,
     d_out: &[Lane16],
     gradient: &mut [Lane16],
-    d: usize,
 ) {
+    let d = *d;
     let demos = tokens.len() - d;
     let query_side = tokens.len() - d_out.len();
     backward_scores(l, s, d_out, d);

@@ -220,13 +220,13 @@ impl<'a> Step<'a> {
             let mut inputs = match before.last_mut() {
                 Some(before) => {
                     start_gradient(&mut before.d_z, &s.d_a, stack.residual);
-                    Tokens { tokens: &before.z, gradient: Some(&mut before.d_z) }
+                    Tokens { rows: &before.z, gradient: Some(&mut before.d_z), d }
                 }
-                None => Tokens { tokens, gradient: None },
+                None => Tokens { rows: tokens, gradient: None, d },
             };
             for (w, head) in self.heads[i].iter().zip(&mut s.heads) {
                 let kind = (&stack.modification, places);
-                attention::backward(l, kind, w, head, &mut inputs, &s.d_a, gradient, d);
+                attention::backward(l, kind, w, head, &mut inputs, &s.d_a, gradient);
             }
         }
     }

@@ -112,7 +112,7 @@ mod tests {
         let [lower, upper] = share_interval(0.5, 10);
         assert!((lower - 0.2366).abs() < 1e-4 && (upper - 0.7634).abs() < 1e-4);
         let [lower, upper] = share_interval(1.0, 200);
-        assert!((lower - 200.0 / 203.8415).abs() < 1e-4 && upper == 1.0);
+        assert!((lower - 200.0 / 203.8415).abs() < 1e-4 && (upper - 1.0).abs() < 1e-12);
     }
 
     #[test]

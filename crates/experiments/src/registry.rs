@@ -85,6 +85,7 @@ static BUILT_IN: &[&dyn Item] = &[
     &items::ext_linear_step::ITEM,
     &items::ext_alignment::ITEM,
     &items::ext_function_classes::ITEM,
+    &items::ext_collapse::ITEM,
     &items::ext_search::ITEM,
     &items::ext_sensitivity::ITEM,
 ];

@@ -313,6 +313,21 @@ impl Trainer {
         Ok(Evaluation { test_loss: mean(&losses), mean_square_target: mean(&squares) })
     }
 
+    /// The s-part of `h'_q` for every prompt, `[n_prompts][d_s]`.
+    ///
+    /// # Errors
+    /// If candle refuses an operation (composite path only).
+    pub fn predict(&self, batch: &PromptBatch) -> Result<Vec<Vec<f32>>, ModelError> {
+        let flat = match &self.fused {
+            Some(layer) => layer.predict_rows(self.isa, self.parameters.packed(), batch),
+            None => self
+                .composite_prediction(&self.packed_tensor()?, batch)?
+                .flatten_all()?
+                .to_vec1()?,
+        };
+        Ok(flat.chunks_exact(batch.shape.d_s).map(<[f32]>::to_vec).collect())
+    }
+
     fn loss(&self, batch: &PromptBatch) -> Result<f64, ModelError> {
         if let Some(layer) = &self.fused {
             return Ok(layer.loss(self.isa, self.parameters.packed(), batch));
@@ -387,6 +402,17 @@ impl Trainer {
 
     /// Loss of a batch by candle operations on packed parameters.
     fn composite_loss(&self, packed: &Tensor, batch: &PromptBatch) -> Result<Tensor, ModelError> {
+        let prediction = self.composite_prediction(packed, batch)?;
+        let error = (prediction - batch.targets_tensor(DType::F32, &Device::Cpu)?)?;
+        Ok((error.sqr()?.sum_all()? * (0.5 / batch.n_prompts as f64))?)
+    }
+
+    /// Predictions `[n_prompts, d_s]` by candle operations on packed parameters.
+    fn composite_prediction(
+        &self,
+        packed: &Tensor,
+        batch: &PromptBatch,
+    ) -> Result<Tensor, ModelError> {
         let device = Device::Cpu;
         let shape = self.settings.prompt;
         let kernel = match self.settings.attention {
@@ -406,9 +432,7 @@ impl Trainer {
         let weights = self.parameters.unpack(packed)?;
         let tokens = batch.tokens_tensor(DType::F32, &device)?;
         let output = layer.query_output(&weights, &tokens)?;
-        let prediction = output.narrow(1, shape.d_t, shape.d_s)?;
-        let error = (prediction - batch.targets_tensor(DType::F32, &device)?)?;
-        Ok((error.sqr()?.sum_all()? * (0.5 / batch.n_prompts as f64))?)
+        Ok(output.narrow(1, shape.d_t, shape.d_s)?)
     }
 }
 

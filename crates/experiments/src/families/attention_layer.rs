@@ -62,6 +62,21 @@ impl AttentionLayer {
         self.heads.iter().map(one).sum()
     }
 
+    /// For one head of linear attention: its weights moved by `share` towards those of the gradient step
+    /// `eta`. Value row and map of inputs have a common factor, which is fixed by the label's entry of the row.
+    pub(crate) fn towards_gradient_step(&self, share: f64, eta: f64) -> Self {
+        let Head { b, c } = &self.heads[0];
+        let (d, width) = (b.len() - 1, b.len());
+        let mix = |own: f64, step: f64| (1.0 - share) * own + share * step;
+        let row =
+            b.iter().enumerate().map(|(i, b_i)| mix(b_i / b[d], if i == d { 1.0 } else { 0.0 }));
+        let map = c.iter().enumerate().map(|(ij, c_ij)| {
+            let (i, j) = (ij / width, ij % width);
+            mix(b[d] * c_ij, if i == j && i < d { eta } else { 0.0 })
+        });
+        Self { heads: vec![Head { b: row.collect(), c: map.collect() }], linear: self.linear }
+    }
+
     /// For one head of linear attention: the step `eta` of the gradient step that it is closest to, and the
     /// distance of its map of inputs from `eta I`, relative to that.
     pub(crate) fn learned_step(&self) -> [f64; 2] {

@@ -3,13 +3,14 @@
 use crate::families::attention_layer::AttentionLayer;
 use crate::families::claims::{at_least, at_most, sampled};
 use crate::families::regression::{Entries, Predictor, Problem, best_step};
+use crate::families::{constructed, iterated, resampled};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, bootstrap_ratio};
+use artifact::statistics::Interval;
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
@@ -50,6 +51,9 @@ const LAYERS: [(&str, AttentionKind, usize); 2] = [
     ("2 softmax heads", AttentionKind::WithoutQuery, 2),
 ];
 
+/// Stream of the resamples.
+const BOOTSTRAP: &str = "alignment/bootstrap";
+
 /// How test problems differ from those of training.
 const SHIFTS: [(&str, [f64; 4]); 3] = [
     ("input scale", [0.5, 1.0, 1.5, 2.0]),
@@ -76,7 +80,7 @@ impl Item for Alignment {
             let found = format!("{}, {}, {}", settings.every, settings.problems, settings.n_demos);
             return Err(file.refuse("every, problems, n_demos", &found, "at least 1, 1 and 8"));
         }
-        let mut cells = Vec::new();
+        let (mut cells, mut iterated_cells) = (Vec::new(), Vec::new());
         for (name, attention, n_heads) in LAYERS {
             for seed in 0..settings.seeds {
                 let train = TrainSettings {
@@ -96,10 +100,18 @@ impl Item for Alignment {
                     ..TrainSettings::base()
                 };
                 train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+                if attention == AttentionKind::Linear {
+                    iterated_cells.push(iterated::cell(
+                        train.clone(),
+                        settings.problems,
+                        context.isa,
+                    ));
+                }
                 cells.push(cell(&settings, name, train, context.isa));
             }
         }
-        cells.push(constructed_cell());
+        cells.extend(iterated_cells);
+        cells.push(constructed::cell());
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
     }
 }
@@ -232,80 +244,22 @@ fn compare(
     [mean(0), mean(1), mean(2), mean(3) / mean(5), mean(4) / mean(5)]
 }
 
-/// Layers of linear attention with constructed weights against gradient descent on an explicit matrix.
-fn constructed_cell() -> Cell {
-    Cell {
-        specification: json!({ "kind": "constructed/1", "d": 12, "outputs": 8, "n_demos": 45, "steps": 100 }),
-        label: "constructed layers".into(),
-        weight: 0.1,
-        schema: vec![
-            ("step".into(), ColumnType::Integer),
-            ("difference".into(), ColumnType::Float),
-        ],
-        compute: Box::new(|| {
-            let differences = constructed(12, 8, 45, 100);
-            let table = Table::builder("constructed")
-                .integers("step", (1..=differences.len() as i64).collect())
-                .floats("difference", differences)
-                .build()?;
-            Ok(table)
-        }),
-    }
-}
-
-/// Largest difference, relative to the largest prediction, after every layer: tokens `[x; y]` whose label
-/// part each layer of linear attention moves by `-(eta/N) sum_i y_i (x_i . x_j)`, against `W x` with
-/// `W += (eta/N) sum_i (y_i - W x_i) x_i^T`.
-fn constructed(d: usize, outputs: usize, n: usize, steps: usize) -> Vec<f64> {
-    let stream = Stream::new(0, "alignment/constructed");
-    let mut draws = stream.sample(0);
-    let mut rows = |count: usize, size: usize| -> Vec<Vec<f64>> {
-        (0..count).map(|_| (0..size).map(|_| draws.normal()).collect()).collect()
-    };
-    let (x, truth, query) = (rows(n, d), rows(outputs, d), rows(1, d).concat());
-    let y: Vec<Vec<f64>> =
-        x.iter().map(|x| truth.iter().map(|w| order::dot(w, x)).collect()).collect();
-    let rate = 1.0 / (2.0 * n as f64);
-    let (mut labels, mut query_label) = (y.clone(), vec![0.0; outputs]);
-    let mut w = vec![vec![0.0; d]; outputs];
-    let mut differences = Vec::new();
-    for _ in 0..steps {
-        let moved = |point: &[f64]| -> Vec<f64> {
-            let weights: Vec<f64> = x.iter().map(|x| order::dot(x, point)).collect();
-            let sum = |o: usize| labels.iter().zip(&weights).map(|(y, p)| y[o] * p).sum::<f64>();
-            (0..outputs).map(|o| rate * sum(o)).collect()
-        };
-        let moves: Vec<Vec<f64>> = x.iter().map(|x| moved(x)).collect();
-        let query_move = moved(&query);
-        labels
-            .iter_mut()
-            .zip(moves)
-            .for_each(|(y, m)| y.iter_mut().zip(m).for_each(|(y, m)| *y -= m));
-        query_label.iter_mut().zip(query_move).for_each(|(y, m)| *y -= m);
-        let old = w.clone();
-        for (o, row) in w.iter_mut().enumerate() {
-            for (x, y) in x.iter().zip(&y) {
-                let error = y[o] - order::dot(&old[o], x);
-                row.iter_mut().zip(x).for_each(|(w, x)| *w += rate * error * x);
-            }
-        }
-        let gd: Vec<f64> = w.iter().map(|w| order::dot(w, &query)).collect();
-        let scale = gd.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        let gap = gd.iter().zip(&query_label).map(|(g, y)| (g + y).abs()).fold(0.0, f64::max);
-        differences.push(gap / scale);
-    }
-    differences
-}
-
 fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let (runs, last) = results.split_at(results.len() - 1);
+    let (runs, rest) = results.split_at(LAYERS.len() * settings.seeds as usize);
+    let (last, iterated) = rest.split_last().context("no result")?;
     let table = Table::stack("alignment", runs)?;
-    let constructed = last[0].clone().named("constructed");
-    let claims = claims(settings, &table, &constructed)?;
-    let figure = figure(settings, &table)?;
+    let iterated = Table::stack("iterated", iterated)?;
+    let constructed = last.clone().named("constructed");
+    let mut claims = claims(settings, &table, &constructed)?;
+    claims.push(iterated::claim(ITEM.id(), settings.expected, &iterated)?);
+    let figure = figure(settings, &table, &iterated)?;
     Ok(Outputs {
-        tables: vec![(table, BTreeMap::new()), (constructed, BTreeMap::new())],
-        figures: vec![(figure, vec!["alignment"])],
+        tables: vec![
+            (table, BTreeMap::new()),
+            (iterated, BTreeMap::new()),
+            (constructed, BTreeMap::new()),
+        ],
+        figures: vec![(figure, vec!["alignment", "iterated"])],
         claims,
     })
 }
@@ -329,29 +283,18 @@ fn samples(
     Ok(positions.iter().map(|at| (*at, sample(at))).collect())
 }
 
-/// Mean and 95 % bootstrap interval over seeds of a ratio of paired numbers.
-fn ratio(above: &[f64], below: &[f64]) -> anyhow::Result<Interval> {
-    let stream = Stream::new(0, "alignment/bootstrap");
-    let mut draws = stream.sample(0);
-    Ok(bootstrap_ratio(above, below, 0.95, |n| draws.below(n))?)
-}
-
 fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Result<Vec<Claim>> {
     let linear = LAYERS[0].0;
     let cosine = samples(table, linear, "none", "cosine")?.pop().context("no training step")?.1;
-    let cosine = ratio(&cosine, &vec![1.0; cosine.len()])?;
-    let far = |one: &Interval| (one.mean - 1.0).abs();
-    let mut worst = Interval { mean: 1.0, lower: 1.0, upper: 1.0 };
+    let cosine = resampled::mean(&cosine, BOOTSTRAP)?;
+    let mut worst = Interval { mean: 0.0, lower: 0.0, upper: 0.0 };
     for (shift, _) in SHIFTS {
         let theirs = samples(table, linear, shift, "gd_loss")?;
         for ((_, ours), (_, theirs)) in samples(table, linear, shift, "loss")?.iter().zip(&theirs) {
-            let one = ratio(ours, theirs)?;
-            worst = if far(&one) < far(&worst) { worst } else { one };
+            let one = resampled::distance_from_one(&resampled::ratio(ours, theirs, BOOTSTRAP)?);
+            worst = if one.mean < worst.mean { worst } else { one };
         }
     }
-    let sides = [(worst.lower - 1.0).abs(), (worst.upper - 1.0).abs()];
-    let crosses = worst.lower <= 1.0 && worst.upper >= 1.0;
-    let nearest = if crosses { 0.0 } else { sides[0].min(sides[1]) };
     let exact = constructed.floats("difference")?.into_iter().fold(0.0, f64::max);
     let place = |name, table| [ITEM.id(), name, table];
     let mut claims = vec![
@@ -368,10 +311,10 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
             at_most(
                 place("shifted", "alignment"),
                 "Loss of linear attention against the gradient step's, the worst shift",
-                far(&worst),
+                worst.mean,
                 0.05,
             ),
-            [nearest, sides[0].max(sides[1])],
+            [worst.lower, worst.upper],
         ),
     ];
     claims.iter_mut().for_each(|claim| claim.expected = settings.expected);
@@ -393,14 +336,14 @@ fn line(
 ) -> anyhow::Result<Series> {
     let mut columns: [Vec<f64>; 4] = Default::default();
     for (x, sample) in samples(table, layer, shift, column)? {
-        let Interval { mean, lower, upper } = ratio(&sample, &vec![1.0; sample.len()])?;
+        let Interval { mean, lower, upper } = resampled::mean(&sample, BOOTSTRAP)?;
         columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
     }
     let [x, mean, lower, upper] = columns;
     Ok(Series::line(name, style, x, mean).with_band(lower, upper))
 }
 
-fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
+fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Result<Figure> {
     let panel = |title: &str, x: &str, y: Axis, shift: &str, column: &str, with_gd: bool| {
         let mut series = Vec::new();
         for (i, (layer, _, _)) in LAYERS.iter().enumerate() {
@@ -439,12 +382,15 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
             panel("larger inputs", "input scale", loss(), SHIFTS[0].0, "loss", true)?,
             panel("larger weights", "weight scale", loss(), SHIFTS[1].0, "loss", true)?,
             panel("random labels", "labels replaced", loss(), SHIFTS[2].0, "loss", true)?,
+            iterated::panel(iterated, iterated::ITERATED, "applied again", "applications")?,
+            iterated::panel(iterated, iterated::INTERPOLATED, "interpolated", "share of the step")?,
         ],
         caption: format!(
             "ext-alignment. Trained attention over the demonstrations against one gradient step of the optimal \
              size, d = {}, N = {}, normal inputs. Above: cosine and distance of the predictions' derivatives \
-             towards the query, and distance of the predictions, during training. Below: loss on problems unlike \
-             those of training. Means and 95 % bootstrap bands over {} seeds.",
+             towards the query, and distance of the predictions, during training. Middle: loss on problems unlike \
+             those of training. Below: the layer applied again and again to what is left of the labels (dampened by \
+             0.75), and its weights moved towards those of the gradient step. Means and 95 % bootstrap bands over {} seeds.",
             settings.d, settings.n_demos, settings.seeds
         ),
     })

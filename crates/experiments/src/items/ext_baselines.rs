@@ -4,14 +4,13 @@ use crate::families::claims::{
     Measurement, agree, at_least, at_most, sampled, standard_error, tested,
 };
 use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
-use crate::families::training;
+use crate::families::{resampled, training};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::bootstrap_mean;
 use artifact::table::{ColumnType, Table};
 use icl_model::prompt::PromptShape;
 use icl_model::train::{AttentionKind, TrainSettings};
@@ -228,9 +227,7 @@ fn blocks(errors: &[f64], scale: f64) -> Vec<f64> {
 
 /// Mean and 95 % bootstrap interval.
 fn interval(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let stream = Stream::new(0, &format!("baselines/bootstrap/{purpose}"));
-    let mut draws = stream.sample(0);
-    let interval = bootstrap_mean(sample, 0.95, |n| draws.below(n))?;
+    let interval = resampled::mean(sample, &format!("baselines/bootstrap/{purpose}"))?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 

@@ -3,13 +3,13 @@
 use crate::families::claims::tested;
 use crate::families::function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
 use crate::families::regression::Predictor;
+use crate::families::resampled;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::bootstrap_mean;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{PromptShape, PromptSource};
@@ -254,9 +254,7 @@ fn losses(
 }
 
 fn band(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let stream = Stream::new(0, &format!("function-class/{purpose}"));
-    let mut draws = stream.sample(0);
-    let interval = bootstrap_mean(sample, 0.95, |n| draws.below(n))?;
+    let interval = resampled::mean(sample, &format!("function-class/{purpose}"))?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 

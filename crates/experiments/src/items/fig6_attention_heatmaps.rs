@@ -1,12 +1,12 @@
 //! Attention matrices of one trained layer: exact, and with four numbers of random features.
 
 use crate::families::claims::{at_most, sampled};
+use crate::families::resampled;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
-use artifact::statistics::bootstrap_ratio;
 use artifact::table::{ColumnType, Table};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use icl_model::prompt::PromptShape;
@@ -193,9 +193,7 @@ fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Re
         let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
         matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
     };
-    let stream = Stream::new(0, "heatmaps/bootstrap");
-    let mut draws = stream.sample(0);
-    let ratio = bootstrap_ratio(&by_query(most), &by_query(fewest), 0.95, |n| draws.below(n))?;
+    let ratio = resampled::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
     let claim = at_most(
         [ITEM.id(), "approach", "errors"],
         "Mean absolute error with the most features over that with the fewest",

@@ -83,6 +83,15 @@ impl Kernel for AddAll<'_> {
     }
 }
 
+/// Predictions prompt by prompt, `[n_prompts, d_s]`, from `[groups, d_s, 16]`.
+pub(super) fn by_prompt(predictions: &[Lane16], n_prompts: usize, d_s: usize) -> Vec<f32> {
+    let entry = |ps: usize| {
+        let (p, s) = (ps / d_s, ps % d_s);
+        predictions[p / LANES * d_s + s][p % LANES]
+    };
+    (0..n_prompts * d_s).map(entry).collect()
+}
+
 /// `1/2 |prediction - s|^2` of every prompt, from predictions `[groups, d_s, 16]`.
 pub(super) fn losses(predictions: &[Lane16], batch: &PromptBatch) -> Vec<f64> {
     let d_s = batch.shape.d_s;

@@ -121,6 +121,12 @@ impl FusedLayer {
         chunks.concat()
     }
 
+    /// Predictions prompt by prompt, `[n_prompts, d_s]`.
+    pub fn predict_rows(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<f32> {
+        let lanes = self.predict(isa, parameters, batch);
+        accumulator::by_prompt(&lanes, batch.n_prompts, self.shape.d_s)
+    }
+
     /// `1/2 |prediction - s|^2`, averaged over the prompts of a batch.
     pub fn loss(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> f64 {
         accumulator::mean_loss(&self.predict(isa, parameters, batch), batch)

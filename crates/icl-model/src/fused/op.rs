@@ -86,11 +86,7 @@ impl CustomOp2 for FusedAttention {
         let batch = self.batch(tokens, tokens_layout)?;
         let lanes = self.layer.predict(self.isa, slice(packed, packed_layout)?, &batch);
         let d_s = self.layer.shape.d_s;
-        let entry = |ps: usize| {
-            let (p, s) = (ps / d_s, ps % d_s);
-            lanes[p / LANES * d_s + s][p % LANES]
-        };
-        let out = (0..batch.n_prompts * d_s).map(entry).collect();
+        let out = accumulator::by_prompt(&lanes, batch.n_prompts, d_s);
         Ok((CpuStorage::F32(out), (batch.n_prompts, d_s).into()))
     }
 

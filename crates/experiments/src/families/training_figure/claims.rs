@@ -4,12 +4,10 @@ use super::Run;
 use super::settings::{Floor, Settings};
 use crate::families::claims::{Measurement, agree, at_most, tested};
 use crate::families::comparison::{Comparison, Differences, compare};
-use crate::families::equivalence;
+use crate::families::{equivalence, resampled};
 use anyhow::Context as _;
 use artifact::claim::Claim;
-use artifact::statistics::bootstrap_mean;
 use artifact::table::Table;
-use icl_numerics::stream::Stream;
 
 /// Every setting against plain, seed by seed.
 pub(super) fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparison>> {
@@ -74,9 +72,7 @@ pub(super) fn floor_claim(
         return Ok(Vec::new());
     }
     let finals = &runs.first().context("plain is missing")?.finals;
-    let stream = Stream::new(0, &format!("floor/{id}"));
-    let mut draws = stream.sample(0);
-    let interval = bootstrap_mean(finals, 0.95, |n| draws.below(n))?;
+    let interval = resampled::mean(finals, &format!("floor/{id}"))?;
     let statement =
         format!("Plain reaches {factor} x {relative_loss} of E[s^2], the floor of its family");
     let bound = factor * relative_loss;

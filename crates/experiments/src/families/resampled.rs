@@ -1,0 +1,29 @@
+//! Means with their 95 % bootstrap intervals, the resamples drawn from a named stream.
+
+use artifact::statistics::{Interval, bootstrap_mean, bootstrap_ratio};
+use icl_numerics::stream::Stream;
+
+/// Mean of a sample.
+pub(crate) fn mean(sample: &[f64], purpose: &str) -> anyhow::Result<Interval> {
+    let stream = Stream::new(0, purpose);
+    let mut draws = stream.sample(0);
+    Ok(bootstrap_mean(sample, 0.95, |n| draws.below(n))?)
+}
+
+/// Ratio of the means of two paired samples.
+pub(crate) fn ratio(above: &[f64], below: &[f64], purpose: &str) -> anyhow::Result<Interval> {
+    let stream = Stream::new(0, purpose);
+    let mut draws = stream.sample(0);
+    Ok(bootstrap_ratio(above, below, 0.95, |n| draws.below(n))?)
+}
+
+/// Interval of `|x - 1|` from that of a ratio `x`.
+pub(crate) fn distance_from_one(ratio: &Interval) -> Interval {
+    let ends = [(ratio.lower - 1.0).abs(), (ratio.upper - 1.0).abs()];
+    let crosses = ratio.lower <= 1.0 && ratio.upper >= 1.0;
+    Interval {
+        mean: (ratio.mean - 1.0).abs(),
+        lower: if crosses { 0.0 } else { ends[0].min(ends[1]) },
+        upper: ends[0].max(ends[1]),
+    }
+}

@@ -30,9 +30,10 @@ pub enum Verdict {
 ///
 /// *Holds* if all of the interval lies on the right side and the value's distance to the bound is at
 /// least three times the half width of the interval, *thin* if less, *inconclusive* if the interval
-/// covers the bound, *fails* if all of it lies on the wrong side. An interval of one point belongs to a
-/// value that is computed, not sampled: then *thin* if the value uses more than a third of a positive
-/// bound it must stay under (less than three times a bound it must reach).
+/// covers the bound, *fails* if all of it lies on the wrong side. A value that is computed, not sampled, has
+/// an interval of one point: then *thin* if it uses more than a third of a positive bound it must stay under
+/// (less than three times a bound it must reach). A sample without spread, such as a single seed, is *thin*
+/// at best.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
@@ -44,6 +45,8 @@ pub struct Claim {
     pub value: f64,
     /// 95 % interval of the value; of one point where nothing is sampled.
     pub interval: [f64; 2],
+    /// Whether the value is an estimate from a sample; otherwise it is computed.
+    pub sampled: bool,
     /// Side of the bound.
     pub side: Side,
     /// The bound.
@@ -72,18 +75,21 @@ impl Claim {
         };
         // room > 0 means on the right side
         let room = sign * (self.bound - self.value);
+        if self.value.is_nan() {
+            return Verdict::Fails;
+        }
         let [lower, upper] = self.interval;
         let (worst, best) = match self.side {
             Side::AtMost => (self.bound - upper, self.bound - lower),
             Side::AtLeast => (lower - self.bound, upper - self.bound),
         };
-        let little_room = if self.is_exact() {
+        let little_room = if self.sampled {
+            lower == upper || room < 3.0 * (upper - lower) / 2.0
+        } else {
             match self.side {
                 Side::AtMost => self.bound > 0.0 && 3.0 * self.value > self.bound,
                 Side::AtLeast => self.bound > 0.0 && self.value < 3.0 * self.bound,
             }
-        } else {
-            room < 3.0 * (upper - lower) / 2.0
         };
         match (worst >= 0.0, best > 0.0) {
             (true, _) if little_room => Verdict::Thin,
@@ -91,12 +97,6 @@ impl Claim {
             (false, true) => Verdict::Inconclusive,
             (false, false) => Verdict::Fails,
         }
-    }
-
-    /// Whether the value is computed, not sampled.
-    pub fn is_exact(&self) -> bool {
-        let [lower, upper] = self.interval;
-        lower == upper
     }
 
     /// Whether a run must be reported as failed: expected to hold, and does not.
@@ -121,10 +121,10 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    fn claim(value: f64, interval: [f64; 2], side: Side, bound: f64) -> Verdict {
+    fn judge(value: f64, interval: [f64; 2], sampled: bool, side: Side, bound: f64) -> Verdict {
         let (id, statement, evidence) = ("c".into(), "s".into(), "e".into());
-        let verdict = Verdict::Fails;
-        Claim { id, statement, value, interval, side, bound, expected: true, evidence, verdict }
+        let (expected, verdict) = (true, Verdict::Fails);
+        Claim { id, statement, value, interval, sampled, side, bound, expected, evidence, verdict }
             .judged()
             .verdict
     }
@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn verdicts_follow_value_and_interval() {
         use Side::{AtLeast, AtMost};
-        let exact = |value: f64, side, bound| claim(value, [value; 2], side, bound);
+        let exact = |value: f64, side, bound| judge(value, [value; 2], false, side, bound);
+        let claim = |value, interval, side, bound| judge(value, interval, true, side, bound);
         assert_eq!(exact(1.0, AtMost, 4.0), Verdict::Holds);
         assert_eq!(exact(2.0, AtMost, 4.0), Verdict::Thin);
         assert_eq!(exact(5.0, AtMost, 4.0), Verdict::Fails);
@@ -143,5 +144,6 @@ mod tests {
         assert_eq!(claim(-1.0, [-2.5, 0.5], AtMost, 0.0), Verdict::Inconclusive);
         assert_eq!(claim(1.0, [0.5, 1.5], AtMost, 0.0), Verdict::Fails);
         assert_eq!(claim(1.0, [0.9, 1.1], AtLeast, 0.0), Verdict::Holds);
+        assert_eq!(claim(-1.0, [-1.0, -1.0], AtMost, 0.0), Verdict::Thin);
     }
 }

@@ -147,10 +147,10 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
                 Side::AtLeast => "≥",
             };
             let [low, high] = claim.interval;
-            let interval = if claim.is_exact() {
-                "exact".into()
-            } else {
+            let interval = if claim.sampled {
                 format!("[{}, {}]", number(low), number(high))
+            } else {
+                "exact".into()
             };
             let tested = if claim.expected { "" } else { " (tested, not expected)" };
             writeln!(

@@ -9,6 +9,7 @@ fn claim(id: &str, name: &str, statement: &str, evidence: &str) -> Claim {
         statement: statement.to_owned(),
         value: 0.0,
         interval: [0.0; 2],
+        sampled: false,
         side: Side::AtMost,
         bound: 0.0,
         expected: true,
@@ -31,7 +32,13 @@ pub(crate) fn at_least(place: [&str; 3], statement: &str, value: f64, bound: f64
 
 /// The claim of a sampled value.
 pub(crate) fn sampled(claim: Claim, interval: [f64; 2]) -> Claim {
-    Claim { interval, ..claim }.judged()
+    Claim { interval, sampled: true, ..claim }.judged()
+}
+
+/// The largest of some numbers, at least zero; NaN if one of them is, so that it cannot pass.
+pub(crate) fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let larger = |largest: f64, x: f64| if largest.is_nan() || x <= largest { largest } else { x };
+    numbers.into_iter().fold(0.0, larger)
 }
 
 /// Quantile of the normal distribution that leaves 2.5 % above it.
@@ -42,8 +49,13 @@ pub(crate) fn around(value: f64, error: f64) -> [f64; 2] {
     [value - NORMAL * error, value + NORMAL * error]
 }
 
+/// The standard error whose [`around`] has the width of an interval.
+pub(crate) fn error_of([lower, upper]: [f64; 2]) -> f64 {
+    (upper - lower) / (2.0 * NORMAL)
+}
+
 /// `|measured / closed - 1| <= bound` is expected of the worst of several measurements, each with its
-/// standard error; the interval is the worst one's own.
+/// standard error; the interval ends at the largest upper end of all.
 pub(crate) fn agree(
     place: [&str; 3],
     statement: &str,
@@ -51,13 +63,23 @@ pub(crate) fn agree(
     bound: f64,
 ) -> Claim {
     let deviation = |m: Measurement| ((m.value / m.closed - 1.0).abs(), m.error / m.closed.abs());
-    let worst =
-        measurements.into_iter().map(deviation).fold((0.0, 0.0), |worst: (f64, f64), one| {
-            // a measurement that is no number must not pass
-            if worst.0.is_nan() || one.0 <= worst.0 { worst } else { one }
-        });
-    let [lower, upper] = around(worst.0, worst.1);
-    sampled(at_most(place, statement, worst.0, bound), [lower.max(0.0), upper])
+    let deviations: Vec<(f64, f64)> = measurements.into_iter().map(deviation).collect();
+    let worst = largest(deviations.iter().map(|d| d.0));
+    let lower = deviations.iter().find(|d| d.0 == worst).map_or(worst, |d| around(d.0, d.1)[0]);
+    let upper = largest(deviations.iter().map(|d| around(d.0, d.1)[1]));
+    sampled(at_most(place, statement, worst, bound), [lower.max(0.0), upper])
+}
+
+/// The largest of several estimates with standard errors (`sign` 1) or the smallest (`sign` -1), with an
+/// interval that reaches the outermost end of all of theirs.
+pub(crate) fn extreme(estimates: &[[f64; 2]], sign: f64) -> (f64, [f64; 2]) {
+    let outer = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    let upper = |[x, error]: &[f64; 2]| around(sign * x, *error)[1];
+    let value = estimates.iter().map(|e| sign * e[0]).fold(f64::NEG_INFINITY, outer);
+    let end = estimates.iter().map(upper).fold(f64::NEG_INFINITY, outer);
+    let own = estimates.iter().find(|e| sign * e[0] == value).map_or(0.0, |e| e[1]);
+    let ends = [sign * around(value, own)[0], sign * end];
+    (sign * value, if sign > 0.0 { ends } else { [ends[1], ends[0]] })
 }
 
 /// Standard error of the mean of a sample; zero for fewer than two numbers.
@@ -99,7 +121,7 @@ pub(crate) fn tested(
 ) -> Claim {
     let [id, name, evidence] = place;
     let plain = claim(id, name, statement, evidence);
-    Claim { value, bound, interval, expected: false, ..plain }.judged()
+    Claim { value, bound, interval, sampled: true, expected: false, ..plain }.judged()
 }
 
 #[cfg(test)]
@@ -121,6 +143,8 @@ mod tests {
         let claim = agree(["i", "c", "t"], "s", [one(2.02, 0.0), one(1.96, 0.01)], 0.05);
         assert!((claim.value - 0.02).abs() < 1e-12);
         assert!((claim.interval[1] - 0.0298).abs() < 1e-4 && claim.interval[0] > 0.01);
+        let (low, [lower, upper]) = extreme(&[[1.0, 0.01], [0.9, 0.0], [1.1, 0.2]], -1.0);
+        assert!(low == 0.9 && upper == 0.9 && (lower - (1.1 - 0.2 * 1.96)).abs() < 1e-4);
         let nan = agree(["i", "c", "t"], "s", [one(f64::NAN, 0.0), one(2.0, 0.0)], 0.05);
         assert!(nan.breaks());
     }

@@ -2,6 +2,7 @@
 //!
 //! Source of the construction: J. von Oswald et al. (2023).
 
+use super::claims::largest;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Table};
 use icl_numerics::order;
@@ -67,8 +68,8 @@ fn constructed(d: usize, outputs: usize, n: usize, steps: usize) -> Vec<f64> {
         }
         let gd: Vec<f64> = w.iter().map(|w| order::dot(w, &query)).collect();
         let scale = gd.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-        let gap = gd.iter().zip(&query_label).map(|(g, y)| (g + y).abs()).fold(0.0, f64::max);
-        differences.push(gap / scale);
+        let gaps = gd.iter().zip(&query_label).map(|(g, y)| (g + y).abs());
+        differences.push(largest(gaps) / scale);
     }
     differences
 }

@@ -261,8 +261,9 @@ fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
     let orders = Stream::new(0, "dual/orders");
     for p in 0..trained.prompts.len() {
         let views = trained.views(p);
-        for o in 0..settings.orders.max(settings.feature_orders) {
-            let order = rotated_order(&orders, [p, settings.orders, o], n);
+        let most = settings.orders.max(settings.feature_orders);
+        for o in 0..most {
+            let order = rotated_order(&orders, [p, most, o], n);
             if o < settings.orders {
                 let mut dual = Exact::initial(&views)?;
                 walk(&mut dual, &order, |i, f| curves[0].1.record(i, f, &softmax[p]))?;

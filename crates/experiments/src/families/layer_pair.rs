@@ -1,6 +1,7 @@
 //! One random attention layer seen from both sides: candle's layer, and the keys, queries and values that
 //! a dual takes.
 
+use super::claims::largest;
 use candle_core::{DType, Device, Tensor};
 use dual_model::sequence::{Head, Visibility};
 use dual_model::{Matrix, Real};
@@ -110,5 +111,5 @@ pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64
         }
         (sum.to_f64() - a).abs()
     };
-    attention.iter().enumerate().map(gap).fold(0.0, f64::max) / scale
+    largest(attention.iter().enumerate().map(gap)) / scale
 }

@@ -5,9 +5,18 @@ use icl_numerics::stream::Stream;
 
 /// Mean of a sample.
 pub(crate) fn mean(sample: &[f64], purpose: &str) -> anyhow::Result<Interval> {
+    mean_of_several(sample, 1, purpose)
+}
+
+/// Mean of one of `count` samples that are judged together: at Bonferroni's level.
+pub(crate) fn mean_of_several(
+    sample: &[f64],
+    count: usize,
+    purpose: &str,
+) -> anyhow::Result<Interval> {
     let stream = Stream::new(0, purpose);
     let mut draws = stream.sample(0);
-    Ok(bootstrap_mean(sample, 0.95, |n| draws.below(n))?)
+    Ok(bootstrap_mean(sample, 1.0 - 0.05 / count as f64, |n| draws.below(n))?)
 }
 
 /// Ratio of the means of two paired samples.

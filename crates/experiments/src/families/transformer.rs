@@ -39,9 +39,9 @@ pub(crate) fn training_cell(
     })
 }
 
-/// As [`training::weight`]; candle's operations take about thirty times as long.
+/// As [`training::weight`]; a layer with all its queries costs about ten times attention for one query.
 fn weight(settings: &TransformerSettings, n_final: usize) -> f64 {
-    30.0 * settings.layers as f64 * training::weight(&settings.train, n_final)
+    10.0 * settings.layers as f64 * training::weight(&settings.train, n_final)
 }
 
 fn train_one(settings: &TransformerSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {

@@ -1,7 +1,7 @@
 //! Trained attention beside what needs no training: error against the number of demonstrations.
 
 use crate::families::claims::{
-    Measurement, agree, at_least, at_most, sampled, standard_error, tested,
+    Measurement, agree, at_least, at_most, error_of, sampled, standard_error, tested,
 };
 use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::families::{resampled, training};
@@ -338,8 +338,7 @@ fn closed_form_claims(
     let beyond = ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]).fold(0.0, f64::max);
     let below = ols.iter().filter(|row| row.0 < d).map(|(n, [value, lower, upper])| Measurement {
         value: *value,
-        // half the width of the bootstrap interval over that of a standard normal
-        error: (upper - lower) / (2.0 * 1.96),
+        error: error_of([*lower, *upper]),
         closed: (d - n) / d,
     });
     let place = |name, table| [ITEM.id(), name, table];

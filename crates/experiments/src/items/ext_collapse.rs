@@ -11,7 +11,7 @@
 //!
 //! Source of the last two: T. Wang, P. Isola (2020).
 
-use crate::families::claims::{at_least, at_most, sampled};
+use crate::families::claims::{at_least, at_most, largest, sampled};
 use crate::families::resampled;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
@@ -232,12 +232,13 @@ fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
     let id = ITEM.id();
     let mut claims = Vec::new();
     for kind in &settings.kinds {
-        let mut largest = 0.0_f64;
+        let mut differences = Vec::new();
         for column in MEASURES {
             let plain = by_seed(settings, runs, "plain", column)?;
             let neutral = &curve(settings, runs, kind, column)?[0];
-            largest = plain.iter().zip(neutral).fold(largest, |m, (a, b)| m.max((a - b).abs()));
+            differences.extend(plain.iter().zip(neutral).map(|(a, b)| (a - b).abs()));
         }
+        let largest = largest(differences);
         let name = kind.replace("{}", "0");
         let statement = format!("{name} against plain: the largest difference of any measure");
         claims.push(at_most([id, &name, "runs"], &statement, largest, 0.0));
@@ -250,8 +251,8 @@ fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
     Ok(claims)
 }
 
-/// Rank correlation of a measure with the strength, seed by seed, resampled over seeds: rank and
-/// (negatively) the three measures in which less is better.
+/// Rank correlation of a measure with the strength, seed by seed, resampled over seeds at Bonferroni's level:
+/// rank, and (negatively) the three measures in which less is better.
 fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow::Result<Claim> {
     let curve = curve(settings, runs, kind, column)?;
     let correlation = |seed: usize| {
@@ -259,7 +260,8 @@ fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow:
         order::dot(&ranks(&settings.strengths), &ranks(&measure))
     };
     let correlations: Vec<f64> = (0..settings.seeds as usize).map(correlation).collect();
-    let mean = resampled::mean(&correlations, "collapse/bootstrap")?;
+    let count = MEASURES.len() * settings.kinds.len();
+    let mean = resampled::mean_of_several(&correlations, count, "collapse/bootstrap")?;
     let strength = kind.replace("{}", "x");
     let name = format!("{strength}/{column}");
     let place = [ITEM.id(), name.as_str(), "runs"];

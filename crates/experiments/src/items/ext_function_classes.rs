@@ -184,7 +184,7 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64, isa: Isa) -> 
             "kind": "class-transformer/1", "class": class, "settings": settings, "seed": seed
         }),
         label: format!("Transformer, {class} seed {seed}"),
-        weight: 20.0 * crate::families::training::weight(&model.train, 0) * settings.layers as f64,
+        weight: 10.0 * crate::families::training::weight(&model.train, 0) * settings.layers as f64,
         schema: schema(),
         compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, isa)?)),
     }

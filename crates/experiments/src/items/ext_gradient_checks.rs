@@ -1,7 +1,7 @@
 //! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
 //! commute, and the loss has no minimum.
 
-use crate::families::claims::at_most;
+use crate::families::claims::{self, at_most, largest};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
@@ -137,7 +137,7 @@ fn measure(settings: &Settings, seed: u64) -> anyhow::Result<Table> {
 /// Largest difference relative to the largest entry of `want`.
 fn relative(got: &[f64], want: &[f64]) -> f64 {
     let scale = want.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale
+    largest(got.iter().zip(want).map(|(a, b)| (a - b).abs())) / scale
 }
 
 /// For plain and each modified loss: the dual's full-batch step against `-eta` times central differences
@@ -262,7 +262,7 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     claims.push(at_most(
         [ITEM.id(), "unbounded", "checks"],
         "Decrease of the loss in an epoch against that in the first: it never slows down",
-        curves.iter().map(|curve| uneven(curve)).fold(0.0, f64::max),
+        claims::largest(curves.iter().map(|curve| uneven(curve))),
         1e-10,
     ));
     let figure = figure(&curves);
@@ -287,7 +287,7 @@ fn uneven(curve: &[f64]) -> f64 {
     if first <= 0.0 {
         return f64::INFINITY;
     }
-    steps.iter().map(|step| (step / first - 1.0).abs()).fold(0.0, f64::max)
+    claims::largest(steps.iter().map(|step| (step / first - 1.0).abs()))
 }
 
 fn figure(curves: &[Vec<f64>]) -> Figure {

@@ -93,7 +93,11 @@ static GAPS: &[Gap] = &[
         source: "recollection: one head",
         chosen: "1",
         tried: "2",
-        apply: |t| t.n_heads = 2,
+        apply: |t| {
+            t.n_heads = 2;
+            // the start that ext-search finds for two heads
+            t.initial_sd = 0.1;
+        },
     },
     Gap {
         name: "features in the layer",

@@ -196,7 +196,7 @@ fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Re
     let ratio = resampled::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
     let claim = at_most(
         [ITEM.id(), "approach", "errors"],
-        "Mean absolute error with the most features over that with the fewest",
+        "Mean absolute error with the most features over that with the fewest, one draw, over the prompt's queries",
         ratio.mean,
         1.0,
     );

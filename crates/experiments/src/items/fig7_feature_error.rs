@@ -4,8 +4,9 @@
 //! variances to be measured; the failure beyond is `ext-feature-failure`.
 
 use crate::families::claims::{
-    Measurement, agree, around, at_least, at_most, sampled, share_interval, standard_error,
+    Measurement, agree, around, at_least, at_most, sampled, standard_error,
 };
+use crate::families::resampled;
 use crate::families::slope::{log_slope, log_slope_error};
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
@@ -101,7 +102,7 @@ fn cell(settings: &Settings, name: &'static str, d_r: usize, draws: usize) -> Ce
     let settings = settings.clone();
     Cell {
         specification: json!({
-            "kind": "feature-error/2", "settings": settings, "map": name, "d_r": d_r, "draws": draws
+            "kind": "feature-error/3", "settings": settings, "map": name, "d_r": d_r, "draws": draws
         }),
         label: format!("feature error {name} d_r {d_r} x {draws}"),
         weight: (d_r * draws * settings.n_tokens) as f64 / 5e6,
@@ -171,7 +172,7 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
     // mean over the pairs, draw by draw: pairs share the features
     let mut by_draw = Vec::with_capacity(draws);
     for draw in 0..draws {
-        let stream = Stream::new(draw as u64, "feature-error/omega");
+        let stream = Stream::new(draw as u64, &format!("feature-error/omega/{d_r}"));
         let map = feature_map::random(name, &stream, d_r, settings.d, data.mean_z)?;
         let kernel = estimates(map.as_ref(), &data);
         let (w, o) = attention(&kernel, &data.values);
@@ -272,12 +273,17 @@ fn claims(
         let high = at_most([id, &format!("{place}-high"), "errors"], &statement, slope, -0.9);
         claims.extend([low, high].map(|claim| sampled(claim, interval)));
     }
-    claims.extend(variance_claims(id, variances, single)?);
+    claims.extend(variance_claims(settings, variances, single)?);
     Ok(claims)
 }
 
 /// Variances of single blocks of features: against their closed forms, and of the maps among each other.
-fn variance_claims(id: &str, variances: &Table, single: &[Table]) -> anyhow::Result<Vec<Claim>> {
+fn variance_claims(
+    settings: &Settings,
+    variances: &Table,
+    single: &[Table],
+) -> anyhow::Result<Vec<Claim>> {
+    let id = ITEM.id();
     let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
     let errors = variances.floats("kernel_mse_error")?;
     let mut claims = Vec::new();
@@ -293,15 +299,19 @@ fn variance_claims(id: &str, variances: &Table, single: &[Table]) -> anyhow::Res
         Ok(single[i].floats("kernel_mse")?)
     };
     let (independent, orthogonal) = (mse("positive")?, mse("orthogonal")?);
-    let below = orthogonal.iter().zip(&independent).filter(|(o, i)| o <= i).count();
-    let share = below as f64 / independent.len() as f64;
+    let below: Vec<f64> =
+        orthogonal.iter().zip(&independent).map(|(o, i)| f64::from(u8::from(o <= i))).collect();
+    // pairs of one query are not independent: queries are resampled
+    let by_query: Vec<f64> =
+        below.chunks_exact(settings.n_tokens).map(|row| order::mean(row).unwrap_or(0.0)).collect();
+    let share = resampled::mean(&by_query, "feature-error/orthogonal")?;
     let claim = at_least(
         [id, "orthogonal", "variances"],
         "Share of pairs in which orthogonal rows are at or below independent ones",
-        share,
+        share.mean,
         0.9,
     );
-    claims.push(sampled(claim, share_interval(share, independent.len())));
+    claims.push(sampled(claim, [share.lower, share.upper]));
     let at = |name: &str| RANDOM.iter().position(|other| *other == name).unwrap_or(0);
     let (above, below) = (at("favor++"), at("positive"));
     let ratio = measured[above] / measured[below];

@@ -73,8 +73,9 @@ pub(super) fn floor_claim(
     }
     let finals = &runs.first().context("plain is missing")?.finals;
     let interval = resampled::mean(finals, &format!("floor/{id}"))?;
-    let statement =
-        format!("Plain reaches {factor} x {relative_loss} of E[s^2], the floor of its family");
+    let statement = format!(
+        "Plain reaches {factor} x {relative_loss} of E[s^2], the best of a restricted family of its weights"
+    );
     let bound = factor * relative_loss;
     let ends = [interval.lower, interval.upper];
     let claim = tested([id, "floor", "finals"], &statement, interval.mean, ends, bound);

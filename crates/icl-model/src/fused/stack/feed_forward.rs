@@ -29,7 +29,7 @@ impl Places {
     }
 }
 
-/// Rows of a layer after attention and inside the feed-forward part.
+/// What the backward pass reads again, and its own buffer.
 pub(super) struct FeedForwardScratch {
     /// `relu(W_1 a + b_1)`, `[queries, hidden]`.
     active: Vec<Lane16>,

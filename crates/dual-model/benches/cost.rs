@@ -32,7 +32,7 @@ fn all_queries(criterion: &mut Criterion) {
             let top = scores.max_keepdim(1).unwrap();
             let kernel = ops::exp(&scores.broadcast_sub(&top).unwrap()).unwrap();
             let weights = kernel.broadcast_div(&kernel.sum_keepdim(1).unwrap()).unwrap();
-            weights.matmul(&tv).unwrap()
+            ops::product(&weights, &tv).unwrap()
         });
     });
     let queries = Matrix::new(t, d, q).unwrap();

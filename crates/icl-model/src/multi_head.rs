@@ -80,7 +80,7 @@ impl MultiHeadAttention {
         let top = scores.max_keepdim(D::Minus1)?;
         let kernel = ops::exp(&scores.broadcast_sub(&top)?)?;
         let attention_weights = kernel.broadcast_div(&kernel.sum_keepdim(D::Minus1)?)?;
-        let side_by_side = attention_weights.matmul(&v)?.transpose(1, 2)?.contiguous()?;
+        let side_by_side = ops::product(&attention_weights, &v)?.transpose(1, 2)?.contiguous()?;
         let joined = side_by_side.reshape((batch, n_tokens, d))?;
         let output = match &self.output {
             Some(output) => output.forward(&joined)?,

@@ -6,6 +6,7 @@
 
 use super::{Entry, FusedModification, Modification};
 use crate::ModelError;
+use crate::composite::ops;
 use candle_core::{DType, Tensor};
 
 /// Registry entry.
@@ -49,7 +50,7 @@ impl Modification for Negative {
         }
         let mixing = Tensor::from_vec(mixing, (batch, heads, n, n), values.device())?
             .to_dtype(values.dtype())?;
-        Ok((values + mixing.matmul(&values.contiguous()?)?)?)
+        Ok((values + ops::product(&mixing, &values.contiguous()?)?)?)
     }
 
     fn needs_scores(&self) -> bool {

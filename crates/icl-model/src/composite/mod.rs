@@ -1,8 +1,7 @@
 //! The attention layer as candle operations: the reference for the fused kernel.
 //!
-//! Every token is a query. Elementary functions are the portable ones, matrix products have inner
-//! dimensions of at most 512 (beyond it gemm's blocking depends on the CPU's caches), and every
-//! left-hand side is contiguous (candle's broadcast product misreads transposed views).
+//! Every token is a query. Elementary functions are the portable ones, and every matrix product is
+//! [`ops::product`], whose bits do not depend on the CPU's caches.
 
 pub mod ops;
 
@@ -40,7 +39,8 @@ pub struct Layer<'a> {
 pub struct Attended {
     /// `h'`, `[batch, queries, d]`.
     pub output: Tensor,
-    /// Weights of every key, `[batch, heads, queries, tokens]`, rows sum to 1.
+    /// Weights of every key, `[batch, heads, queries, tokens]`; rows sum to 1, except those of the kernel
+    /// [`AttentionKernel::Linear`], which is not normalised.
     pub attention_weights: Tensor,
 }
 
@@ -107,7 +107,7 @@ impl Layer<'_> {
         let values = Tensor::cat(&[values, v_side], 2)?;
 
         let attention_weights = self.kernel.weights(&q, &keys, bias)?;
-        let output = attention_weights.matmul(&values.contiguous()?)?.sum(1)?;
+        let output = ops::product(&attention_weights, &values.contiguous()?)?.sum(1)?;
         Ok(Attended { output, attention_weights })
     }
 }

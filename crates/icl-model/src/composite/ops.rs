@@ -3,7 +3,7 @@
 //! candle's own `exp` and `tanh` call the system's libm (other bits on other CPUs) and its GELU has a
 //! gradient of six digits; these are the same functions on `icl_numerics`.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use icl_numerics::elementary::Function;
 use icl_numerics::lanes::Isa;
 use icl_numerics::math;
@@ -65,28 +65,70 @@ pub fn heads(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     flat.reshape((batch, n_tokens, n_heads, d_out))?.transpose(1, 2)?.contiguous()
 }
 
-/// `a b^T` over the last two axes, the inner dimension in chunks of [`MAX_INNER`] added in order.
+/// `a b^T` over the last two axes; see [`product`].
 ///
 /// # Errors
 /// If shapes do not fit.
 pub fn product_transposed(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let last = a.rank() - 1;
-    let inner = a.dim(last)?;
+    product(a, &b.transpose(D::Minus2, D::Minus1)?)
+}
+
+/// `a b` over the last two axes: the only matrix product of this crate.
+///
+/// gemm splits an inner dimension of more than [`MAX_INNER`] by the sizes of the CPU's caches, which moves
+/// last digits from machine to machine. So all three dimensions are cut into blocks of at most
+/// [`MAX_INNER`]: the inner one, whose partial products are added in order, and the outer two, which
+/// become the inner dimensions of the gradients' products.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (m, n) = (a.dim(D::Minus2)?, b.dim(D::Minus1)?);
+    if m == 0 || n == 0 || a.dim(D::Minus1)? == 0 {
+        bail!("product of {:?} and {:?}: a dimension is 0", a.dims(), b.dims());
+    }
+    let columns = blocks(n)
+        .map(|(j, width)| {
+            let b = b.narrow(D::Minus1, j, width)?;
+            let rows = blocks(m)
+                .map(|(i, height)| inner_blocks(&a.narrow(D::Minus2, i, height)?, &b))
+                .collect::<Result<Vec<_>>>()?;
+            joined(rows, D::Minus2)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    joined(columns, D::Minus1)
+}
+
+/// Starts and widths of the blocks of a dimension.
+fn blocks(size: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..size).step_by(MAX_INNER).map(move |start| (start, MAX_INNER.min(size - start)))
+}
+
+fn joined(mut parts: Vec<Tensor>, axis: D) -> Result<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.swap_remove(0)),
+        _ => Tensor::cat(&parts, axis),
+    }
+}
+
+/// The product of two blocks, the inner dimension in chunks added in order.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only raw product; no dimension exceeds 512 here"
+)]
+fn inner_blocks(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
-    for start in (0..inner).step_by(MAX_INNER) {
-        let width = MAX_INNER.min(inner - start);
-        let a = a.narrow(last, start, width)?.contiguous()?;
-        let b = b.narrow(last, start, width)?.contiguous()?;
-        let part = a.matmul(&b.transpose(last - 1, last)?)?;
+    for (start, width) in blocks(a.dim(D::Minus1)?) {
+        // contiguous: candle's broadcast product misreads a transposed left-hand side
+        let a = a.narrow(D::Minus1, start, width)?.contiguous()?;
+        let b = b.narrow(D::Minus2, start, width)?;
+        let part = a.matmul(&b)?;
         sum = Some(match sum {
             Some(sum) => (sum + part)?,
             None => part,
         });
     }
-    match sum {
-        Some(sum) => Ok(sum),
-        None => bail!("product with inner dimension 0"),
-    }
+    sum.ok_or_else(|| candle_core::Error::Msg("product with inner dimension 0".into()))
 }
 
 /// Applies `f64`/`f32` versions of one function to a contiguous buffer.

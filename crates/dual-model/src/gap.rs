@@ -15,6 +15,7 @@
 //! kernel trick. Paper: section 6 of the specification.
 
 use crate::{DualError, Matrix};
+use icl_numerics::largest;
 use icl_numerics::{math, order};
 
 /// A finite population of keys and values with its Gram matrix `v_i . v_j K(k_i, k_j)`.
@@ -52,7 +53,7 @@ impl Population {
             mean_diagonal: order::sum(&diagonal) / n as f64,
             norm_squared: order::sum(&row_means) / n as f64,
             row_means,
-            radius: diagonal.iter().fold(0.0_f64, |r, x| r.max(*x)).sqrt(),
+            radius: largest::value(diagonal.iter().copied()).sqrt(),
             gram,
         })
     }
@@ -80,7 +81,7 @@ impl Population {
         let own: Vec<f64> = sample.iter().map(row_sum).collect();
         // |C_N|^2 - 2 <C_N, C> + |C|^2: a square, negative only by rounding
         let square = order::sum(&own) / (n * n) - 2.0 * order::sum(&cross) / n + self.norm_squared;
-        w * square.max(0.0).sqrt()
+        w * largest::at_least(square, 0.0).sqrt()
     }
 
     /// Root mean square of the supremum over samples of size `n`.

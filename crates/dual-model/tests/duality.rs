@@ -12,6 +12,7 @@ use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
 use icl_model::mask::Mask;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use proptest::prelude::*;
 
@@ -119,10 +120,10 @@ fn sum_of_heads(case: &Case, predict: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
 /// Largest difference relative to the largest value that enters: values bound the outputs, and
 /// outputs may cancel to nearly zero.
 fn relative_difference(got: &[f64], want: &[f64], arrays: &Arrays) -> f64 {
-    let scale = arrays.projections[2].iter().fold(0.0_f64, |m, w| m.max(w.abs()))
-        * arrays.tokens.iter().fold(0.0_f64, |m, t| m.max(t.abs()));
-    let largest = want.iter().fold(scale, |m, w| m.max(w.abs()));
-    got.iter().zip(want).fold(0.0, |m: f64, (g, w)| m.max((g - w).abs())) / largest
+    let scale = largest::magnitude(arrays.projections[2].iter().copied())
+        * largest::magnitude(arrays.tokens.iter().copied());
+    let size = largest::at_least(largest::magnitude(want.iter().copied()), scale);
+    largest::difference(got, want) / size
 }
 
 proptest! {
@@ -144,7 +145,7 @@ proptest! {
     #[test]
     fn exact_dual_equals_attention_in_single_precision(case in case()) {
         // a rounding error of the logits is multiplied by their size: 60 of them at 2^-24 stay below
-        let case = Case { logits: case.logits.min(8.0), ..case };
+        let case = Case { logits: largest::at_most(case.logits, 8.0), ..case };
         let arrays = arrays(&case);
         let want = attend(&case, &arrays, DType::F32, &AttentionKernel::Softmax);
         let (visibility, _) = visibility(&case);
@@ -160,7 +161,7 @@ proptest! {
     #[test]
     fn random_feature_dual_equals_random_feature_attention(case in case(), d_r in 1_usize..40) {
         // one feature's relative spread is sqrt(e^z - 1): large logits would only test underflow
-        let case = Case { logits: case.logits.min(4.0), ..case };
+        let case = Case { logits: largest::at_most(case.logits, 4.0), ..case };
         let arrays = arrays(&case);
         let stream = Stream::new(case.seed, "omegas");
         let omegas = dual_model::feature_map::gaussian_rows(&stream, d_r, case.d);

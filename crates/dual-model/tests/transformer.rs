@@ -9,6 +9,7 @@ use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
 use icl_model::mask::Mask;
 use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::tolerance::Tolerance;
 
@@ -95,9 +96,9 @@ fn differences<R: Real>(depth: usize, residual: bool, norm: bool, causal: bool) 
     let difference = |(ours, theirs): (&Matrix<R>, &Tensor)| {
         let theirs: Vec<f64> =
             theirs.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        let scale = theirs.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let scale = largest::magnitude(theirs.iter().copied());
         let gap = ours.entries().iter().zip(&theirs).map(|(a, b)| (a.to_f64() - b).abs());
-        gap.fold(0.0_f64, f64::max) / scale
+        largest::value(gap) / scale
     };
     ours.iter().zip(&theirs).map(difference).collect()
 }

@@ -1,7 +1,9 @@
 //! Progress of a run: a bar with ETA on a terminal, one plain line per 30 s otherwise.
 
 use crate::clock;
+use crate::console::note;
 use artifact::cell::{Cell, Observer};
+use icl_numerics::largest;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -75,7 +77,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn planned(&self, restored: usize, missing: usize, weight: f64) {
-        eprintln!("plan: {} cells, {restored} restored, {missing} to compute", restored + missing);
+        note!("plan: {} cells, {restored} restored, {missing} to compute", restored + missing);
         let mut state = self.state();
         state.total_weight = weight;
         state.missing = missing;
@@ -104,9 +106,9 @@ impl Observer for Progress {
         self.bar.set_message(cell.label.clone());
         if !self.terminal && state.last_line.elapsed() >= LINE_EVERY {
             state.last_line = clock::now();
-            let part = state.done_weight / state.total_weight.max(1e-9);
-            let left = self.elapsed() * (1.0 - part) / part.max(1e-9);
-            eprintln!(
+            let part = state.done_weight / largest::at_least(state.total_weight, 1e-9);
+            let left = self.elapsed() * (1.0 - part) / largest::at_least(part, 1e-9);
+            note!(
                 "cells: {} of {} done, {:.0} %, about {left:.0} s left",
                 state.seconds.len(),
                 state.missing,
@@ -119,7 +121,7 @@ impl Observer for Progress {
         if self.terminal {
             self.bar.println(format!("note: {text}"));
         } else {
-            eprintln!("note: {text}");
+            note!("note: {text}");
         }
     }
 }

@@ -349,6 +349,7 @@ impl Kernel for Draw<'_> {
 mod tests {
     use super::*;
     use crate::task;
+    use icl_numerics::largest;
 
     fn sampler(isa: Isa) -> PromptSampler {
         let shape = PromptShape::new(5, 3, 2).unwrap();
@@ -389,7 +390,7 @@ mod tests {
             let mix = [det(q, b, c) / whole, det(a, q, c) / whole, det(a, b, q) / whole];
             let predicted: f64 =
                 mix.iter().zip([a, b, c]).map(|(m, row)| m * f64::from(row[3])).sum();
-            let scale = mix.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+            let scale = largest::at_least(largest::magnitude(mix.iter().copied()), 1.0);
             assert!((predicted - f64::from(batch.target(p)[0])).abs() < 1e-5 * scale / whole.abs());
         }
     }

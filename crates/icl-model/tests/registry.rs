@@ -14,6 +14,7 @@ use icl_model::task::{self, Scale};
 use icl_model::train::draw_omegas;
 use icl_numerics::finite_difference;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::tolerance::Tolerance;
 
 const PROMPT: PromptShape = PromptShape { n_demos: 7, d_t: 3, d_s: 2 };
@@ -123,7 +124,7 @@ fn every_variable_receives_a_gradient_that_agrees_with_central_differences() {
             );
             tolerance.assert_all_close(&gradient, &differences, &specification);
             for (variable, range) in template.ranges() {
-                let largest = gradient[range].iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+                let largest = largest::magnitude(gradient[range].iter().copied());
                 assert!(largest > 1e-6, "{specification}: no gradient for {}", variable.name);
             }
         }

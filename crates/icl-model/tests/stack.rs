@@ -15,6 +15,7 @@ use icl_model::train::{Path, TrainSettings};
 use icl_model::transformer::TransformerLayer;
 use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::tolerance::Tolerance;
 use std::sync::Arc;
 
@@ -116,7 +117,7 @@ fn losses_and_gradients_agree_with_candles_in_f64() {
             let mean = losses.iter().sum::<f64>() / N_PROMPTS as f64;
             tolerance.assert_close(mean, want, want, &specification);
             for (variable, range) in template.ranges() {
-                let largest = found[range].iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+                let largest = largest::magnitude(found[range].iter().copied());
                 assert!(largest > 1e-6, "{specification}: no gradient for {}", variable.name);
             }
         }

@@ -1,5 +1,7 @@
 //! Central differences, the judge of every hand-written or automatic gradient.
 
+use crate::largest;
+
 /// Step that balances truncation `h^2` against rounding `eps / h` in `f64`: the cube root of epsilon.
 pub const STEP: f64 = 6.055_454_452_393_343e-6;
 
@@ -14,7 +16,7 @@ pub fn gradient(mut f: impl FnMut(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
     let mut point = x.to_vec();
     (0..x.len())
         .map(|i| {
-            let h = STEP * x[i].abs().max(1.0);
+            let h = STEP * largest::at_least(x[i].abs(), 1.0);
             point[i] = x[i] + h;
             let above = f(&point);
             point[i] = x[i] - h;

@@ -5,6 +5,7 @@
 //! * [`lanes`]: sixteen `f32` lanes with run-time dispatch; same operations, same bits on every CPU.
 //! * [`elementary`]: `exp`, `ln`, `sin`/`cos`, `tanh` on lanes, at most 1 ulp (tested exhaustively).
 //! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
+//! * [`largest`]: the largest number or difference, NaN when one is not finite.
 //! * [`order`]: sums whose order is written in source.
 //! * [`tolerance`]: bounds that carry the reason for their size.
 //! * [`finite_difference`]: central differences, the judge of every gradient.
@@ -17,6 +18,7 @@ pub mod chacha;
 pub mod elementary;
 pub mod finite_difference;
 pub mod lanes;
+pub mod largest;
 pub mod math;
 pub mod order;
 pub mod stream;

@@ -84,7 +84,7 @@ impl Tolerance {
     #[track_caller]
     pub fn assert_all_close(&self, got: &[f64], want: &[f64], what: &str) {
         assert_eq!(got.len(), want.len(), "{what}: lengths differ");
-        let scale = want.iter().fold(0.0_f64, |m, w| m.max(w.abs()));
+        let scale = crate::largest::magnitude(want.iter().copied());
         for (i, (g, w)) in got.iter().zip(want).enumerate() {
             self.assert_close(*g, *w, scale, &format!("{what}[{i}]"));
         }

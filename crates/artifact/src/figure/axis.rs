@@ -1,6 +1,7 @@
 //! Axes: ranges, ticks and their labels.
 
 use super::PanelFault;
+use icl_numerics::largest;
 use icl_numerics::math;
 
 /// How values map to lengths.
@@ -61,9 +62,10 @@ impl Axis {
     }
 
     fn data_range(&self, values: impl Iterator<Item = f64>) -> Result<[f64; 2], PanelFault> {
-        let (low, high) = values
-            .filter(|x| self.scale == Scale::Linear || *x > 0.0)
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        // a gap in a curve is not a number: it has no place on the axis
+        let shown = |x: &f64| !x.is_nan() && (self.scale == Scale::Linear || *x > 0.0);
+        let values: Vec<f64> = values.filter(shown).collect();
+        let (low, high) = (largest::least(values.iter().copied()), largest::value(values));
         if !(low.is_finite() && high.is_finite()) {
             return Err((
                 format!("axis `{}`", self.label),

@@ -4,6 +4,7 @@ use super::axis::plain_number;
 use super::canvas::{Anchor, Canvas};
 use super::style::{INK, Rgb, Style, diverging, sequential};
 use super::{Area, PanelFault};
+use icl_numerics::largest;
 
 const TEXT: f64 = 7.0;
 
@@ -30,7 +31,7 @@ pub struct HeatPanel {
 /// Colour of `x` on a scale with the given ends.
 pub(super) fn colour(x: f64, [low, high]: [f64; 2]) -> Rgb {
     if low < 0.0 {
-        diverging(x / high.max(-low))
+        diverging(x / largest::at_least(high, -low))
     } else {
         sequential(if high > low { (x - low) / (high - low) } else { 0.0 })
     }
@@ -73,7 +74,7 @@ pub(super) fn draw_matrix(
 /// A horizontal colour bar with its ends written at both sides.
 pub(super) fn draw_colour_bar(canvas: &mut Canvas, area: Area, range: [f64; 2]) {
     let [low, high] = range;
-    let low = if low < 0.0 { -high.max(-low) } else { low };
+    let low = if low < 0.0 { -largest::at_least(high, -low) } else { low };
     let high = if low < 0.0 { -low } else { high };
     let steps: Vec<f64> = (0..40).map(|i| low + (high - low) * f64::from(i) / 39.0).collect();
     draw_matrix(canvas, area, steps.len(), &steps, range);
@@ -97,7 +98,7 @@ impl HeatPanel {
             let (width, height) = (area.width - NAMES[0] - 8.0, height - NAMES[1]);
             return Area { left, top, width, height };
         }
-        let cell = (width / columns).min(height / rows);
+        let cell = largest::at_most(width / columns, height / rows);
         let (w, h) = (cell * columns, cell * rows);
         let left = area.left + 16.0 + (width - w) / 2.0;
         Area { left, top: area.top + 16.0, width: w, height: h }

@@ -4,6 +4,7 @@ use super::canvas::{Anchor, Canvas};
 use super::heat::{draw_colour_bar, draw_matrix};
 use super::style::{INK, Style};
 use super::{Area, PanelFault};
+use icl_numerics::largest;
 
 /// An element of a scheme; positions in points from the panel's upper left corner.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ impl SchemePanel {
 
 fn draw_arrow(canvas: &mut Canvas, from: [f64; 2], to: [f64; 2], label: &str) {
     let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
-    let length = (dx * dx + dy * dy).sqrt().max(1e-9);
+    let length = largest::at_least((dx * dx + dy * dy).sqrt(), 1e-9);
     let (ux, uy) = (dx / length, dy / length);
     let base = [to[0] - 5.0 * ux, to[1] - 5.0 * uy];
     canvas.line(&[from, base], STROKE);

@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::cli::{BenchStepArguments, Variant};
 use crate::clock;
+use crate::console::say;
 use anyhow::bail;
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{PromptSampler, PromptShape};
@@ -35,10 +36,10 @@ pub(crate) fn step(arguments: &BenchStepArguments, isa: Isa) -> anyhow::Result<O
             "steps": arguments.steps,
             "quartiles_ms": [quantile(&step_ms, 0.25), quantile(&step_ms, 0.75)],
         });
-        println!("{record:#}");
+        say!("{record:#}");
     } else {
-        println!("{step:.3} ms per step, of which {generation:.3} ms sample the prompts");
-        println!("{threads} threads, {}", isa.name());
+        say!("{step:.3} ms per step, of which {generation:.3} ms sample the prompts");
+        say!("{threads} threads, {}", isa.name());
     }
     Ok(Outcome::Reproduced)
 }

@@ -3,6 +3,7 @@
 use super::Outcome;
 use super::list::{COSTS, Costs, calibration_ms};
 use crate::cli::BlessArguments;
+use crate::console::say;
 use crate::profile::Profile;
 use crate::registry;
 use crate::workspace::Workspace;
@@ -12,6 +13,7 @@ use artifact::manifest::{MANIFEST, Manifest, ManifestItem, SUMS, canonical_json}
 use artifact::output;
 use artifact::table::{ColumnType, Schema, Table};
 use artifact::verify::Expected;
+use icl_numerics::largest;
 use std::path::Path;
 
 /// Figures are kept for this profile only; digests for all.
@@ -41,7 +43,7 @@ pub(crate) fn bless(workspace: &Workspace, arguments: &BlessArguments) -> anyhow
     if !changed.is_empty() {
         note_in_changelog(workspace, &changed, &arguments.reason)?;
     }
-    println!("{} items changed; expected outputs are in figures/ and data/", changed.len());
+    say!("{} items changed; expected outputs are in figures/ and data/", changed.len());
     Ok(Outcome::Reproduced)
 }
 
@@ -76,7 +78,7 @@ fn bless_profile(
     output::write_atomically(&expected.figures.join(MANIFEST), &manifest.to_json()?)?;
     output::write_atomically(&expected.figures.join(SUMS), manifest.sums()?.as_bytes())?;
     record_costs(workspace, dir, profile)?;
-    println!("{} root {}", profile.name(), sha256(manifest.sums()?.as_bytes()));
+    say!("{} root {}", profile.name(), sha256(manifest.sums()?.as_bytes()));
     Ok(changed)
 }
 
@@ -119,7 +121,7 @@ fn print_change(
     before: Option<&ManifestItem>,
     item: &ManifestItem,
 ) -> anyhow::Result<()> {
-    println!("{id} ({})", profile.name());
+    say!("{id} ({})", profile.name());
     for (path, digest) in item.files() {
         let old = before.and_then(|b| b.files().find(|(p, _)| *p == path).map(|(_, d)| d));
         if old == Some(digest) {
@@ -133,7 +135,7 @@ fn print_change(
             }
             _ => String::new(),
         };
-        println!("  {} -> {} {path} {change}", old.map_or("none", short), short(digest));
+        say!("  {} -> {} {path} {change}", old.map_or("none", short), short(digest));
     }
     Ok(())
 }
@@ -151,7 +153,7 @@ fn largest_change(schema: &Schema, old: &Path, new: &Path) -> anyhow::Result<Str
     let mut largest = (0.0, String::new());
     for (name, _) in schema.iter().filter(|(_, kind)| *kind == ColumnType::Float) {
         for (row, (a, b)) in old.floats(name)?.iter().zip(new.floats(name)?).enumerate() {
-            let change = (b - a).abs() / a.abs().max(1e-300);
+            let change = (b - a).abs() / largest::at_least(a.abs(), 1e-300);
             if change > largest.0 {
                 largest = (change, format!("row {}, column `{name}`: {a} -> {b}", row + 1));
             }

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::cli::DoctorArguments;
+use crate::console::say;
 use crate::workspace::Workspace;
 use icl_numerics::lanes::Isa;
 use serde_json::json;
@@ -17,7 +18,7 @@ pub(crate) fn doctor(workspace: &Workspace, arguments: &DoctorArguments) -> Outc
     let lines =
         [toolchain(workspace), compiler(), cores(), memory(), disk(&out), writable(&out), gpu()];
     for (name, good, text) in &lines {
-        println!("{name:<10} {:<8} {text}", if *good { "ok" } else { "missing" });
+        say!("{name:<10} {:<8} {text}", if *good { "ok" } else { "missing" });
     }
     let good = lines.iter().all(|(_, good, _)| *good);
     if good { Outcome::Reproduced } else { Outcome::Differs }

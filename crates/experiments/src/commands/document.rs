@@ -7,6 +7,7 @@ use super::Outcome;
 use super::list::Costs;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
+use crate::console::say;
 use crate::profile::Profile;
 use crate::registry;
 use crate::settings::{SettingsFile, Tag};
@@ -40,11 +41,11 @@ pub(crate) fn document(
             continue;
         }
         if arguments.check {
-            println!("{name} is stale; `icl document` renews it");
+            say!("{name} is stale; `icl document` renews it");
             outcome = Outcome::Differs;
         } else {
             output::write_atomically(&path, new.as_bytes())?;
-            println!("renewed {name}");
+            say!("renewed {name}");
         }
     }
     Ok(outcome)

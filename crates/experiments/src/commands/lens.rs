@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::cli::{LensArguments, LensDtype, LensFeatureMap, LensMask};
+use crate::console::say;
 use crate::tensor_file::{Array, TensorFile, write_tensors};
 use anyhow::{bail, ensure};
 use candle_core::{DType, Device, Tensor};
@@ -12,6 +13,7 @@ use dual_model::shared::{FeatureState, SharedDual};
 use dual_model::{Matrix, Real};
 use icl_model::mask::Mask;
 use icl_model::multi_head::{Linear, MultiHeadAttention};
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde_json::json;
@@ -219,7 +221,7 @@ fn map(
         .iter_rows()
         .flat_map(|q| head.keys.iter_rows().map(move |k| squared_sum(q, k)))
         .collect();
-    let z = order::mean(&all).unwrap_or(1.0).max(1e-12);
+    let z = largest::at_least(order::mean(&all).unwrap_or(1.0), 1e-12);
     let stream = Stream::new(arguments.seed, "lens/features");
     Ok(feature_map::random(name.name(), &stream, arguments.d_r, d, z)?)
 }
@@ -277,9 +279,8 @@ fn run<R: Real>(arguments: &LensArguments, dtype: DType) -> anyhow::Result<Outco
     };
     let (attention, weights) = attend(&input, &mask, dtype)?;
     let found = explain::<R>(arguments, &input, &weights, visibility)?;
-    let largest = attention.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    let absolute =
-        attention.iter().zip(&found.dual).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
+    let largest = largest::magnitude(attention.iter().copied());
+    let absolute = largest::difference(&attention, &found.dual);
     let relative = if largest > 0.0 { absolute / largest } else { absolute };
     let bound = if dtype == DType::F64 { 1e-12 } else { 1e-5 };
     let is_exact = arguments.feature_map == LensFeatureMap::Exact;
@@ -308,12 +309,10 @@ fn run<R: Real>(arguments: &LensArguments, dtype: DType) -> anyhow::Result<Outco
             "feature_map": arguments.feature_map.name(),
             "assumed": assumed,
         });
-        println!("{record:#}");
+        say!("{record:#}");
     } else {
-        println!(
-            "largest difference {absolute:.3e}, relative to the largest output {relative:.3e}"
-        );
-        assumed.iter().for_each(|line| println!("assumed: {line}"));
+        say!("largest difference {absolute:.3e}, relative to the largest output {relative:.3e}");
+        assumed.iter().for_each(|line| say!("assumed: {line}"));
     }
     let holds = !is_exact || relative <= bound;
     Ok(if holds { Outcome::Reproduced } else { Outcome::Differs })

@@ -3,11 +3,13 @@
 use super::Outcome;
 use crate::cli::ListArguments;
 use crate::clock;
+use crate::console::say;
 use crate::profile::Profile;
 use crate::registry;
 use crate::workspace::Workspace;
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -54,7 +56,7 @@ pub(crate) fn calibration_ms() -> anyhow::Result<f64> {
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    pool.install(|| (0..5).map(|_| once()).try_fold(f64::INFINITY, |best, ms| Ok(best.min(ms?))))
+    pool.install(|| Ok(largest::least((0..5).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?)))
 }
 
 /// Runs the command.
@@ -77,16 +79,16 @@ pub(crate) fn list(workspace: &Workspace, arguments: &ListArguments) -> anyhow::
             })
         };
         let entries: Vec<_> = registry::all(workspace)?.iter().map(entry).collect();
-        println!("{:#}", serde_json::Value::Array(entries));
+        say!("{:#}", serde_json::Value::Array(entries));
         return Ok(Outcome::Reproduced);
     }
-    println!("{:<30} {:<26} {:>8}", "item", "paper", "minutes");
+    say!("{:<30} {:<26} {:>8}", "item", "paper", "minutes");
     for item in registry::all(workspace)? {
         let minutes = minutes(item.id()).map_or("?".into(), |minutes| format!("{minutes:.2}"));
-        println!("{:<30} {:<26} {minutes:>8}", item.id(), item.paper());
+        say!("{:<30} {:<26} {minutes:>8}", item.id(), item.paper());
         print_wrapped(item.claim(), 78);
     }
-    println!("minutes: profile {}, this host, {cores} threads", arguments.profile.name());
+    say!("minutes: profile {}, this host, {cores} threads", arguments.profile.name());
     Ok(Outcome::Reproduced)
 }
 
@@ -95,11 +97,11 @@ pub(crate) fn print_wrapped(text: &str, width: usize) {
     let mut line = String::from(" ");
     for word in text.split_whitespace() {
         if line.chars().count() + 1 + word.chars().count() > width {
-            println!("{line}");
+            say!("{line}");
             line = String::from(" ");
         }
         line.push(' ');
         line.push_str(word);
     }
-    println!("{line}");
+    say!("{line}");
 }

@@ -10,11 +10,13 @@ use super::Outcome;
 use super::bench::{measure, median, step_settings};
 use crate::cli::RooflineArguments;
 use crate::clock;
+use crate::console::say;
 use crate::workspace::Workspace;
 use artifact::manifest::canonical_json;
 use artifact::output;
 use icl_numerics::elementary::exp2_normal;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
+use icl_numerics::largest;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +96,7 @@ fn best(threads: usize, work: impl Fn() + Sync) -> f64 {
         (0..threads).into_par_iter().with_max_len(1).for_each(|_| work());
         start.elapsed().as_secs_f64()
     };
-    (0..5).map(|_| once()).fold(f64::INFINITY, f64::min)
+    largest::least((0..5).map(|_| once()))
 }
 
 fn rates(isa: Isa, threads: usize) -> (f64, f64) {
@@ -147,12 +149,14 @@ pub(crate) fn roofline(
     let processor = super::doctor::processor().unwrap_or_else(|| "unknown".into());
     let isa = isa.name().to_owned();
     let roofline = Roofline { processor, isa, threads, fma_rate, exp_rate, rows };
-    println!("{fma_rate:.1} G multiply-adds/s, {exp_rate:.2} G exponentials/s, {threads} threads");
+    say!("{fma_rate:.1} G multiply-adds/s, {exp_rate:.2} G exponentials/s, {threads} threads");
     for row in &roofline.rows {
         let part = 100.0 * row.floor_ms / row.measured_ms;
-        println!(
+        say!(
             "{:<22} floor {:.3} ms, measured {:.3} ms: {part:.0} %",
-            row.variant, row.floor_ms, row.measured_ms
+            row.variant,
+            row.floor_ms,
+            row.measured_ms
         );
     }
     if arguments.write {

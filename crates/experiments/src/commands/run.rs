@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::cli::RunArguments;
+use crate::console::{note, say};
 use crate::outputs::{Files, carry_over, empty_manifest, render};
 use crate::progress::Progress;
 use crate::registry::{self, Context, Item, Plan};
@@ -66,7 +67,7 @@ pub(crate) fn run(
     for id in
         carry_over(&dir, |id| registry::find(workspace, id).is_ok(), &mut manifest, &mut files)
     {
-        eprintln!("note: {id} of an earlier run is damaged or unknown and was left out");
+        note!("note: {id} of an earlier run is damaged or unknown and was left out");
     }
     let unhashed = BTreeMap::from([
         (
@@ -79,7 +80,7 @@ pub(crate) fn run(
     let report = artifact::verify::verify(&dir, &workspace.expected(arguments.profile))?;
     let counts = work.items.iter().map(|item| (item.item.id(), counts(item, &results))).collect();
     super::verify::print_report(&dir, &report, &counts);
-    println!("wrote {} in {:.0} s", dir.display(), progress.elapsed());
+    say!("wrote {} in {:.0} s", dir.display(), progress.elapsed());
     Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
 }
 
@@ -139,13 +140,13 @@ fn plan(
 
 fn report_failures(results: &Results) {
     for failure in results.iter().flatten().filter_map(|result| result.as_ref().err()) {
-        eprintln!("failed: {failure}");
+        note!("failed: {failure}");
     }
 }
 
 fn shard_outcome(results: &Results) -> Outcome {
     let done = results.iter().flatten().filter(|result| result.is_ok()).count();
-    println!("{done} of {} cells are in the store", results.len());
+    say!("{done} of {} cells are in the store", results.len());
     if results.iter().flatten().any(Result::is_err) {
         Outcome::Differs
     } else {
@@ -169,7 +170,7 @@ fn assemble(
             .collect();
         let id = planned.item.id();
         let Some(tables) = tables else {
-            eprintln!("{id}: cells are missing; `icl run {id}` computes only those");
+            note!("{id}: cells are missing; `icl run {id}` computes only those");
             complete = false;
             continue;
         };

@@ -4,6 +4,7 @@ use super::Outcome;
 use super::list::print_wrapped;
 use super::run::{SOURCE_DIGEST, plan_item};
 use crate::cli::ShowArguments;
+use crate::console::say;
 use crate::registry::{self, Context};
 use crate::workspace::Workspace;
 use artifact::digest::short;
@@ -19,33 +20,33 @@ pub(crate) fn show(
     let item = registry::find(workspace, &arguments.id)?;
     let profile = arguments.profile;
     let (plan, file) = plan_item(workspace, item, Context { profile, isa })?;
-    println!("{} ({})", item.id(), item.paper());
+    say!("{} ({})", item.id(), item.paper());
     print_wrapped(item.claim(), 78);
-    println!(
+    say!(
         "\nsettings, profile {} (A abstract, C caption, D derived, R recollection, O ours)",
         profile.name()
     );
     for (name, entry) in &file.entries {
         let value = entry.at(profile).map(ToString::to_string).unwrap_or_default();
-        println!("  {name} = {value} [{:?}]", entry.tag);
+        say!("  {name} = {value} [{:?}]", entry.tag);
         print_wrapped(&format!("  {}", entry.reason), 78);
         if let Some(effect) = &entry.effect {
             print_wrapped(&format!("  otherwise: {effect}"), 78);
         }
     }
-    println!("\n{} cells", plan.cells.len());
+    say!("\n{} cells", plan.cells.len());
     for cell in &plan.cells {
-        println!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.label);
+        say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.label);
     }
-    println!("\nexpected outputs");
+    say!("\nexpected outputs");
     let expected = workspace.expected(profile);
     match Manifest::read(&expected.figures).ok().and_then(|m| m.items.get(item.id()).cloned()) {
         Some(entry) => {
             for (path, digest) in entry.files() {
-                println!("  {} {path}", short(digest));
+                say!("  {} {path}", short(digest));
             }
         }
-        None => println!("  none; `icl bless {} --reason TEXT` records them", item.id()),
+        None => say!("  none; `icl bless {} --reason TEXT` records them", item.id()),
     }
     Ok(Outcome::Reproduced)
 }

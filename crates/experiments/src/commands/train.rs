@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::cli::TrainArguments;
+use crate::console::say;
 use anyhow::Context as _;
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
@@ -65,10 +66,10 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
             "weights": arguments.out.display().to_string(),
             "sha256": artifact::digest::sha256(&bytes),
         });
-        println!("{record:#}");
+        say!("{record:#}");
     } else {
-        println!("test loss {test_loss:.6}, {over_variance:.6} of E[s²]/2");
-        println!("wrote {}", arguments.out.display());
+        say!("test loss {test_loss:.6}, {over_variance:.6} of E[s²]/2");
+        say!("wrote {}", arguments.out.display());
     }
     Ok(Outcome::Reproduced)
 }

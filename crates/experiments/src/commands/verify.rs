@@ -3,6 +3,7 @@
 use super::Outcome;
 use super::run::{SOURCE_DIGEST, plan_item};
 use crate::cli::VerifyArguments;
+use crate::console::say;
 use crate::outputs::render;
 use crate::profile::Profile;
 use crate::registry::{self, Context};
@@ -46,7 +47,7 @@ pub(crate) fn verify(
     if arguments.json {
         let reproduced = outcome == Outcome::Reproduced;
         let text = json!({ "reproduced": reproduced, "profiles": reports });
-        println!("{text:#}");
+        say!("{text:#}");
     }
     Ok(outcome)
 }
@@ -157,7 +158,7 @@ fn differs(report: &mut Report, item: &str, path: &str, detail: &str) {
 
 /// Prints a folder's report: one line per item, the differences, the root.
 pub(crate) fn print_report(dir: &Path, report: &Report, counts: &BTreeMap<&str, (usize, usize)>) {
-    println!("{:<30} {:>9} {:<10} {:>8} {:>8}", "item", "new+kept", "level", "claims", "tested");
+    say!("{:<30} {:>9} {:<10} {:>8} {:>8}", "item", "new+kept", "level", "claims", "tested");
     let mut items: BTreeMap<&str, Vec<&OutputReport>> = BTreeMap::new();
     for output in &report.outputs {
         items.entry(output.item.as_str()).or_default().push(output);
@@ -177,24 +178,19 @@ pub(crate) fn print_report(dir: &Path, report: &Report, counts: &BTreeMap<&str, 
         };
         let name = if id.is_empty() { "manifest.json" } else { id };
         let word = level.word();
-        println!("{name:<30} {cells:>9} {word:<10} {:>8} {:>8}", tally(true), tally(false));
+        say!("{name:<30} {cells:>9} {word:<10} {:>8} {:>8}", tally(true), tally(false));
     }
     for output in report.outputs.iter().filter(|output| !output.level.passes()) {
-        println!(
-            "{}: {}: {}",
-            output.level.word(),
-            dir.join(&output.path).display(),
-            output.detail
-        );
+        say!("{}: {}: {}", output.level.word(), dir.join(&output.path).display(), output.detail);
     }
     for claim in report.claims.iter().filter(|claim| claim.breaks()) {
         let Claim { id, statement, value, bound, .. } = claim;
-        println!("claim {}: {id}: {statement}: value {value}, bound {bound}", claim.judge().word());
+        say!("claim {}: {id}: {statement}: value {value}, bound {bound}", claim.judge().word());
     }
     let expected = match &report.expected_root {
         Some(root) if *root == report.root => "as expected".to_owned(),
         Some(root) => format!("expected {}", short(root)),
         None => "no expected root for these items".to_owned(),
     };
-    println!("{} root {} ({expected})", report.profile, report.root);
+    say!("{} root {} ({expected})", report.profile, report.root);
 }

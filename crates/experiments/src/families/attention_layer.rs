@@ -2,6 +2,7 @@
 
 use super::regression::Problem;
 use icl_model::train::{AttentionKind, Trainer};
+use icl_numerics::largest;
 use icl_numerics::{math, order};
 
 /// One head: `prediction = sum_j p_j (b . h_j)`, `p` from the logits `h_j^T C h_q`, `h = [x; y]`.
@@ -55,7 +56,7 @@ impl AttentionLayer {
             if self.linear {
                 return order::dot(&logits, &values) / tokens.len() as f64;
             }
-            let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let top = largest::value(logits.iter().copied());
             let weights: Vec<f64> = logits.iter().map(|z| math::exp(z - top)).collect();
             order::dot(&weights, &values) / order::sum(&weights)
         };

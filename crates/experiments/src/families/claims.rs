@@ -1,6 +1,7 @@
 //! Short ways to state a claim.
 
 use artifact::claim::{Claim, Side, Verdict};
+use icl_numerics::largest;
 use icl_numerics::order;
 
 fn claim(id: &str, name: &str, statement: &str, evidence: &str) -> Claim {
@@ -35,12 +36,6 @@ pub(crate) fn sampled(claim: Claim, interval: [f64; 2]) -> Claim {
     Claim { interval, sampled: true, ..claim }.judged()
 }
 
-/// The largest of some numbers, at least zero; NaN if one of them is, so that it cannot pass.
-pub(crate) fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
-    let larger = |largest: f64, x: f64| if largest.is_nan() || x <= largest { largest } else { x };
-    numbers.into_iter().fold(0.0, larger)
-}
-
 /// Quantile of the normal distribution that leaves 2.5 % above it.
 const NORMAL: f64 = 1.959_964;
 
@@ -64,10 +59,10 @@ pub(crate) fn agree(
 ) -> Claim {
     let deviation = |m: Measurement| ((m.value / m.closed - 1.0).abs(), m.error / m.closed.abs());
     let deviations: Vec<(f64, f64)> = measurements.into_iter().map(deviation).collect();
-    let worst = largest(deviations.iter().map(|d| d.0));
+    let worst = largest::value(deviations.iter().map(|d| d.0));
     let lower = deviations.iter().find(|d| d.0 == worst).map_or(worst, |d| around(d.0, d.1)[0]);
-    let upper = largest(deviations.iter().map(|d| around(d.0, d.1)[1]));
-    sampled(at_most(place, statement, worst, bound), [lower.max(0.0), upper])
+    let upper = largest::value(deviations.iter().map(|d| around(d.0, d.1)[1]));
+    sampled(at_most(place, statement, worst, bound), [largest::at_least(lower, 0.0), upper])
 }
 
 /// The largest of several estimates with standard errors (`sign` 1) or the smallest (`sign` -1), with an
@@ -91,7 +86,7 @@ pub(crate) fn standard_error(sample: &[f64]) -> f64 {
 pub(crate) fn root_mean_square(sample: &[f64]) -> [f64; 2] {
     let squares: Vec<f64> = sample.iter().map(|x| x * x).collect();
     let root = order::mean(&squares).unwrap_or(0.0).sqrt();
-    [root, standard_error(&squares) / (2.0 * root).max(f64::MIN_POSITIVE)]
+    [root, standard_error(&squares) / largest::at_least(2.0 * root, f64::MIN_POSITIVE)]
 }
 
 /// A sampled value beside its closed form.
@@ -108,7 +103,10 @@ pub(crate) fn share_interval(share: f64, n: usize) -> [f64; 2] {
     let (n, z) = (n as f64, NORMAL);
     let centre = share + z * z / (2.0 * n);
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    [(centre - half) / (1.0 + z * z / n), ((centre + half) / (1.0 + z * z / n)).min(1.0)]
+    [
+        (centre - half) / (1.0 + z * z / n),
+        largest::at_most((centre + half) / (1.0 + z * z / n), 1.0),
+    ]
 }
 
 /// `value <= bound` is under test, with its interval.

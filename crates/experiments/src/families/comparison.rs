@@ -6,6 +6,7 @@
 //! (`k` from 0). An interval that excludes zero therefore stands after correction for all `m`.
 
 use anyhow::ensure;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 
@@ -56,12 +57,12 @@ pub(crate) fn compare(all: &[Differences], purpose: &str) -> anyhow::Result<Vec<
     ranking.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]).then(a.cmp(b)));
     let mut p_holm = vec![1.0; all.len()];
     let mut confidence = vec![1.0 - ALPHA; all.len()];
-    let mut largest: f64 = 0.0;
+    let mut running = 0.0;
     let mut frozen: Option<f64> = None;
     for (rank, i) in ranking.into_iter().enumerate() {
         let left = (all.len() - rank) as f64;
-        largest = largest.max((left * p_values[i]).min(1.0));
-        p_holm[i] = largest;
+        running = largest::at_least(largest::at_most(left * p_values[i], 1.0), running);
+        p_holm[i] = running;
         // after the first that is not significant, Holm stops: the others keep its level
         let level = *frozen.get_or_insert(ALPHA / left);
         if p_values[i] <= ALPHA / left && frozen == Some(ALPHA / left) {
@@ -107,7 +108,7 @@ fn two_sided_p(means: &[f64]) -> f64 {
     let below = means.iter().filter(|x| **x <= 0.0).count();
     let above = means.iter().filter(|x| **x >= 0.0).count();
     let share = (below.min(above) as f64 + 1.0) / (means.len() as f64 + 1.0);
-    (2.0 * share).min(1.0)
+    largest::at_most(2.0 * share, 1.0)
 }
 
 #[cfg(test)]

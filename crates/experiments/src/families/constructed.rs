@@ -2,9 +2,9 @@
 //!
 //! Source of the construction: J. von Oswald et al. (2023).
 
-use super::claims::largest;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Table};
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde_json::json;
@@ -67,9 +67,9 @@ fn constructed(d: usize, outputs: usize, n: usize, steps: usize) -> Vec<f64> {
             }
         }
         let gd: Vec<f64> = w.iter().map(|w| order::dot(w, &query)).collect();
-        let scale = gd.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let scale = largest::magnitude(gd.iter().copied());
         let gaps = gd.iter().zip(&query_label).map(|(g, y)| (g + y).abs());
-        differences.push(largest(gaps) / scale);
+        differences.push(largest::value(gaps) / scale);
     }
     differences
 }

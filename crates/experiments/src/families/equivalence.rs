@@ -17,6 +17,7 @@ use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::Serialize;
@@ -231,7 +232,8 @@ impl Curve {
         let far = distance(prediction, attention);
         let norm = order::sum_of_squares(attention).sqrt();
         self.distances[step].push(far);
-        self.largest_relative[step] = self.largest_relative[step].max(far / norm);
+        let so_far = self.largest_relative[step];
+        self.largest_relative[step] = largest::value([so_far, far / norm]);
     }
 
     /// `E |tail + o|^2`: the closed form of the tail sums, moved by the offset `o` that remains after

@@ -3,6 +3,7 @@
 
 use super::regression::Problem;
 use icl_model::prompt::{PromptBatch, PromptShape, PromptSource};
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::{Draws, Stream};
 
@@ -60,7 +61,8 @@ impl Function {
                 order::dot(w, &squares) / 3.0_f64.sqrt()
             }
             Self::Relu { inner, outer } => {
-                let hidden: Vec<f64> = inner.iter().map(|w| order::dot(w, x).max(0.0)).collect();
+                let hidden: Vec<f64> =
+                    inner.iter().map(|w| largest::at_least(order::dot(w, x), 0.0)).collect();
                 order::dot(outer, &hidden) * (2.0 / HIDDEN as f64).sqrt()
             }
         }
@@ -140,8 +142,8 @@ fn orthogonal(query: &[f64], x: &[Vec<f64>]) -> Vec<f64> {
         }
     }
     let rest = remove(query, &basis);
-    let scale =
-        order::sum_of_squares(query).sqrt() / order::sum_of_squares(&rest).sqrt().max(1e-12);
+    let scale = order::sum_of_squares(query).sqrt()
+        / largest::at_least(order::sum_of_squares(&rest).sqrt(), 1e-12);
     rest.into_iter().map(|r| scale * r).collect()
 }
 

@@ -1,13 +1,13 @@
 //! One random attention layer seen from both sides: candle's layer, and the keys, queries and values that
 //! a dual takes.
 
-use super::claims::largest;
 use candle_core::{DType, Device, Tensor};
 use dual_model::sequence::{Head, Visibility};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
 use icl_model::mask::Mask;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 
 /// Sizes and seed of a layer with its tokens.
@@ -103,7 +103,7 @@ pub(crate) fn mask(name: &str, n_tokens: usize) -> anyhow::Result<(Mask, Visibil
 
 /// Sum of the heads' predictions, and the largest difference to `attention` relative to its largest entry.
 pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64 {
-    let scale = attention.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    let scale = largest::magnitude(attention.iter().copied());
     let gap = |(i, a): (usize, &f64)| {
         let mut sum = R::ZERO;
         for head in heads {
@@ -111,5 +111,5 @@ pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64
         }
         (sum.to_f64() - a).abs()
     };
-    largest(attention.iter().enumerate().map(gap)) / scale
+    largest::value(attention.iter().enumerate().map(gap)) / scale
 }

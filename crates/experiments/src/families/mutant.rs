@@ -8,6 +8,7 @@ use dual_model::feature_map::{FeatureMap, Positive, gaussian_rows};
 use dual_model::sequence::{Head, Visibility};
 use dual_model::shared::FeatureState;
 use icl_model::composite::AttentionKernel;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 
@@ -193,7 +194,7 @@ fn equality(mutant: Mutant) -> anyhow::Result<f64> {
         let attention = pair.attention(DType::F64, &mask, &kernel)?;
         let heads = pair.heads::<f64>()?;
         let predicted = predictions(mutant, &heads[0], visibility, &omegas)?;
-        worst = worst.max(difference(&[predicted], &attention));
+        worst = largest::value([worst, difference(&[predicted], &attention)]);
     }
     Ok(worst)
 }

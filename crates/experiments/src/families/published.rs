@@ -10,6 +10,7 @@ use dual_model::dual::Pair;
 use dual_model::feature_map::gaussian_rows;
 use dual_model::sequence::{Head, Visibility};
 use dual_model::shared::SharedDual;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 
@@ -153,9 +154,9 @@ impl Published {
     fn judge(&self, predicted: &[f64], exact: &[f64]) -> f64 {
         let gaps = predicted.iter().zip(exact).map(|(p, e)| (p - e).abs());
         match self.measure {
-            Measure::LargestAbsolute => gaps.fold(0.0, f64::max),
+            Measure::LargestAbsolute => largest::value(gaps),
             Measure::LargestRelative => {
-                gaps.zip(exact).map(|(gap, e)| gap / e.abs()).fold(0.0, f64::max)
+                largest::value(gaps.zip(exact).map(|(gap, e)| gap / e.abs()))
             }
             Measure::MeanSquare => {
                 order::mean(&gaps.map(|gap| gap * gap).collect::<Vec<f64>>()).unwrap_or(0.0)

@@ -4,6 +4,7 @@
 //! here is shared with the trained layers: data, algebra and predictors are their own, so that agreement
 //! between the two says something.
 
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ impl Predictor {
             Self::Nearest { k } => nearest(problem, k),
             Self::NadarayaWatson { bandwidth } => {
                 let weights = similarities(x, query, bandwidth);
-                order::dot(&weights, y) / order::sum(&weights).max(f64::MIN_POSITIVE)
+                order::dot(&weights, y) / largest::at_least(order::sum(&weights), f64::MIN_POSITIVE)
             }
             Self::KernelRidge { bandwidth, lambda } => {
                 let row = |x_i: &Vec<f64>| similarities(x, x_i, bandwidth);
@@ -171,7 +172,7 @@ fn solve(mut a: Vec<Vec<f64>>, lambda: f64, b: &[f64]) -> Vec<f64> {
         for j in 0..=i {
             let known = order::dot(&a[i][..j], &a[j][..j]);
             a[i][j] = if i == j {
-                (a[i][i] - known).max(f64::MIN_POSITIVE).sqrt()
+                largest::at_least(a[i][i] - known, f64::MIN_POSITIVE).sqrt()
             } else {
                 (a[i][j] - known) / a[j][j]
             };

@@ -1,6 +1,7 @@
 //! Means with their 95 % bootstrap intervals, the resamples drawn from a named stream.
 
 use artifact::statistics::{Interval, bootstrap_mean, bootstrap_ratio};
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 
 /// Mean of a sample.
@@ -32,7 +33,7 @@ pub(crate) fn distance_from_one(ratio: &Interval) -> Interval {
     let crosses = ratio.lower <= 1.0 && ratio.upper >= 1.0;
     Interval {
         mean: (ratio.mean - 1.0).abs(),
-        lower: if crosses { 0.0 } else { ends[0].min(ends[1]) },
-        upper: ends[0].max(ends[1]),
+        lower: if crosses { 0.0 } else { largest::least(ends) },
+        upper: largest::value(ends),
     }
 }

@@ -3,6 +3,7 @@
 use artifact::figure::{Figure, Mark, Panel, SchemePanel};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::{DualError, Matrix};
+use icl_numerics::largest;
 use icl_numerics::math;
 
 /// Columns of a table of matrices.
@@ -103,7 +104,7 @@ impl<'a> Page<'a> {
     pub(crate) fn range(&self, names: &[&str]) -> anyhow::Result<[f64; 2]> {
         let mut top = 0.0_f64;
         for name in names {
-            top = self.matrix(name)?.0.iter().fold(top, |top, x| top.max(x.abs()));
+            top = largest::value([top, largest::magnitude(self.matrix(name)?.0)]);
         }
         // two digits are enough for a colour bar
         let unit = math::powi(10.0, math::log10(top).floor() as i32 - 1);

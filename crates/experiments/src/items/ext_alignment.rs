@@ -1,7 +1,7 @@
 //! Is trained attention a gradient step? Alignment during training, and beyond the training distribution.
 
 use crate::families::attention_layer::AttentionLayer;
-use crate::families::claims::{at_least, at_most, largest, sampled};
+use crate::families::claims::{at_least, at_most, sampled};
 use crate::families::regression::{Entries, Predictor, Problem, best_step};
 use crate::families::{constructed, iterated, resampled};
 use crate::registry::{Context, Item, Outputs, Plan};
@@ -17,6 +17,7 @@ use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::train::{AttentionKind, TrainSettings, Trainer};
 use icl_numerics::finite_difference::gradient;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -295,10 +296,10 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
             shifted.push(resampled::distance_from_one(&ratio));
         }
     }
-    let worst = largest(shifted.iter().map(|one| one.mean));
+    let worst = largest::value(shifted.iter().map(|one| one.mean));
     let lower = shifted.iter().find(|one| one.mean == worst).map_or(worst, |one| one.lower);
-    let upper = largest(shifted.iter().map(|one| one.upper));
-    let exact = largest(constructed.floats("difference")?);
+    let upper = largest::value(shifted.iter().map(|one| one.upper));
+    let exact = largest::value(constructed.floats("difference")?);
     let place = |name, table| [ITEM.id(), name, table];
     let mut claims = vec![
         sampled(

@@ -14,6 +14,7 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use icl_model::prompt::PromptShape;
 use icl_model::train::{AttentionKind, TrainSettings};
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -335,7 +336,7 @@ fn closed_form_claims(
     let errors = one_step.floats("standard_error")?;
     let step = |i: usize| Measurement { value: measured[i], error: errors[i], closed: closed[i] };
     let ols = curve(curves, "least squares")?;
-    let beyond = ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]).fold(0.0, f64::max);
+    let beyond = largest::value(ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]));
     let below = ols.iter().filter(|row| row.0 < d).map(|(n, [value, lower, upper])| Measurement {
         value: *value,
         error: error_of([*lower, *upper]),
@@ -403,7 +404,9 @@ fn layer_claims(
 fn figure(settings: &Settings, curves: &Table) -> anyhow::Result<Figure> {
     let line = |method: &str, style: Style| -> anyhow::Result<Series> {
         let rows = curve(curves, method)?;
-        let column = |k: usize| rows.iter().map(|row| row.1[k].max(1e-6)).collect::<Vec<f64>>();
+        let column = |k: usize| {
+            rows.iter().map(|row| largest::at_least(row.1[k], 1e-6)).collect::<Vec<f64>>()
+        };
         let x = rows.iter().map(|row| row.0).collect();
         Ok(Series::line(method, style, x, column(0)).with_band(column(1), column(2)))
     };

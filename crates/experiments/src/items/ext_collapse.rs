@@ -11,7 +11,7 @@
 //!
 //! Source of the last two: T. Wang, P. Isola (2020).
 
-use crate::families::claims::{at_least, at_most, largest, sampled};
+use crate::families::claims::{at_least, at_most, sampled};
 use crate::families::resampled;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
@@ -22,6 +22,7 @@ use artifact::table::{ColumnType, Schema, Table};
 use icl_model::prompt::{PromptBatch, PromptShape};
 use icl_model::train::{HELD_OUT_SEED, TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::{math, order};
 use serde::Deserialize;
 use serde_json::json;
@@ -238,10 +239,10 @@ fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
             let neutral = &curve(settings, runs, kind, column)?[0];
             differences.extend(plain.iter().zip(neutral).map(|(a, b)| (a - b).abs()));
         }
-        let largest = largest(differences);
+        let furthest = largest::value(differences);
         let name = kind.replace("{}", "0");
         let statement = format!("{name} against plain: the largest difference of any measure");
-        claims.push(at_most([id, &name, "runs"], &statement, largest, 0.0));
+        claims.push(at_most([id, &name, "runs"], &statement, furthest, 0.0));
     }
     for kind in &settings.kinds {
         for column in MEASURES {

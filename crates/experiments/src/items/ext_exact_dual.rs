@@ -18,6 +18,7 @@ use dual_model::sequence::{Head, Visibility, exact_predictions};
 use dual_model::shared::SharedDual;
 use dual_model::{Matrix, Real};
 use icl_model::composite::AttentionKernel;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -143,14 +144,14 @@ fn worst<R: Real>(
             .iter()
             .map(|head| exact_predictions(head, n_demos, visibility))
             .collect::<Result<_, _>>()?;
-        worst.own = worst.own.max(difference(&own, &attention));
+        worst.own = largest::value([worst.own, difference(&own, &attention)]);
         let mut shared = Vec::new();
         for head in &heads {
             let (prediction, sets) = shared_dual(head, visibility)?;
             worst.sets = worst.sets.max(sets);
             shared.push(prediction);
         }
-        worst.shared = worst.shared.max(difference(&shared, &attention));
+        worst.shared = largest::value([worst.shared, difference(&shared, &attention)]);
     }
     Ok(worst)
 }
@@ -180,9 +181,9 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("differences", results)?;
     let dtypes = table.texts("dtype")?;
     let (own, shared) = (table.floats("per_query_dual")?, table.floats("shared_dual")?);
-    let largest = |values: &[f64], dtype: &str| {
+    let of_dtype = |values: &[f64], dtype: &str| {
         let of = values.iter().zip(&dtypes).filter(|(_, t)| *t == dtype);
-        of.map(|(x, _)| *x).fold(0.0, f64::max)
+        largest::value(of.map(|(x, _)| *x))
     };
     let sets = table.integers("coefficient_sets")?.into_iter().max().unwrap_or(0);
     let place = |name| [id, name, "differences"];
@@ -190,25 +191,25 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
         at_most(
             place("f64"),
             "Every query's dual equals attention in f64",
-            largest(&own, "f64"),
+            of_dtype(&own, "f64"),
             1e-12,
         ),
         at_most(
             place("f32"),
             "Every query's dual equals attention in f32",
-            largest(&own, "f32"),
+            of_dtype(&own, "f32"),
             1e-5,
         ),
         at_most(
             place("shared-f64"),
             "One dual for all queries equals attention in f64",
-            largest(&shared, "f64"),
+            of_dtype(&shared, "f64"),
             1e-12,
         ),
         at_most(
             place("shared-f32"),
             "One dual for all queries equals attention in f32",
-            largest(&shared, "f32"),
+            of_dtype(&shared, "f32"),
             1e-5,
         ),
         at_most(
@@ -245,7 +246,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
             let label = format!("{dtype} {mask}");
             // a logarithmic axis has no zero: N + 1 tokens are seen at least
             let x = pick(&n).iter().map(|n| n + 1.0).collect();
-            let y = pick(&values).iter().map(|y| y.max(1e-18)).collect();
+            let y = pick(&values).iter().map(|y| largest::at_least(*y, 1e-18)).collect();
             series.push(Series::line(&label, Style::series(i), x, y));
         }
         let (x, y) = (Axis::log("demonstrations + 1"), Axis::log("largest relative difference"));

@@ -16,6 +16,7 @@ use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
 use icl_model::composite::AttentionKernel;
 use icl_model::mask::Mask;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -238,7 +239,7 @@ fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
         let band = |side: usize| -> Vec<f64> {
             let end = |r: &usize| around(measured[*r], errors[*r])[side];
             // a logarithmic axis has no place for the lower end of a wide interval
-            rows.iter().map(|r| end(r).max(measured[*r] / 10.0)).collect()
+            rows.iter().map(|r| largest::at_least(end(r), measured[*r] / 10.0)).collect()
         };
         let points = Series::points(&name, style, pick(&z), pick(&measured));
         series.push(points.with_band(band(0), band(1)));

@@ -16,6 +16,7 @@ use dual_model::gap::Population;
 use icl_model::prompt::PromptShape;
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -234,7 +235,7 @@ fn claims(draws: usize, table: &Table, results: &[Table]) -> anyhow::Result<Vec<
     let (mean, mean_error) = (table.floats("mean_gap")?, table.floats("mean_error")?);
     let (theory, bound) = (table.floats("theory_rms")?, table.floats("bound")?);
     let looseness = table.floats("looseness")?;
-    let covered = table.floats("covered")?.into_iter().fold(1.0, f64::min);
+    let covered = largest::least(table.floats("covered")?);
     let rows = || 0..rms.len();
     let place = |name| [ITEM.id(), name, "gap"];
     let against_theory =

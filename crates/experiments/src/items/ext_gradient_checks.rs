@@ -1,7 +1,7 @@
 //! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
 //! commute, and the loss has no minimum.
 
-use crate::families::claims::{self, at_most, largest};
+use crate::families::claims::at_most;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
@@ -13,6 +13,7 @@ use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::{Positive, gaussian_rows};
 use dual_model::modification::ModifiedLoss;
 use icl_numerics::finite_difference::gradient;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -136,8 +137,7 @@ fn measure(settings: &Settings, seed: u64) -> anyhow::Result<Table> {
 
 /// Largest difference relative to the largest entry of `want`.
 fn relative(got: &[f64], want: &[f64]) -> f64 {
-    let scale = want.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    largest(got.iter().zip(want).map(|(a, b)| (a - b).abs())) / scale
+    largest::difference(got, want) / largest::magnitude(want.iter().copied())
 }
 
 /// For plain and each modified loss: the dual's full-batch step against `-eta` times central differences
@@ -203,7 +203,7 @@ fn linear(
     let (a, b) = (1.75, -0.625);
     let mixed: Vec<f64> = w.iter().zip(&u).map(|(w, u)| a * w + b * u).collect();
     let (of_w, of_u) = (loss(&w)?, loss(&u)?);
-    let size = of_w.abs().max(of_u.abs());
+    let size = largest::magnitude([of_w, of_u]);
     let deviation = (loss(&mixed)? - (a * of_w + b * of_u)).abs() / size;
     Ok([relative(&elsewhere, stated.entries()), deviation])
 }
@@ -239,9 +239,9 @@ fn epochs(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Resul
 fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("checks", results)?;
     let (checks, values) = (table.texts("check")?, table.floats("value")?);
-    let largest = |name: &str| {
+    let of_check = |name: &str| {
         let rows = checks.iter().zip(&values).filter(|(check, _)| *check == name);
-        rows.map(|(_, value)| *value).fold(0.0, f64::max)
+        largest::value(rows.map(|(_, value)| *value))
     };
     let statements = [
         ("plain", "Step against central differences of the paper's loss", 1e-7),
@@ -255,14 +255,14 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let mut claims: Vec<_> = statements
         .iter()
         .map(|(name, statement, bound)| {
-            at_most([ITEM.id(), name, "checks"], statement, largest(name), *bound)
+            at_most([ITEM.id(), name, "checks"], statement, of_check(name), *bound)
         })
         .collect();
     let curves: Vec<Vec<f64>> = results.iter().map(losses).collect::<anyhow::Result<_>>()?;
     claims.push(at_most(
         [ITEM.id(), "unbounded", "checks"],
         "Decrease of the loss in an epoch against that in the first: it never slows down",
-        claims::largest(curves.iter().map(|curve| uneven(curve))),
+        largest::value(curves.iter().map(|curve| uneven(curve))),
         1e-10,
     ));
     let figure = figure(&curves);
@@ -287,7 +287,7 @@ fn uneven(curve: &[f64]) -> f64 {
     if first <= 0.0 {
         return f64::INFINITY;
     }
-    claims::largest(steps.iter().map(|step| (step / first - 1.0).abs()))
+    largest::value(steps.iter().map(|step| (step / first - 1.0).abs()))
 }
 
 fn figure(curves: &[Vec<f64>]) -> Figure {

@@ -14,6 +14,7 @@ use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::train::{AttentionKind, TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -160,7 +161,7 @@ fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
     let (mean, lower, upper) = (away(mean)?, away(lower)?, away(upper)?);
     let at = (0..mean.len()).fold(0, |b, i| if mean[i] > mean[b] { i } else { b });
     let ends = [lower[at], upper[at]];
-    Ok([mean[at], ends[0].min(ends[1]).min(mean[at]), ends[0].max(ends[1])])
+    Ok([mean[at], largest::least([ends[0], ends[1], mean[at]]), largest::value(ends)])
 }
 
 fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {

@@ -10,6 +10,7 @@ use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::{ColumnType, Table};
+use icl_numerics::largest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ fn measure(settings: &Settings, mutant: Mutant) -> anyhow::Result<Table> {
     let share = |bound: f64, errors: &[f64]| {
         errors.iter().filter(|error| **error <= bound).count() as f64 / errors.len() as f64
     };
-    let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
+    let worst = |errors: &[f64]| largest::value(errors.iter().copied());
     let table = Table::builder("mutants")
         .texts("mutant", &vec![mutant.name(); rows.len()])
         .texts("suite", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
@@ -131,7 +132,7 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
                 && suites[*i] == suite
                 && check.is_none_or(|check| checks[*i] == check)
         });
-        rows.map(|i| passes[i]).fold(1.0, f64::min)
+        largest::least(rows.map(|i| passes[i]))
     };
     let others = MUTANTS.iter().filter(|mutant| **mutant != Mutant::None);
     let alive = others.filter(|mutant| share(**mutant, OURS, None) == 1.0).count();

@@ -13,6 +13,7 @@ use icl_model::adam::AdamSettings;
 use icl_model::train::TrainSettings;
 use icl_model::transformer_train::TransformerSettings;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
@@ -179,7 +180,7 @@ fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim
         let ratio = |seeds: &[usize]| {
             let total = |losses: &&[f64]| seeds.iter().map(|seed| losses[*seed]).sum::<f64>();
             let totals: Vec<f64> = points.iter().map(total).collect();
-            totals[chosen] / totals.iter().copied().fold(f64::INFINITY, f64::min)
+            totals[chosen] / largest::least(totals.iter().copied())
         };
         let mut ratios: Vec<f64> = (0..RESAMPLES).map(|i| ratio(&resample(i))).collect();
         ratios.sort_by(f64::total_cmp);
@@ -196,8 +197,8 @@ fn figure(settings: &Settings, grid: &[Vec<&[f64]>]) -> Figure {
     let panel = |(subject, points): (&Subject, &Vec<&[f64]>)| {
         let mean = |losses: &&[f64]| order::mean(losses).unwrap_or(0.0);
         let entries: Vec<f64> = points.iter().map(mean).collect();
-        let low = entries.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = entries.iter().copied().fold(0.0, f64::max);
+        let low = largest::least(entries.iter().copied());
+        let high = largest::value(entries.iter().copied());
         Panel::Heat(HeatPanel {
             title: subject.name.clone(),
             x_label: "learning rate".into(),

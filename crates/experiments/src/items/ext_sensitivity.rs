@@ -13,6 +13,7 @@ use artifact::table::Table;
 use icl_model::prompt::Inputs;
 use icl_model::task::Scale;
 use icl_model::train::TrainSettings;
+use icl_numerics::largest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -268,7 +269,7 @@ fn effects(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Effect>
         let last = steps.iter().max().copied().unwrap_or(0);
         let ends =
             (0..names.len()).filter(|i| names[*i] == equivalence::EXACT && steps[*i] == last);
-        let identity = ends.map(|i| far[i]).fold(0.0, f64::max);
+        let identity = largest::value(ends.map(|i| far[i]));
         let finals: Vec<Vec<f64>> = runs
             .chunks_exact(seeds)
             .map(|runs| {
@@ -328,7 +329,7 @@ fn table(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
 }
 
 fn claims(effects: &[Effect]) -> Vec<Claim> {
-    let identity = effects.iter().map(|effect| effect.identity).fold(0.0, f64::max);
+    let identity = largest::value(effects.iter().map(|effect| effect.identity));
     let mut claims = vec![at_most(
         [ITEM.id(), "identity", "gaps"],
         "Largest distance of the dual from attention after the last step, over all gaps",
@@ -350,7 +351,7 @@ fn claims(effects: &[Effect]) -> Vec<Claim> {
 fn figure(settings: &Settings, effects: &[Effect]) -> Figure {
     let relative = |e: &Effect| e.comparisons.iter().map(|c| c.mean / e.plain).collect::<Vec<_>>();
     let entries: Vec<f64> = effects.iter().flat_map(relative).collect();
-    let top = entries.iter().fold(0.0_f64, |top, x| top.max(x.abs())).max(1e-9);
+    let top = largest::at_least(largest::magnitude(entries.iter().copied()), 1e-9);
     let panel = HeatPanel {
         title: "change of the test loss by a modification, relative to plain".into(),
         x_label: "blue: better than plain".into(),

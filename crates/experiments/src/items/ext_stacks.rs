@@ -14,6 +14,7 @@ use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
 use icl_model::mask::Mask;
 use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -217,7 +218,7 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
 }
 
 /// Largest difference at every depth from 1, for a precision and, if given, a mask.
-fn largest(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec<f64>> {
+fn by_depth(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec<f64>> {
     let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
     let (depths, differences) = (table.integers("depth")?, table.floats("difference")?);
     let deepest = depths.iter().max().copied().unwrap_or(0);
@@ -225,7 +226,7 @@ fn largest(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec
         let rows = (0..depths.len()).filter(|i| {
             dtypes[*i] == dtype && depths[*i] == depth && mask.is_none_or(|m| masks[*i] == m)
         });
-        rows.map(|i| differences[i]).fold(0.0, f64::max)
+        largest::value(rows.map(|i| differences[i]))
     };
     Ok((1..=deepest).map(at).collect())
 }
@@ -233,8 +234,8 @@ fn largest(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec
 fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
     let mut claims = Vec::new();
     for (dtype, one, twelve) in [("f64", 1e-12, 1e-10), ("f32", 1e-5, 1e-3)] {
-        let errors = largest(table, dtype, None)?;
-        let up_to = |depth: usize| errors.iter().take(depth).copied().fold(0.0, f64::max);
+        let errors = by_depth(table, dtype, None)?;
+        let up_to = |depth: usize| largest::value(errors.iter().take(depth).copied());
         let name = format!("one-{dtype}");
         let statement = format!("One layer's dual equals the layer in {dtype}");
         claims.push(at_most([ITEM.id(), &name, "differences"], &statement, up_to(1), one));
@@ -247,10 +248,10 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
 
 fn figure(table: &Table) -> anyhow::Result<Figure> {
     let curve = |(i, (dtype, mask)): (usize, (&str, &str))| -> anyhow::Result<Series> {
-        let errors = largest(table, dtype, Some(mask))?;
+        let errors = by_depth(table, dtype, Some(mask))?;
         let depths = (1..=errors.len()).map(|l| l as f64).collect();
         // a logarithmic axis has no zero
-        let errors = errors.into_iter().map(|e| e.max(1e-18)).collect();
+        let errors = errors.into_iter().map(|e| largest::at_least(e, 1e-18)).collect();
         Ok(Series::line(&format!("{dtype} {mask}"), Style::series(i), depths, errors))
     };
     let panel = LinePanel {

@@ -15,6 +15,7 @@ use dual_model::sequence::Head;
 use dual_model::shared::{FeatureState, SharedDual};
 use icl_model::composite::AttentionKernel;
 use icl_model::mask::Mask;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -139,9 +140,8 @@ fn stream(
 
 fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("streaming", results)?;
-    let largest = |column: &str| -> anyhow::Result<f64> {
-        Ok(table.floats(column)?.into_iter().fold(0.0, f64::max))
-    };
+    let of_column =
+        |column: &str| -> anyhow::Result<f64> { Ok(largest::value(table.floats(column)?)) };
     let bytes = table.integers("feature_bytes")?;
     let growth =
         bytes.iter().max().copied().unwrap_or(0) - bytes.iter().min().copied().unwrap_or(0);
@@ -150,13 +150,13 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
         at_most(
             place("exact"),
             "The stream of the exact dual equals causal softmax attention",
-            largest("exact")?,
+            of_column("exact")?,
             1e-12,
         ),
         at_most(
             place("features"),
             "The stream of the feature dual equals causal feature attention",
-            largest("features")?,
+            of_column("features")?,
             1e-12,
         ),
         at_most(
@@ -178,7 +178,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
     let x = table.numbers("n_tokens")?;
     let line = |label: &str, i: usize, column: &str| -> anyhow::Result<Series> {
         // a logarithmic axis has no zero
-        let y = table.numbers(column)?.into_iter().map(|y| y.max(1e-18)).collect();
+        let y = table.numbers(column)?.into_iter().map(|y| largest::at_least(y, 1e-18)).collect();
         Ok(Series::line(label, Style::series(i), x.clone(), y))
     };
     let panel = |title: &str, label: &str, columns: [&str; 2]| -> anyhow::Result<Panel> {

@@ -12,6 +12,7 @@ use dual_model::Matrix;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -94,7 +95,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
 /// Largest absolute difference of two matrices.
 pub(crate) fn difference(page: &Page<'_>, a: &str, b: &str) -> anyhow::Result<f64> {
     let (a, b) = (page.matrix(a)?.0, page.matrix(b)?.0);
-    Ok(a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
+    Ok(largest::difference(&a, &b))
 }
 
 /// Side of an entry in points.

@@ -12,6 +12,7 @@ use dual_model::Matrix;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::order;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -95,13 +96,13 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let row = |name: &str| -> anyhow::Result<Vec<f64>> { Ok(page.matrix(name)?.0) };
     let (before, after, gain) = (row("similarity before")?, row("similarity after")?, row("gain")?);
     let error = before.iter().zip(&after).zip(&gain).map(|((b, a), g)| (a - b - g).abs());
-    let least = before.iter().zip(&after).map(|(b, a)| b - a).fold(f64::NEG_INFINITY, f64::max);
+    let least = largest::value(before.iter().zip(&after).map(|(b, a)| b - a));
     let place = |name| [ITEM.id(), name, "matrices"];
     let claims = vec![
         at_most(
             place("kernel"),
             "What a pair's similarity gains, against the kernel's sum",
-            error.fold(0.0, f64::max),
+            largest::value(error),
             1e-12,
         ),
         at_most(

@@ -12,6 +12,7 @@ use artifact::table::Table;
 use dual_model::dual::Pair;
 use dual_model::shared::FeatureState;
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -98,7 +99,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let claim = at_most(
         [ITEM.id(), "equal", "matrices"],
         "Largest difference between the stack's tokens and the composed duals', over the layers",
-        differences.iter().copied().fold(0.0, f64::max),
+        largest::value(differences.iter().copied()),
         1e-10,
     );
     let figure = figure(&table, &differences)?;

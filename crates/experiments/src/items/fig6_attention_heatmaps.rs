@@ -12,6 +12,7 @@ use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use icl_model::prompt::PromptShape;
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -150,7 +151,7 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
         .floats("mean_absolute_error", errors.clone())
         .build()?;
     let claims = vec![approach(n, exact, matrices[1].1, matrices[matrices.len() - 1].1)?];
-    let top = weights.iter().copied().fold(0.0, f64::max);
+    let top = largest::value(weights.iter().copied());
     let heat = |title: String, entries: Vec<f64>, range: [f64; 2]| {
         Panel::Heat(HeatPanel {
             title,
@@ -168,7 +169,7 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
     }
     let (m, last) = matrices[matrices.len() - 1];
     let gaps: Vec<f64> = last.iter().zip(exact).map(|(a, b)| a - b).collect();
-    let widest = gaps.iter().fold(0.0_f64, |w, x| w.max(x.abs())).max(1e-12);
+    let widest = largest::at_least(largest::magnitude(gaps.iter().copied()), 1e-12);
     panels.push(heat(format!("d_r = {m} minus exact"), gaps, [-widest, widest]));
     let figure = Figure {
         id: id.into(),

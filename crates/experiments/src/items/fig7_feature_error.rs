@@ -15,6 +15,7 @@ use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::feature_map::{self, FeatureMap, RANDOM, squared_sum};
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -128,7 +129,7 @@ fn data(settings: &Settings) -> Data {
     let z = |keys: &[Vec<f64>], queries: &[Vec<f64>]| -> Vec<f64> {
         queries.iter().flat_map(|q| keys.iter().map(move |k| squared_sum(q, k))).collect()
     };
-    let largest = z(&keys, &queries).into_iter().fold(0.0, f64::max);
+    let largest = largest::value(z(&keys, &queries));
     let scale = (settings.largest_z / largest).sqrt();
     keys.iter_mut().chain(&mut queries).flatten().for_each(|x| *x *= scale);
     let mean_z = order::mean(&z(&keys, &queries)).unwrap_or(1.0);

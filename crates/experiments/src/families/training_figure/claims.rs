@@ -8,6 +8,7 @@ use crate::families::{equivalence, resampled};
 use anyhow::Context as _;
 use artifact::claim::Claim;
 use artifact::table::Table;
+use icl_numerics::largest;
 
 /// Every setting against plain, seed by seed.
 pub(super) fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparison>> {
@@ -26,7 +27,7 @@ pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<
     let last = steps.iter().max().copied().unwrap_or(0);
     let (measured, closed) = (table.floats("mean_square")?, table.floats("closed_form")?);
     let errors = table.floats("standard_error")?;
-    let largest = table.floats("largest_relative")?;
+    let relative = table.floats("largest_relative")?;
     let rows = || (0..names.len()).filter(|i| names[*i] == equivalence::EXACT);
     let curve = rows().filter(|i| steps[*i] < last).map(|i| Measurement {
         value: measured[i],
@@ -35,7 +36,7 @@ pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<
     });
     let end = |name: &str| {
         let at_end = (0..names.len()).filter(|i| names[*i] == name && steps[*i] == last);
-        at_end.map(|i| largest[i]).fold(0.0, f64::max)
+        largest::value(at_end.map(|i| relative[i]))
     };
     let mut claims = vec![
         agree(

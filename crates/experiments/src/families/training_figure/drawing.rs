@@ -5,6 +5,7 @@ use crate::families::equivalence;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 use icl_model::task;
+use icl_numerics::largest;
 
 /// Rows of `table` where `column` is `value`.
 fn rows(table: &Table, column: &str, value: &str) -> anyhow::Result<Vec<usize>> {
@@ -65,7 +66,7 @@ fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
     let steps = table.numbers("step")?;
     let (lower, upper) = (table.floats("lower")?, table.floats("upper")?);
     let root = |column: &str| -> anyhow::Result<Vec<f64>> {
-        Ok(table.floats(column)?.iter().map(|x| x.max(0.0).sqrt()).collect())
+        Ok(table.floats(column)?.iter().map(|x| largest::at_least(*x, 0.0).sqrt()).collect())
     };
     let (measured, closed) = (root("mean_square")?, root("closed_form")?);
     let mut series = Vec::new();

@@ -1,0 +1,52 @@
+//! What the program says: results on standard output, everything else on standard error.
+//!
+//! A reader that closes the pipe (`icl list | head -1`) has seen enough: what follows is dropped, the
+//! command goes on to its end and keeps its exit code. Any other fault of standard output, such as a full
+//! disk, is an error at the end. Standard error carries no result, so its faults are ignored.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::Mutex;
+
+/// Prints a line of a result.
+macro_rules! say {
+    () => { $crate::console::write_line(format_args!("")) };
+    ($($part:tt)*) => { $crate::console::write_line(format_args!($($part)*)) };
+}
+
+/// Prints a line beside the result: progress, notes, errors.
+macro_rules! note {
+    ($($part:tt)*) => { $crate::console::write_note(format_args!($($part)*)) };
+}
+
+pub(crate) use {note, say};
+
+/// The first fault of standard output.
+static FAULT: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// See [`say`].
+pub(crate) fn write_line(line: Arguments<'_>) {
+    let mut fault = FAULT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if fault.is_none() {
+        let mut out = io::stdout().lock();
+        *fault = out.write_fmt(line).and_then(|()| out.write_all(b"\n")).err();
+    }
+}
+
+/// See [`note`].
+pub(crate) fn write_note(line: Arguments<'_>) {
+    let mut out = io::stderr().lock();
+    let _ = out.write_fmt(line).and_then(|()| out.write_all(b"\n"));
+}
+
+/// Flushes standard output and reports its first fault, unless the reader closed it.
+pub(crate) fn finish() -> anyhow::Result<()> {
+    let flushed = io::stdout().flush().err();
+    let first = FAULT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    match first.or(flushed) {
+        Some(fault) if fault.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!(
+            "standard output: cannot write: {fault}; free space or redirect it"
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,41 @@
+//! The program `icl`: regenerates, hashes and verifies every figure and table.
+//!
+//! * `items`: one file per figure or table; `registry` lists them.
+//! * `families`: what several items have in common.
+//! * `commands`: one file per command; `cli` declares their arguments.
+//! * `settings`, `workspace`, `profile`, `outputs`: an item's settings, where files stand, sizes of a run,
+//!   and the way from outputs to files.
+
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
+
+mod cli;
+mod clock;
+mod commands;
+mod console;
+mod families;
+mod items;
+mod outputs;
+mod profile;
+mod progress;
+mod registry;
+mod settings;
+mod tensor_file;
+mod workspace;
+
+use crate::console::note;
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Runs the program: 0 reproduced, 1 something differs or an expected claim fails, 2 could not run.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = commands::dispatch(cli::Arguments::parse());
+    match outcome.and_then(|outcome| console::finish().map(|()| outcome)) {
+        Ok(commands::Outcome::Reproduced) => ExitCode::SUCCESS,
+        Ok(commands::Outcome::Differs) => ExitCode::from(1),
+        Err(error) => {
+            note!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -65,6 +65,41 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Refuses NaN and infinity, wherever they stand: TOML has them, a result cannot.
+    fn check_finite(&self, path: &Path, name: &str) -> anyhow::Result<()> {
+        let values = [
+            ("value", &self.value),
+            ("smoke", &self.smoke),
+            ("quick", &self.quick),
+            ("paper", &self.paper),
+        ];
+        for (profile, value) in values {
+            if let Some(value) = value
+                && let Some((field, found)) = not_finite(value, &format!("{name}.{profile}"))
+            {
+                return Err(fault(path, &field, &found.to_string(), "a finite number"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first number in a value that is not finite, and where it stands.
+fn not_finite(value: &toml::Value, field: &str) -> Option<(String, f64)> {
+    match value {
+        toml::Value::Float(x) if !x.is_finite() => Some((field.to_owned(), *x)),
+        toml::Value::Array(values) => {
+            let mut entries = values.iter().enumerate();
+            entries.find_map(|(i, value)| not_finite(value, &format!("{field}[{i}]")))
+        }
+        toml::Value::Table(table) => {
+            table.iter().find_map(|(name, value)| not_finite(value, &format!("{field}.{name}")))
+        }
+        _ => None,
+    }
+}
+
 /// A settings file.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingsFile {
@@ -103,6 +138,7 @@ impl SettingsFile {
             {
                 return Err(fault(path, name, "both `value` and a profile's own", "one of them"));
             }
+            entry.check_finite(path, name)?;
         }
         Ok(Self { path: path.to_owned(), entries })
     }
@@ -180,6 +216,20 @@ mod tests {
             let message = read(&format!("{TASK}{text}")).unwrap_err().to_string();
             assert!(message.contains("item.toml") && message.contains("expected"), "{message}");
             assert!(parts.iter().all(|part| message.contains(part)), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused_wherever_they_stand() {
+        for (text, field) in [
+            ("[x]\nvalue = nan\n", "x.value"),
+            ("[x]\nsmoke = 1.0\nquick = 2.0\npaper = -inf\n", "x.paper"),
+            ("[x]\nvalue = [1.0, [2.0, inf]]\n", "x.value[1][1]"),
+            ("[x]\nvalue = { relative_loss = nan, n = 1 }\n", "x.value.relative_loss"),
+        ] {
+            let message = read(&format!("{text}tag = \"O\"\nreason = \"r\"\n")).unwrap_err();
+            let message = message.to_string();
+            assert!(message.contains("item.toml") && message.contains(field), "{message}");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Cells: the units of work, pure functions of their specification.
 
-use crate::digest::sha256;
-use crate::store::Store;
+use crate::ArtifactError;
+use crate::lock::Attempt;
+use crate::store::{self, Lookup, Store};
 use crate::table::{Schema, Table};
-use crate::{ArtifactError, store::Lookup};
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::time::Duration;
 
-/// Version of the key's format.
-const KEY_VERSION: &str = "icl-cell/1";
+/// Pause between looks at a cell that another process computes.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Any error of a computation.
 pub type CellError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,9 +31,7 @@ pub struct Cell {
 impl Cell {
     /// SHA-256 over the canonical specification and the digest of the source that can change numbers.
     pub fn key(&self, source_digest: &str) -> String {
-        // serde_json's map is sorted by key: equal values have equal text
-        let key = json!([KEY_VERSION, source_digest, self.specification]);
-        sha256(key.to_string().as_bytes())
+        store::key(source_digest, &self.specification)
     }
 }
 
@@ -52,6 +51,8 @@ pub struct CellResult {
     pub key: String,
     /// The result.
     pub table: Table,
+    /// SHA-256 of its CSV.
+    pub sha256: String,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -120,18 +121,88 @@ pub fn run(
     missing.sort_by(|a, b| cells[*b].weight.total_cmp(&cells[*a].weight).then(a.cmp(b)));
     let weight = missing.iter().map(|i| cells[*i].weight).sum();
     observer.planned(results.iter().flatten().count(), missing.len(), weight);
-    let compute = |i: &usize| {
-        observer.started(*i);
-        let result = compute(&cells[*i], &keys[*i], store);
-        observer.finished(*i, &cells[*i]);
-        (*i, result)
-    };
-    let computed: Vec<_> =
-        pool(options.jobs)?.install(|| missing.par_iter().with_max_len(1).map(compute).collect());
+    let work = Work { cells, keys: &keys, source_digest, store, fresh: options.fresh, observer };
+    let computed = pool(options.jobs)?.install(|| {
+        let mut done: Vec<_> =
+            missing.par_iter().with_max_len(1).map(|i| (*i, work.attempt(*i))).collect();
+        // what another process has in work: wait for its result, or for its end
+        let busy =
+            done.par_iter_mut().with_max_len(1).filter(|(_, result)| matches!(result, Ok(None)));
+        busy.for_each(|(i, result)| *result = work.wait(*i));
+        done
+    });
     for (i, result) in computed {
-        results[i] = Some(result?);
+        results[i] = result?;
     }
     Ok(results)
+}
+
+/// What all cells of a run have in common.
+struct Work<'a> {
+    cells: &'a [Cell],
+    keys: &'a [String],
+    source_digest: &'a str,
+    store: &'a Store,
+    fresh: bool,
+    observer: &'a dyn Observer,
+}
+
+/// A cell's end; none while another process computes it.
+type Attempted = Result<Option<Result<CellResult, CellFailure>>, ArtifactError>;
+
+impl Work<'_> {
+    /// Computes cell `i`, unless another process has it in work or has just stored it.
+    fn attempt(&self, i: usize) -> Attempted {
+        if self.fresh {
+            return self.compute(i).map(Some);
+        }
+        let lease = self.store.lease(&self.keys[i])?;
+        if matches!(lease, Attempt::Busy) {
+            return Ok(None);
+        }
+        match restore(&self.cells[i], &self.keys[i], self.store, self.observer)? {
+            Some(result) => {
+                self.observer.finished(i, &self.cells[i]);
+                Ok(Some(Ok(result)))
+            }
+            None => self.compute(i).map(Some),
+        }
+    }
+
+    fn wait(&self, i: usize) -> Attempted {
+        loop {
+            if let Some(result) = self.attempt(i)? {
+                return Ok(Some(result));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Computes and stores one cell. The outer error is the store's and ends the run.
+    fn compute(&self, i: usize) -> Result<Result<CellResult, CellFailure>, ArtifactError> {
+        let cell = &self.cells[i];
+        self.observer.started(i);
+        let result = match checked(cell) {
+            Ok(table) => {
+                let sha256 = self.store.put(self.source_digest, &cell.specification, &table)?;
+                let (key, origin) = (self.keys[i].clone(), Origin::Computed);
+                Ok(CellResult { key, table, sha256, origin })
+            }
+            Err(message) => Err(CellFailure { label: cell.label.clone(), message }),
+        };
+        self.observer.finished(i, cell);
+        Ok(result)
+    }
+}
+
+/// The cell's result, if it has the columns that the cell declares.
+fn checked(cell: &Cell) -> Result<Table, String> {
+    let table = (cell.compute)().map_err(|error| error.to_string())?;
+    if table.schema() == cell.schema {
+        Ok(table)
+    } else {
+        Err(format!("found columns {:?}, expected {:?}", table.schema(), cell.schema))
+    }
 }
 
 fn pool(jobs: usize) -> Result<rayon::ThreadPool, ArtifactError> {
@@ -147,9 +218,10 @@ fn restore(
     observer: &dyn Observer,
 ) -> Result<Option<CellResult>, ArtifactError> {
     Ok(match store.get(key, &cell.schema)? {
-        Lookup::Hit(table) => Some(CellResult {
+        Lookup::Hit(table, sha256) => Some(CellResult {
             key: key.to_owned(),
             table: table.named(&cell.label),
+            sha256,
             origin: Origin::Restored,
         }),
         Lookup::Miss => None,
@@ -158,23 +230,4 @@ fn restore(
             None
         }
     })
-}
-
-/// Computes and stores one cell. The outer error is the store's and ends the run.
-fn compute(
-    cell: &Cell,
-    key: &str,
-    store: &Store,
-) -> Result<Result<CellResult, CellFailure>, ArtifactError> {
-    let failure = |message: String| Ok(Err(CellFailure { label: cell.label.clone(), message }));
-    let table = match (cell.compute)() {
-        Ok(table) => table,
-        Err(error) => return failure(error.to_string()),
-    };
-    if table.schema() != cell.schema {
-        let text = format!("found columns {:?}, expected {:?}", table.schema(), cell.schema);
-        return failure(text);
-    }
-    store.put(key, &cell.specification, &table)?;
-    Ok(Ok(CellResult { key: key.to_owned(), table, origin: Origin::Computed }))
 }

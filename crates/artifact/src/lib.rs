@@ -3,7 +3,8 @@
 //! * [`cell`], [`store`]: units of work with content keys, and where their results are kept.
 //! * [`table`]: typed tables and their canonical CSV.
 //! * [`figure`]: figures drawn from those tables, as SVG and PNG.
-//! * [`digest`], [`manifest`], [`output`]: SHA-256, what a folder holds, and the only writer.
+//! * [`digest`], [`manifest`], [`output`], [`lock`]: SHA-256, what a folder holds, the only writer, and locks
+//!   between processes.
 //! * [`verify`], [`tolerance`], [`claim`]: what was reproduced, at which level.
 //! * [`statistics`]: bootstrap intervals with the caller's random numbers.
 
@@ -14,6 +15,7 @@ pub mod claim;
 pub mod digest;
 mod error;
 pub mod figure;
+pub mod lock;
 pub mod manifest;
 pub mod output;
 pub mod statistics;

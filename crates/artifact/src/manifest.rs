@@ -1,7 +1,7 @@
 //! The manifest of a profile's outputs, its `SHA256SUMS`, and their publication as one folder.
 //!
 //! Everything here is a function of source and settings; what belongs to one run (times, host) goes
-//! to `run.json` and `host.json`, which no digest covers. The root hash is the SHA-256 of
+//! to `run.json` and `host.json`, whose digests `RUN.SHA256SUMS` holds. The root hash is the SHA-256 of
 //! `SHA256SUMS`.
 
 use crate::digest::sha256;
@@ -10,7 +10,7 @@ use crate::tolerance::Tolerance;
 use crate::{ArtifactError, output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Version of the manifest's format.
@@ -21,6 +21,15 @@ pub const EXACT: &str = "exact";
 pub const MANIFEST: &str = "manifest.json";
 /// Name of the list of digests.
 pub const SUMS: &str = "SHA256SUMS";
+
+/// Name of the run's record.
+pub const RUN: &str = "run.json";
+/// Name of the description of the host.
+pub const HOST: &str = "host.json";
+/// What belongs to one run.
+pub const RUN_FILES: [&str; 2] = [HOST, RUN];
+/// Name of the list of their digests.
+pub const RUN_SUMS: &str = "RUN.SHA256SUMS";
 
 /// What a profile's output folder holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,24 +156,49 @@ impl ManifestItem {
 }
 
 impl Manifest {
+    /// Every path of every item with its digest.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.items.values().flat_map(ManifestItem::files)
+    }
+
     /// Reads the manifest of an output folder.
     ///
     /// # Errors
     /// [`ArtifactError`] if it is missing or is not a manifest of this format.
     pub fn read(dir: &Path) -> Result<Self, ArtifactError> {
         let path = dir.join(MANIFEST);
+        Self::parse(&path, &output::read(&path)?)
+    }
+
+    /// The manifest in `bytes`, which must be its canonical text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Content`] if they are not.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ArtifactError> {
         let content = |found: String, expected: &str| ArtifactError::Content {
-            path: path.clone(),
+            path: path.to_owned(),
             field: "manifest".into(),
             found,
             expected: expected.to_owned(),
             hint: "regenerate it with `icl run`",
         };
-        let manifest: Self = serde_json::from_slice(&output::read(&path)?)
+        let manifest: Self = serde_json::from_slice(bytes)
             .map_err(|error| content(error.to_string(), "a manifest as written by `icl run`"))?;
         if manifest.format != FORMAT {
             return Err(content(format!("format {}", manifest.format), FORMAT));
         }
+        if manifest.to_json()? != bytes {
+            return Err(content("other bytes".into(), "the canonical text of its content"));
+        }
+        let own = |path: &str| {
+            let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+            path.split('/').all(plain) && !path.contains('\\')
+        };
+        let mut files = manifest.files();
+        if let Some((path, _)) = files.find(|(path, _)| !own(path)) {
+            return Err(content(format!("path `{path}`"), "a path inside the folder"));
+        }
+        drop(files);
         Ok(manifest)
     }
 
@@ -174,7 +208,7 @@ impl Manifest {
     /// As [`Self::to_json`].
     pub fn sums(&self) -> Result<String, ArtifactError> {
         let own = sha256(&self.to_json()?);
-        let files = self.items.values().flat_map(ManifestItem::files);
+        let files = self.files();
         let sorted: BTreeMap<&str, &str> = files.chain([(MANIFEST, own.as_str())]).collect();
         Ok(sorted.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect())
     }
@@ -206,47 +240,89 @@ pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String 
     sorted.iter().map(|(path, bytes)| format!("{}  {path}\n", sha256(bytes))).collect()
 }
 
-/// Parses `SHA256SUMS` into path and digest.
-///
-/// # Errors
-/// [`ArtifactError::Content`] naming the line that is not one.
-pub fn parse_sums(path: &Path, text: &str) -> Result<BTreeMap<String, String>, ArtifactError> {
-    let parse = |(i, line): (usize, &str)| match line.split_once("  ") {
-        Some((digest, file)) if digest.len() == 64 && !file.is_empty() => {
-            Ok((file.to_owned(), digest.to_owned()))
+/// Parses `SHA256SUMS` into path and digest; the second list says which lines are none.
+pub fn parse_sums(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
+    let (mut sums, mut faults) = (BTreeMap::new(), Vec::new());
+    for (i, line) in text.lines().enumerate() {
+        let digest = |digest: &str| {
+            digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        match line.split_once("  ") {
+            Some((found, path)) if digest(found) && !path.is_empty() => {
+                sums.insert(path.to_owned(), found.to_owned());
+            }
+            _ => faults.push(format!(
+                "line {}: found `{line}`, expected 64 hexadecimal digits, two spaces, a path",
+                i + 1
+            )),
         }
-        _ => Err(ArtifactError::Content {
-            path: path.to_owned(),
-            field: format!("line {}", i + 1),
-            found: format!("`{line}`"),
-            expected: "64 hexadecimal digits, two spaces, a path".into(),
-            hint: "regenerate it with `icl run`",
-        }),
-    };
-    text.lines().enumerate().map(parse).collect()
+    }
+    (sums, faults)
 }
 
-/// Publishes `files` with their manifest as the folder `dir`; `unhashed` go beside them.
+/// Publishes `files` with their manifest as the folder `dir`; `run_files` (by the names of [`RUN_FILES`]) go
+/// beside them. What an earlier run lists there is replaced, nothing else is touched.
 ///
 /// Returns the root hash.
 ///
 /// # Errors
-/// [`ArtifactError::File`] if something cannot be written; the old folder then stands as it was.
+/// [`ArtifactError`] if something cannot be written or foreign files are in the way.
 pub fn publish(
     dir: &Path,
     manifest: &Manifest,
     files: &BTreeMap<String, Vec<u8>>,
-    unhashed: &BTreeMap<String, Vec<u8>>,
+    run_files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<String, ArtifactError> {
     let manifest = manifest.to_json()?;
-    let hashed = || {
-        let files = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-        files.chain([(MANIFEST, manifest.as_slice())])
-    };
-    let sums = sums(hashed());
-    let rest = unhashed.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
-    output::replace_dir(dir, hashed().chain([(SUMS, sums.as_bytes())]).chain(rest))?;
+    let borrowed = |(path, bytes): (&'_ String, &'_ Vec<u8>)| (path.clone(), bytes.clone());
+    let mut all: BTreeMap<String, Vec<u8>> = files.iter().map(borrowed).collect();
+    all.insert(MANIFEST.to_owned(), manifest);
+    let sums = sums(all.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    let run_sums =
+        self::sums(run_files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    all.extend(run_files.iter().map(borrowed));
+    all.insert(SUMS.to_owned(), sums.clone().into_bytes());
+    all.insert(RUN_SUMS.to_owned(), run_sums.into_bytes());
+    let all = all.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    output::folder::replace_dir(dir, &all, &listed(dir))?;
     Ok(sha256(sums.as_bytes()))
+}
+
+/// Whether `dir` holds exactly this manifest and these files, undamaged, with intact records of their run.
+///
+/// # Errors
+/// As [`Manifest::to_json`].
+pub fn is_published(
+    dir: &Path,
+    manifest: &Manifest,
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Result<bool, ArtifactError> {
+    let holds =
+        |path: &str, bytes: &[u8]| std::fs::read(dir.join(path)).is_ok_and(|found| found == bytes);
+    let run_sums = output::read(&dir.join(RUN_SUMS)).unwrap_or_default();
+    let (run_sums, faults) = parse_sums(&String::from_utf8_lossy(&run_sums));
+    let run_file = |name: &str| {
+        let found = output::read(&dir.join(name)).map(|bytes| sha256(&bytes)).ok();
+        found.is_some() && found.as_ref() == run_sums.get(name)
+    };
+    Ok(holds(MANIFEST, &manifest.to_json()?)
+        && holds(SUMS, manifest.sums()?.as_bytes())
+        && files.iter().all(|(path, bytes)| holds(path, bytes))
+        && faults.is_empty()
+        && RUN_FILES.into_iter().all(run_file)
+        && !dir.join(output::folder::MARKER).exists())
+}
+
+/// The paths in `dir` that an earlier run made: what its lists name, as far as they can be read.
+pub fn listed(dir: &Path) -> BTreeSet<String> {
+    let names = [MANIFEST, SUMS, RUN_SUMS].into_iter().chain(RUN_FILES).map(str::to_owned);
+    let mut listed: BTreeSet<String> = names.collect();
+    let text = output::read(&dir.join(SUMS)).unwrap_or_default();
+    listed.extend(parse_sums(&String::from_utf8_lossy(&text)).0.into_keys());
+    if let Ok(manifest) = Manifest::read(dir) {
+        listed.extend(manifest.files().map(|(path, _)| path.to_owned()));
+    }
+    listed
 }
 
 #[cfg(test)]
@@ -256,10 +332,10 @@ mod tests {
     #[test]
     fn sums_are_sorted_and_read_back() {
         let text = sums([("b", b"2".as_slice()), ("a", b"1")]);
-        let parsed = parse_sums(Path::new("S"), &text).unwrap();
+        let (parsed, faults) = parse_sums(&text);
         assert_eq!(parsed["a"], sha256(b"1"));
-        assert!(text.starts_with(&parsed["a"]));
-        let error = parse_sums(Path::new("S"), "abc  x\n").unwrap_err().to_string();
-        assert!(error.contains("S: line 1"), "{error}");
+        assert!(text.starts_with(&parsed["a"]) && faults.is_empty());
+        let (parsed, faults) = parse_sums(&format!("abc  x\n{text}"));
+        assert!(parsed.len() == 2 && faults[0].contains("line 1"), "{faults:?}");
     }
 }

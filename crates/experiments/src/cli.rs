@@ -142,9 +142,15 @@ pub(crate) struct VerifyArguments {
     /// Machine-readable
     #[arg(long)]
     pub(crate) json: bool,
-    /// Cells to recompute per profile
-    #[arg(long, default_value_t = 2)]
+    /// Items to draw again and cells to compute again, per profile
+    #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) sample: usize,
+    /// Compute only cells again that are estimated to take at most so many seconds
+    #[arg(long, default_value_t = 0.5, value_name = "S")]
+    pub(crate) seconds: f64,
+    /// Draw all items again, and let the sample hold cells of any length
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// Masks of a user's layer.

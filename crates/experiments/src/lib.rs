@@ -3,8 +3,8 @@
 //! * `items`: one file per figure or table; `registry` lists them.
 //! * `families`: what several items have in common.
 //! * `commands`: one file per command; `cli` declares their arguments.
-//! * `settings`, `workspace`, `profile`, `outputs`: an item's settings, where files stand, sizes of a run,
-//!   and the way from outputs to files.
+//! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
+//!   a run, the way from outputs to files, and the record of the run that made them.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
@@ -13,10 +13,12 @@ mod clock;
 mod commands;
 mod console;
 mod families;
+mod host;
 mod items;
 mod outputs;
 mod profile;
 mod progress;
+mod record;
 mod registry;
 mod settings;
 mod tensor_file;

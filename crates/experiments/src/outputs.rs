@@ -1,7 +1,10 @@
 //! From an item's outputs to files and a manifest entry.
 
 use crate::profile::Profile;
+use crate::record::{ItemRecord, RunRecord};
 use crate::registry::{Item, Outputs};
+use anyhow::bail;
+use artifact::claim::Claim;
 use artifact::digest::sha256;
 use artifact::figure::{to_pdf, to_png};
 use artifact::manifest::{
@@ -16,6 +19,13 @@ const DPI: f32 = 300.0;
 
 /// Files by path inside a profile's folder.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// An item's files, its manifest entry, and the run that made them.
+pub(crate) struct Published {
+    pub(crate) files: Files,
+    pub(crate) entry: ManifestItem,
+    pub(crate) record: ItemRecord,
+}
 
 /// The files of one item and its manifest entry.
 pub(crate) fn render(
@@ -44,6 +54,7 @@ pub(crate) fn render(
             files.insert(path, bytes);
         }
     }
+    outputs.claims.iter().try_for_each(check_finite)?;
     let claims = canonical_json(&outputs.claims)?;
     let path = format!("data/{id}/claims.json");
     let entry = FileEntry { path: path.clone(), sha256: sha256(&claims) };
@@ -59,6 +70,25 @@ pub(crate) fn render(
     Ok((files, manifest))
 }
 
+/// JSON has no NaN: a claim with one could be written, and not be read back.
+fn check_finite(claim: &Claim) -> anyhow::Result<()> {
+    let [lower, upper] = claim.interval;
+    let numbers = [
+        ("value", claim.value),
+        ("lower end", lower),
+        ("upper end", upper),
+        ("bound", claim.bound),
+    ];
+    match numbers.into_iter().find(|(_, x)| !x.is_finite()) {
+        Some((field, x)) => bail!(
+            "claim {}: {field}: found {x}, expected a finite number; {} shows where it comes from",
+            claim.id,
+            claim.evidence
+        ),
+        None => Ok(()),
+    }
+}
+
 /// An empty manifest of a profile.
 pub(crate) fn empty_manifest(profile: Profile) -> Manifest {
     Manifest {
@@ -69,41 +99,38 @@ pub(crate) fn empty_manifest(profile: Profile) -> Manifest {
     }
 }
 
-/// Takes over from an earlier run in `dir` the items that are not in `manifest`, if they are known and
-/// undamaged; returns the ids that were left behind.
-pub(crate) fn carry_over(
-    dir: &Path,
-    known: impl Fn(&str) -> bool,
-    manifest: &mut Manifest,
-    files: &mut Files,
-) -> Vec<String> {
-    let Ok(earlier) = Manifest::read(dir) else {
-        return Vec::new();
-    };
-    if earlier.profile != manifest.profile || earlier.generator != manifest.generator {
-        return earlier.items.into_keys().collect();
-    }
-    let mut left = Vec::new();
-    for (id, item) in earlier.items {
-        if manifest.items.contains_key(&id) {
-            continue;
-        }
-        match undamaged(dir, &item) {
-            Some(kept) if known(&id) => {
-                files.extend(kept);
-                manifest.items.insert(id, item);
-            }
-            _ => left.push(id),
-        }
-    }
-    left
+/// What an earlier run left in a profile's folder.
+pub(crate) struct Earlier {
+    manifest: Manifest,
+    record: Option<RunRecord>,
 }
 
-fn undamaged(dir: &Path, item: &ManifestItem) -> Option<Files> {
-    item.files()
-        .map(|(path, digest)| {
+impl Earlier {
+    /// Reads manifest and record; none if there is no manifest of this profile and generator.
+    pub(crate) fn read(dir: &Path, profile: Profile) -> Option<Self> {
+        let (manifest, own) = (Manifest::read(dir).ok()?, empty_manifest(profile));
+        let same = (&manifest.profile, &manifest.generator) == (&own.profile, &own.generator);
+        same.then(|| Self { manifest, record: RunRecord::read(dir) })
+    }
+
+    /// The ids of its items.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.manifest.items.keys().map(String::as_str)
+    }
+
+    /// An item's record, if the run wrote one.
+    pub(crate) fn record(&self, id: &str) -> Option<&ItemRecord> {
+        self.record.as_ref()?.items.get(id)
+    }
+
+    /// An item with its record, if all its files are undamaged.
+    pub(crate) fn undamaged(&self, dir: &Path, id: &str) -> Option<Published> {
+        let (entry, record) = (self.manifest.items.get(id)?, self.record(id)?.clone());
+        let intact = |(path, digest): (&str, &str)| {
             let bytes = output::read(&dir.join(path)).ok()?;
-            (sha256(&bytes) == digest).then_some((path.to_owned(), bytes))
-        })
-        .collect()
+            (sha256(&bytes) == digest).then(|| (path.to_owned(), bytes))
+        };
+        let files = entry.files().map(intact).collect::<Option<Files>>()?;
+        Some(Published { files, entry: entry.clone(), record })
+    }
 }

@@ -5,7 +5,6 @@ use crate::items;
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
-use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::Figure;
@@ -13,6 +12,8 @@ use artifact::table::Table;
 use artifact::tolerance::Tolerance;
 use icl_numerics::lanes::Isa;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// What a plan may depend on besides the settings.
 #[derive(Debug, Clone, Copy)]
@@ -90,35 +91,70 @@ static BUILT_IN: &[&dyn Item] = &[
     &items::ext_sensitivity::ITEM,
 ];
 
-/// All items of a workspace: those above, then one for every other file of `experiments/`, which is a
-/// user's own figure of the family [`TrainingFigure`].
-pub(crate) fn all(workspace: &Workspace) -> anyhow::Result<Vec<&'static dyn Item>> {
-    let folder = workspace.path("experiments");
-    let entries = std::fs::read_dir(&folder)
-        .with_context(|| format!("{}: cannot be listed; run from the clone", folder.display()))?;
-    let mut stems: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .filter(|stem| BUILT_IN.iter().all(|item| item.id() != stem))
-        .collect();
-    stems.sort();
-    let own = stems.into_iter().map(|stem| {
-        // lives as long as the program: items are static
-        let item: &'static dyn Item = Box::leak(Box::new(TrainingFigure {
-            id: String::leak(stem),
+/// A user's own items by id: they live as long as the program, as the built-in ones do, and each once.
+static OWN: Mutex<BTreeMap<String, &'static TrainingFigure>> = Mutex::new(BTreeMap::new());
+
+fn own(id: &str) -> &'static TrainingFigure {
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    own.entry(id.to_owned()).or_insert_with(|| {
+        Box::leak(Box::new(TrainingFigure {
+            id: String::leak(id.to_owned()),
             paper: "none (a user's own item)",
             claim: "The dual reaches attention's output in N gradient steps; what the modifications change",
-        }));
-        item
-    });
-    Ok(BUILT_IN.iter().copied().chain(own).collect())
+        }))
+    })
+}
+
+/// The built-in items.
+pub(crate) fn built_in() -> &'static [&'static dyn Item] {
+    BUILT_IN
+}
+
+/// All items of a workspace: those above, then one for every other settings file of `experiments/`, which is
+/// a user's own figure of the family [`TrainingFigure`].
+pub(crate) fn all(workspace: &Workspace) -> Vec<&'static dyn Item> {
+    let mut ids: Vec<String> = entries(workspace).into_iter().filter_map(Result::ok).collect();
+    ids.retain(|id| BUILT_IN.iter().all(|item| item.id() != id));
+    ids.sort();
+    let own = ids.iter().map(|id| -> &'static dyn Item { own(id) });
+    BUILT_IN.iter().copied().chain(own).collect()
+}
+
+/// Entries of `experiments/` that look like settings and are none, each with the reason.
+pub(crate) fn passed_over(workspace: &Workspace) -> Vec<String> {
+    let mut texts: Vec<String> = entries(workspace).into_iter().filter_map(Result::err).collect();
+    texts.sort();
+    texts
+}
+
+/// The id of every settings file, and what is passed over.
+fn entries(workspace: &Workspace) -> Vec<Result<String, String>> {
+    let listed = std::fs::read_dir(workspace.path("experiments")).into_iter().flatten().flatten();
+    let settings = listed
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    settings.map(|path| id_of(&path)).collect()
+}
+
+/// The id that a settings file's name gives.
+fn id_of(path: &Path) -> Result<String, String> {
+    let passed = |why: &str| Err(format!("{}: passed over: {why}", path.display()));
+    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+        passed("its name is hidden")
+    } else if !(id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(plain)) {
+        passed("an item's name has letters, digits, `-` and `_` only")
+    } else if !path.is_file() {
+        passed("it is no file, or a link that leads nowhere")
+    } else {
+        Ok(id.to_owned())
+    }
 }
 
 /// The item `id`.
 pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static dyn Item> {
-    let items = all(workspace)?;
+    let items = all(workspace);
     items.iter().copied().find(|item| item.id() == id).ok_or_else(|| {
         let known: Vec<&str> = items.iter().map(|item| item.id()).collect();
         anyhow::anyhow!(
@@ -135,7 +171,7 @@ pub(crate) fn select(
     every: bool,
 ) -> anyhow::Result<Vec<&'static dyn Item>> {
     if every || ids.is_empty() {
-        return all(workspace);
+        return Ok(all(workspace));
     }
     let mut chosen: Vec<&'static dyn Item> = Vec::new();
     for id in ids {
@@ -154,15 +190,34 @@ mod tests {
     #[test]
     fn every_item_has_a_unique_id_and_settings_from_which_it_plans_in_every_profile() {
         let workspace = Workspace::find(None).unwrap();
-        let items = all(&workspace).unwrap();
-        assert_eq!(items.len(), BUILT_IN.len(), "a settings file without an item");
-        for (i, item) in items.iter().enumerate() {
-            assert!(items[..i].iter().all(|other| other.id() != item.id()));
+        for (i, item) in BUILT_IN.iter().enumerate() {
+            assert!(BUILT_IN[..i].iter().all(|other| other.id() != item.id()));
             let file = SettingsFile::read(&workspace.settings(item.id())).unwrap();
             for profile in Profile::ALL {
                 let plan = item.plan(&file, Context { profile, isa: Isa::detect() }).unwrap();
                 assert!(!plan.cells.is_empty(), "{}", item.id());
             }
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_items_are_passed_over_with_a_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let experiments = dir.path().join("experiments");
+        std::fs::create_dir_all(experiments.join("folder.toml")).unwrap();
+        std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+        for name in ["._fig3-linear.toml", "own.toml", "two words.toml", "-x.toml", "notes.txt"] {
+            std::fs::write(experiments.join(name), [0, 5, 22, 7]).unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("me@host.1:1", experiments.join("gone.toml")).unwrap();
+        let workspace = Workspace::find(Some(dir.path())).unwrap();
+        let items = all(&workspace);
+        assert_eq!(items.len(), BUILT_IN.len() + 1);
+        assert_eq!(items.last().unwrap().id(), "own");
+        let texts = passed_over(&workspace);
+        for name in ["._fig3-linear.toml", "folder.toml", "two words.toml", "-x.toml"] {
+            assert!(texts.iter().any(|text| text.contains(name)), "{name}: {texts:?}");
         }
     }
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::profile::Profile;
 
+/// Expected figures are kept for this profile only; their digests for all.
+pub(crate) const FIGURES_OF: Profile = Profile::Paper;
+
 /// The workspace on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
@@ -54,6 +57,7 @@ impl Workspace {
         Expected {
             data: self.root.join("data").join(profile.name()),
             figures: self.root.join("figures").join(profile.name()),
+            keeps_figures: profile == FIGURES_OF,
         }
     }
 

@@ -173,10 +173,137 @@ fn list_is_machine_readable_and_documents_are_fresh() {
     assert_eq!(code, 0);
     let list: serde_json::Value = serde_json::from_str(&text).unwrap();
     for item in list.as_array().unwrap() {
-        for field in ["id", "paper", "claim", "minutes"] {
+        // a user's own items have no measured time
+        let own = item["paper"].as_str().unwrap().starts_with("none");
+        let fields = ["id", "paper", "claim", "minutes"];
+        for field in &fields[..if own { 3 } else { 4 }] {
             assert!(!item[field].is_null(), "{field}: {item}");
         }
     }
     let (code, text, _) = outcome(icl().current_dir(root()).args(["document", "--check"]));
     assert_eq!(code, 0, "{text}");
+}
+
+/// A copy of the settings, for runs with settings of their own.
+fn workspace_with(dir: &Path, own: &[(&str, &[u8])]) {
+    std::fs::create_dir(dir.join("experiments")).unwrap();
+    std::fs::copy(root().join("Cargo.toml"), dir.join("Cargo.toml")).unwrap();
+    for name in ["fig1-dual-scheme.toml", "fig3-linear.toml"] {
+        let from = root().join("experiments").join(name);
+        std::fs::copy(from, dir.join("experiments").join(name)).unwrap();
+    }
+    for (name, text) in own {
+        std::fs::write(dir.join("experiments").join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn entries_beside_settings_stop_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    workspace_with(dir.path(), &[("._fig3-linear.toml", &[0, 5, 22, 7]), ("own.toml", b"x = [")]);
+    let mut command = icl();
+    command
+        .args(["run", "fig1-dual-scheme", "own", "--profile", "smoke", "--root"])
+        .arg(dir.path());
+    let (code, text, error) = outcome(&mut command);
+    assert_eq!(code, 2, "{error}");
+    assert!(text.contains("fig1-dual-scheme") && text.contains("smoke root"), "{text}");
+    assert!(error.contains("own.toml") && error.contains("._fig3-linear.toml"), "{error}");
+    assert!(dir.path().join("out/smoke/data/fig1-dual-scheme").is_dir());
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_resume_and_keeps_what_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_icl"));
+        command.current_dir(root()).args(["run", "--all", "--profile", "smoke", "--out"]);
+        command.arg(dir.path()).stderr(std::process::Stdio::piped());
+        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let kill = format!("kill -{signal} {}", child.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        assert!(error.contains("the same command computes only the rest"), "{error}");
+    }
+    let (code, text, error) = outcome(&mut smoke(dir.path()));
+    assert_eq!(code, 0, "{text}{error}");
+    let hidden =
+        std::process::Command::new("find").arg(dir.path()).args(["-name", ".icl-*"]).output();
+    assert!(hidden.unwrap().stdout.is_empty(), "temporary files are left");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let pipe = format!("{} list | head -1", env!("CARGO_BIN_EXE_icl"));
+    let output =
+        std::process::Command::new("sh").current_dir(root()).args(["-c", &pipe]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let full = format!("{} list > /dev/full", env!("CARGO_BIN_EXE_icl"));
+    let output =
+        std::process::Command::new("sh").current_dir(root()).args(["-c", &full]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn a_users_files_and_links_stay_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    for name in ["w.probe", "probe", ".movie.part"] {
+        std::fs::write(file(name), "precious").unwrap();
+    }
+    let mut train = icl();
+    train.args(["train", "--task", "linear", "--steps", "2", "--batch", "16", "--n-test", "16"]);
+    train.args(["--test-every", "2", "--out"]).arg(file("w.safetensors"));
+    assert_eq!(outcome(&mut train).0, 0);
+    let mut doctor = icl();
+    doctor.current_dir(root()).args(["doctor", "--out"]).arg(dir.path());
+    outcome(&mut doctor);
+    std::fs::create_dir(file("scratch")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("scratch", file("smoke")).unwrap();
+        std::os::unix::fs::symlink(".", file("circle")).unwrap();
+    }
+    let mut run = icl();
+    run.current_dir(root()).args(["run", "fig1-dual-scheme", "--profile", "smoke", "--out"]);
+    let (code, text, error) = outcome(run.arg(dir.path()));
+    assert_eq!(code, 0, "{text}{error}");
+    for name in ["w.probe", "probe", ".movie.part"] {
+        assert_eq!(std::fs::read(file(name)).unwrap(), b"precious", "{name}");
+    }
+    assert!(file("smoke").is_symlink() && file("scratch/manifest.json").exists());
+}
+
+#[test]
+fn verify_works_inside_a_profiles_folder_and_names_all_that_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(outcome(&mut smoke(dir.path())).0, 0);
+    let folder = dir.path().join("smoke");
+    let verify = || outcome(icl().current_dir(&folder).args(["verify", ".", "--root"]).arg(root()));
+    let (code, text, error) = verify();
+    assert_eq!(code, 0, "{text}{error}");
+    let store = dir.path().join("store");
+    let folders = std::fs::read_dir(&store).unwrap().flatten().filter(|e| e.path().is_dir());
+    let cells: Vec<PathBuf> = folders
+        .flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
+        .collect();
+    let mut bytes = std::fs::read(&cells[0]).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&cells[0], bytes).unwrap();
+    std::fs::remove_file(&cells[1]).unwrap();
+    std::fs::write(folder.join("notes.txt"), "x").unwrap();
+    std::fs::write(folder.join(".DS_Store"), "x").unwrap();
+    std::fs::remove_file(folder.join("figures/fig3-linear.svg")).unwrap();
+    let (code, text, error) = verify();
+    assert_eq!(code, 1, "{text}{error}");
+    let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    for name in [&stem(&cells[0]), &stem(&cells[1]), "notes.txt", "fig3-linear.svg"] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    assert!(error.contains(".DS_Store") && !text.contains(".DS_Store"), "{error}");
 }

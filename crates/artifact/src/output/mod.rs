@@ -1,11 +1,23 @@
-//! The only writer: files appear complete or not at all.
+//! The only writer: files appear complete or not at all, and nothing is replaced that is not ours.
 //!
-//! A file is written under a temporary name beside its place and renamed. A folder of outputs is
-//! assembled beside its place and swapped in, so a reader never sees half of a run.
+//! * A file is written under a temporary name beside its place and renamed. A link is followed; a device, a
+//!   pipe, a file with several names or one that is mounted is written through; a folder is refused.
+//! * A folder of outputs is assembled beside its place and exchanged with it, so a reader never sees half of
+//!   a run; where that cannot be done it is replaced file by file under a marker ([`folder`]).
+
+pub mod folder;
+mod target;
+mod temporary;
+
+pub use temporary::{is_temporary, remove_live};
+pub(crate) use temporary::{track, untrack};
 
 use crate::ArtifactError;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use target::Target;
+use temporary::Temporary;
 
 const DISK_HINT: &str =
     "check permissions and free disk space, or choose another folder with --out";
@@ -15,7 +27,11 @@ const DISK_HINT: &str =
 /// # Errors
 /// [`ArtifactError::File`] if it cannot be created.
 pub fn create_dir(dir: &Path) -> Result<(), ArtifactError> {
-    std::fs::create_dir_all(dir).map_err(ArtifactError::file(dir, "create the folder", DISK_HINT))
+    target::follow(dir).and_then(std::fs::create_dir_all).map_err(ArtifactError::file(
+        dir,
+        "create the folder",
+        DISK_HINT,
+    ))
 }
 
 /// Reads a file.
@@ -27,137 +43,203 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ArtifactError> {
     std::fs::read(path).map_err(ArtifactError::file(path, "read", hint))
 }
 
-/// Writes a file under a temporary name, flushes it to disk and renames it.
+/// Writes a file so that it appears complete or not at all; what `path` is decides how (see the module).
 ///
 /// # Errors
-/// [`ArtifactError::File`] if it cannot be written; nothing is left behind then.
-#[expect(clippy::disallowed_methods, reason = "this is the writer")]
+/// [`ArtifactError::File`] if it cannot be written, or is a folder; nothing is left behind then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
-    let temporary = beside(path)?;
-    let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|source| {
-        let _ = std::fs::remove_file(&temporary);
-        ArtifactError::file(path, "write", DISK_HINT)(source)
-    })
+    let written = Target::of(path).and_then(|target| match target {
+        Target::New(path) => replace(&path, bytes, None),
+        Target::Regular { path, found } => match replace(&path, bytes, Some(&found)) {
+            // mounted, or in a folder that takes no new files
+            Err(error) if cannot_rename(&error) => write_through(&path, bytes),
+            written => written,
+        },
+        Target::Through(path) => write_through(&path, bytes),
+        Target::Standard(stream) => stream.write(bytes),
+    });
+    written.map_err(ArtifactError::file(path, "write", DISK_HINT))
 }
 
-/// `.<name>.<process>-<n>.part` in the folder of `path`.
-fn beside(path: &Path) -> Result<PathBuf, ArtifactError> {
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return Err(ArtifactError::Content {
-            path: path.to_owned(),
-            field: "file name".into(),
-            found: "none".into(),
-            expected: "a name in UTF-8".into(),
-            hint: "choose another path",
-        });
-    };
-    let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Ok(path.with_file_name(format!(".{name}.{}-{n}.part", std::process::id())))
-}
-
-/// Whether a name is one of [`write_atomically`]'s or [`replace_dir`]'s temporary ones, and of a
-/// process that no longer runs (where that can be told).
-fn is_leftover(name: &str) -> bool {
-    let Some(stem) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")) else {
-        return false;
-    };
-    let process = stem.rsplit('.').next().and_then(|tail| tail.split('-').next()).unwrap_or("");
-    let alive = Path::new("/proc/self").exists() && Path::new("/proc").join(process).exists();
-    !process.is_empty() && !alive
-}
-
-/// Removes what interrupted writes left in `dir` and in its folders.
+/// Whether [`write_atomically`] would find a place for `path`; nothing is changed.
 ///
 /// # Errors
-/// [`ArtifactError::File`] if the folder cannot be read.
-pub fn remove_leftovers(dir: &Path) -> Result<(), ArtifactError> {
-    let entries = std::fs::read_dir(dir).map_err(ArtifactError::file(dir, "list", DISK_HINT))?;
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let name = entry.file_name();
-        let leftover = is_leftover(&name.to_string_lossy());
-        if leftover && path.is_dir() {
-            let _ = std::fs::remove_dir_all(&path);
-        } else if leftover {
-            let _ = std::fs::remove_file(&path);
-        } else if path.is_dir() {
-            remove_leftovers(&path)?;
-        }
+/// [`ArtifactError::File`] if it could not be written, or is a folder.
+pub fn check_writable(path: &Path) -> Result<(), ArtifactError> {
+    let possible = Target::of(path).and_then(|target| match target {
+        Target::New(path) => Temporary::file(folder_of(&path)).map(|_| ()),
+        // `Target::of` opened it for writing; a pipe or device shows it when it is written to
+        Target::Regular { .. } | Target::Through(_) | Target::Standard(_) => Ok(()),
+    });
+    possible.map_err(ArtifactError::file(path, "write", DISK_HINT))
+}
+
+/// Whether files can be created in a folder, which must exist; nothing of it is changed.
+///
+/// # Errors
+/// [`ArtifactError::File`] if they cannot.
+pub fn check_folder_writable(dir: &Path) -> Result<(), ArtifactError> {
+    Temporary::file(dir).map(|_| ()).map_err(ArtifactError::file(dir, "write in", DISK_HINT))
+}
+
+/// Removes from `dir` itself what interrupted writes of processes that no longer run left there.
+pub fn remove_leftovers(dir: &Path) {
+    temporary::remove_leftovers(dir);
+}
+
+/// Whether an entry of a folder of ours is passed over where files are listed: hidden ones, backups of
+/// editors, what desktops leave, and temporary ones that are in work.
+pub fn is_passed_over(path: &str) -> bool {
+    let hidden = |name: &str| {
+        name.starts_with('.') || name.ends_with('~') || ["Thumbs.db", "desktop.ini"].contains(&name)
+    };
+    path != folder::MARKER && path.split('/').any(hidden)
+}
+
+/// The folder of a file; the working directory for a bare name.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes beside `path`, flushes to disk and renames.
+fn replace(path: &Path, bytes: &[u8], earlier: Option<&Metadata>) -> io::Result<()> {
+    let (temporary, mut file) = Temporary::file(folder_of(path))?;
+    file.write_all(bytes)?;
+    if let Some(earlier) = earlier {
+        keep_owner(&file, earlier)?;
+        file.set_permissions(earlier.permissions())?;
     }
+    file.sync_data()?;
+    std::fs::rename(temporary.path(), path)?;
+    temporary.renamed();
     Ok(())
 }
 
-/// Replaces the folder `dir` by one that holds exactly `files` (relative paths with `/`).
-///
-/// # Errors
-/// [`ArtifactError::File`] if something cannot be written; the old folder then stands as it was.
-pub fn replace_dir<'a>(
-    dir: &Path,
-    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<(), ArtifactError> {
-    let staging = beside(dir)?;
-    let replaced = fill(&staging, files).and_then(|()| swap(dir, &staging));
-    if replaced.is_err() {
-        let _ = std::fs::remove_dir_all(&staging);
+#[cfg(unix)]
+fn keep_owner(file: &File, earlier: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (earlier.uid(), earlier.gid()) {
+        return Ok(());
     }
-    replaced
+    fchown(file, Some(earlier.uid()), Some(earlier.gid()))
 }
 
-fn fill<'a>(
-    staging: &Path,
-    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<(), ArtifactError> {
-    create_dir(staging)?;
-    for (path, bytes) in files {
-        let path = staging.join(path);
-        create_dir(path.parent().unwrap_or(staging))?;
-        write_atomically(&path, bytes)?;
-    }
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-fn swap(dir: &Path, staging: &Path) -> Result<(), ArtifactError> {
-    let rename = |from: &Path, to: &Path| {
-        std::fs::rename(from, to).map_err(ArtifactError::file(to, "replace the folder", DISK_HINT))
+/// Writes into what stands at `path`.
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let regular = path.metadata().is_ok_and(|found| found.is_file());
+    let mut file: File = OpenOptions::new().write(true).truncate(regular).open(path)?;
+    file.write_all(bytes)?;
+    if regular { file.sync_data() } else { Ok(()) }
+}
+
+/// Faults of creating beside a file and renaming over it that say nothing about writing into it.
+fn cannot_rename(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        CrossesDevices, InvalidInput, PermissionDenied, ReadOnlyFilesystem, ResourceBusy,
+        Unsupported,
     };
-    if !dir.exists() {
-        return rename(staging, dir);
-    }
-    let old = beside(dir)?;
-    rename(dir, &old)?;
-    if let Err(error) = rename(staging, dir) {
-        let _ = std::fs::rename(&old, dir);
-        return Err(error);
-    }
-    std::fs::remove_dir_all(&old).map_err(ArtifactError::file(&old, "remove", DISK_HINT))
+    matches!(
+        error.kind(),
+        CrossesDevices
+            | InvalidInput
+            | PermissionDenied
+            | ReadOnlyFilesystem
+            | ResourceBusy
+            | Unsupported
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_folder_is_replaced_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        replace_dir(&out, [("a/x.csv", b"1".as_slice()), ("b", b"2")]).unwrap();
-        replace_dir(&out, [("c", b"3".as_slice())]).unwrap();
-        assert!(!out.join("a").exists());
-        assert_eq!(read(&out.join("c")).unwrap(), b"3");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    fn names(dir: &Path) -> usize {
+        std::fs::read_dir(dir).unwrap().count()
     }
 
     #[test]
     fn a_failed_write_names_the_file_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let blocked = dir.path().join("taken");
-        std::fs::write(&blocked, "a file, not a folder").unwrap();
-        let error = replace_dir(&blocked.join("out"), [("x", b"1".as_slice())]).unwrap_err();
-        assert!(error.to_string().contains("taken"), "{error}");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let error = write_atomically(&dir.path().join("no/x"), b"1").unwrap_err();
+        assert!(error.to_string().contains("no/x"), "{error}");
+        let error = write_atomically(dir.path(), b"1").unwrap_err();
+        assert!(error.to_string().contains("folder"), "{error}");
+        assert!(
+            check_writable(dir.path()).is_err()
+                && check_writable(&dir.path().join("no/x")).is_err()
+        );
+        assert_eq!(names(dir.path()), 0);
+    }
+
+    #[test]
+    fn a_check_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("w.safetensors");
+        check_writable(&file).unwrap();
+        check_folder_writable(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), 0);
+        std::fs::write(&file, "precious").unwrap();
+        check_writable(&file).unwrap();
+        assert_eq!(read(&file).unwrap(), b"precious");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_written_through_and_permissions_stay() {
+        use std::fs::Permissions;
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::fs::write(&target, "old").unwrap();
+        std::fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
+        symlink("target", &link).unwrap();
+        write_atomically(&link, b"new").unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(read(&target).unwrap(), b"new");
+        assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        let dangling = dir.path().join("dangling");
+        symlink("made", &dangling).unwrap();
+        write_atomically(&dangling, b"new").unwrap();
+        assert_eq!(read(&dir.path().join("made")).unwrap(), b"new");
+        symlink("around", dir.path().join("around")).unwrap();
+        assert!(write_atomically(&dir.path().join("around"), b"x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_two_names_keeps_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::write(&one, "old and longer").unwrap();
+        std::fs::hard_link(&one, &two).unwrap();
+        write_atomically(&one, b"new").unwrap();
+        assert_eq!(read(&two).unwrap(), b"new");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_written_to_and_stays_a_pipe() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        )
+        .unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        write_atomically(&pipe, b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(pipe.metadata().unwrap().file_type().is_fifo());
     }
 }

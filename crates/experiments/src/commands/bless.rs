@@ -5,9 +5,11 @@ use super::list::{COSTS, Costs, calibration_ms};
 use crate::cli::BlessArguments;
 use crate::console::say;
 use crate::profile::Profile;
+use crate::record::{RunRecord, SOURCE_DIGEST};
 use crate::registry;
-use crate::workspace::Workspace;
+use crate::workspace::{FIGURES_OF, Workspace};
 use anyhow::{Context as _, bail};
+use artifact::claim::Claim;
 use artifact::digest::{sha256, short};
 use artifact::manifest::{MANIFEST, Manifest, ManifestItem, SUMS, canonical_json};
 use artifact::output;
@@ -15,9 +17,6 @@ use artifact::table::{ColumnType, Schema, Table};
 use artifact::verify::Expected;
 use icl_numerics::largest;
 use std::path::Path;
-
-/// Figures are kept for this profile only; digests for all.
-const FIGURES_OF: Profile = Profile::Paper;
 
 /// Runs the command.
 pub(crate) fn bless(workspace: &Workspace, arguments: &BlessArguments) -> anyhow::Result<Outcome> {
@@ -55,12 +54,25 @@ fn bless_profile(
     profile: Profile,
 ) -> anyhow::Result<Vec<String>> {
     let present = Manifest::read(dir)?;
+    let record = RunRecord::read(dir).with_context(|| {
+        format!("{}: not a run's record; run `icl run` again", dir.join("run.json").display())
+    })?;
+    refuse_unfit(dir, profile, arguments, &present, &record)?;
     let expected = workspace.expected(profile);
     let mut manifest = match Manifest::read(&expected.figures) {
         Ok(earlier) => earlier,
         Err(_) => crate::outputs::empty_manifest(profile),
     };
-    manifest.items.retain(|id, _| registry::find(workspace, id).is_ok());
+    let removed: Vec<ManifestItem> = manifest
+        .items
+        .extract_if(.., |id, _| registry::find(workspace, id).is_err())
+        .map(|(_, item)| item)
+        .collect();
+    output::remove_leftovers(&expected.data);
+    output::remove_leftovers(&expected.figures);
+    for item in &removed {
+        remove_old(&expected, item, None)?;
+    }
     manifest.generator.clone_from(&present.generator);
     let wanted = |id: &String| arguments.ids.is_empty() || arguments.ids.contains(id);
     let mut changed = Vec::new();
@@ -72,12 +84,12 @@ fn bless_profile(
                 changed.push(format!("{id} ({})", profile.name()));
             }
         }
-        copy_files(dir, &expected, id, item, profile)?;
+        copy_files(dir, &expected, id, item, before.as_ref(), profile)?;
     }
     output::create_dir(&expected.figures)?;
     output::write_atomically(&expected.figures.join(MANIFEST), &manifest.to_json()?)?;
     output::write_atomically(&expected.figures.join(SUMS), manifest.sums()?.as_bytes())?;
-    record_costs(workspace, dir, profile)?;
+    record_costs(workspace, &record, profile)?;
     say!("{} root {}", profile.name(), sha256(manifest.sums()?.as_bytes()));
     Ok(changed)
 }
@@ -87,6 +99,7 @@ fn copy_files(
     expected: &Expected,
     id: &str,
     item: &ManifestItem,
+    before: Option<&ManifestItem>,
     profile: Profile,
 ) -> anyhow::Result<()> {
     let mut data = Vec::new();
@@ -107,9 +120,74 @@ fn copy_files(
             output::write_atomically(&expected.path(path), &bytes)?;
         }
     }
+    if let Some(before) = before {
+        remove_old(expected, before, Some(item))?;
+    }
     output::create_dir(&expected.data)?;
-    let files = data.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-    Ok(output::replace_dir(&expected.data.join(id), files)?)
+    let files = data.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let own = |path: &str| path.strip_prefix(&format!("data/{id}/")).map(str::to_owned);
+    let listed = before.into_iter().chain([item]).flat_map(ManifestItem::files);
+    let ours = listed.filter_map(|(path, _)| own(path)).collect();
+    Ok(output::folder::replace_dir(&expected.data.join(id), &files, &ours)?)
+}
+
+/// Removes expected files that only the earlier entry names, if they are as it says.
+fn remove_old(
+    expected: &Expected,
+    before: &ManifestItem,
+    after: Option<&ManifestItem>,
+) -> anyhow::Result<()> {
+    let kept = |path: &str| after.is_some_and(|item| item.files().any(|(p, _)| p == path));
+    for (path, digest) in before.files().filter(|(path, _)| !kept(path)) {
+        let full = expected.path(path);
+        let own = output::read(&full).is_ok_and(|bytes| sha256(&bytes) == digest);
+        let folder = if path.starts_with("data/") { &expected.data } else { &expected.figures };
+        if let (true, Some((_, rest))) = (own, path.split_once('/')) {
+            output::folder::remove_file(folder, rest)?;
+        }
+    }
+    Ok(())
+}
+
+/// Only undamaged outputs of this source whose expected claims hold can become expected ones.
+fn refuse_unfit(
+    dir: &Path,
+    profile: Profile,
+    arguments: &BlessArguments,
+    present: &Manifest,
+    record: &RunRecord,
+) -> anyhow::Result<()> {
+    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.iter().any(|one| one == id);
+    // against nothing expected, only what is wrong in itself is found
+    let nothing = dir.join("nothing-is-expected-here");
+    let expected = Expected { data: nothing.clone(), figures: nothing, keeps_figures: false };
+    let report = artifact::verify::verify(dir, profile.name(), &expected);
+    if let Some(bad) = report.outputs.iter().find(|output| !output.level.passes()) {
+        let (level, path) = (bad.level.word(), dir.join(&bad.path));
+        bail!("{}: {level}: {}; run `icl run` again", path.display(), bad.detail);
+    }
+    for id in present.items.keys().filter(|id| wanted(id)) {
+        let found = record.items.get(id).map_or("none", |item| item.source_digest.as_str());
+        if found != SOURCE_DIGEST {
+            bail!(
+                "{}: {id}: found outputs of source {}, expected {}; run `icl run {id} --profile {}` again",
+                dir.display(),
+                short(found),
+                short(SOURCE_DIGEST),
+                profile.name()
+            );
+        }
+    }
+    let own = |claim: &&Claim| claim.id.split('/').next().is_some_and(wanted);
+    match report.claims.iter().filter(own).find(|claim| claim.breaks()) {
+        Some(claim) => bail!(
+            "claim {}: found {}, expected it to hold: {}; mend the cause before it is expected",
+            claim.id,
+            claim.judge().word(),
+            claim.statement
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Old and new digests, and the largest relative change of a number.
@@ -163,18 +241,12 @@ fn largest_change(schema: &Schema, old: &Path, new: &Path) -> anyhow::Result<Str
 }
 
 /// Adds the run's seconds to the costs, if it computed everything.
-fn record_costs(workspace: &Workspace, dir: &Path, profile: Profile) -> anyhow::Result<()> {
-    let run: serde_json::Value = serde_json::from_slice(&output::read(&dir.join("run.json"))?)
-        .with_context(|| {
-            format!("{}: not JSON; run `icl run` again", dir.join("run.json").display())
-        })?;
+fn record_costs(workspace: &Workspace, run: &RunRecord, profile: Profile) -> anyhow::Result<()> {
     let mut costs = Costs::read(workspace);
-    let empty = serde_json::Map::new();
-    for (id, record) in run["items"].as_object().unwrap_or(&empty) {
-        let complete = record["restored"].as_u64() == Some(0);
-        if let (true, Some(seconds)) = (complete, record["cell_seconds"].as_f64()) {
+    for (id, record) in &run.items {
+        if record.restored == 0 {
             // cells' seconds are of single threads; the unit is two of them
-            let seconds = (seconds / 2.0 * 100.0).round() / 100.0;
+            let seconds = (record.cell_seconds / 2.0 * 100.0).round() / 100.0;
             costs.items.entry(id.clone()).or_default().insert(profile.name().into(), seconds);
         }
     }

@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::cli::DoctorArguments;
 use crate::console::say;
+use crate::host::{self, Host};
 use crate::workspace::Workspace;
 use icl_numerics::lanes::Isa;
 use serde_json::json;
@@ -57,34 +58,25 @@ fn compiler() -> Line {
 fn cores() -> Line {
     let names: Vec<&str> = Isa::available().map(Isa::name).collect();
     let cores = super::run::jobs(None);
-    ("cpu", true, format!("{cores} cores, {} (used: {})", names.join(" "), Isa::detect().name()))
+    let limit = Host::own().processor_limit();
+    let limit =
+        limit.map_or(String::new(), |limit| format!(", of which a limit allows {limit:.1}"));
+    let used = Isa::detect().name();
+    ("cpu", true, format!("{cores} cores{limit}, {} (used: {used})", names.join(" ")))
 }
 
 fn memory() -> Line {
-    let Some(gib) = meminfo_gib("MemAvailable:") else {
+    let Some(gib) = Host::own().available_gib() else {
         return ("memory", true, "unknown on this system".into());
     };
-    let fix = format!("; {NEEDED_MEMORY_GIB} GiB are needed: close other programs");
+    let fix =
+        format!("; {NEEDED_MEMORY_GIB} GiB are needed: close other programs or raise the limit");
     let good = gib >= NEEDED_MEMORY_GIB;
     ("memory", good, format!("{gib:.1} GiB available{}", if good { "" } else { &fix }))
 }
 
-fn meminfo_gib(field: &str) -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024.0 / 1024.0)
-}
-
 fn disk(out: &Path) -> Line {
-    let existing = out.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
-    let text = Command::new("df").arg("-Pk").arg(existing).output().ok();
-    let free = text.and_then(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let kib: f64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
-        Some(kib / 1024.0 / 1024.0)
-    });
-    match free {
+    match host::free_disk_gib(&host::existing_folder(out)) {
         Some(gib) if gib >= NEEDED_DISK_GIB => ("disk", true, format!("{gib:.0} GiB free")),
         Some(gib) => (
             "disk",
@@ -95,13 +87,17 @@ fn disk(out: &Path) -> Line {
     }
 }
 
+/// Whether files can be created in the folder, or in the one in which it would be created.
 fn writable(out: &Path) -> Line {
-    let probe = out.join("probe");
-    let written = artifact::output::create_dir(out)
-        .and_then(|()| artifact::output::write_atomically(&probe, b""));
-    let _ = std::fs::remove_file(&probe);
-    match written {
-        Ok(()) => ("output", true, format!("{} is writable", out.display())),
+    let folder = host::existing_folder(out);
+    let blocked = out.exists() && !out.is_dir();
+    match artifact::output::check_folder_writable(&folder) {
+        _ if blocked => {
+            let text = format!("{}: found no folder, expected one; use --out", out.display());
+            ("output", false, text)
+        }
+        Ok(()) if out.is_dir() => ("output", true, format!("{} is writable", out.display())),
+        Ok(()) => ("output", true, format!("{} can be created", out.display())),
         Err(error) => ("output", false, error.to_string()),
     }
 }
@@ -112,29 +108,14 @@ fn gpu() -> Line {
     ("gpu", true, format!("{found}; not needed, every item runs on the CPU"))
 }
 
-/// Largest resident memory of this process so far.
-pub(crate) fn peak_memory_mib() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some((kib / 1024.0).round())
-}
-
-/// The processor's name.
-pub(crate) fn processor() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let (_, name) =
-        text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "))?;
-    Some(name.to_owned())
-}
-
 /// The host of a run, for `host.json`.
-pub(crate) fn host() -> serde_json::Value {
+pub(crate) fn describe_host() -> serde_json::Value {
+    let host = Host::own();
     json!({
-        "cpu": processor(),
+        "cpu": host.processor(),
         "cores": super::run::jobs(None),
         "instruction_sets": Isa::available().map(Isa::name).collect::<Vec<_>>(),
-        "memory_gib": meminfo_gib("MemTotal:").map(f64::round),
+        "memory_gib": host.meminfo_gib("MemTotal:").map(f64::round),
         "system": std::fs::read_to_string("/proc/version").ok().map(|text| text.trim().to_owned()),
         "gpu": first_line("nvidia-smi", &["--query-gpu=name", "--format=csv,noheader"]),
     })

@@ -67,7 +67,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "items" => items(workspace)?,
             "claims" => claims(workspace)?,
             "gaps" => gaps(workspace)?,
-            "costs" => costs(workspace)?,
+            "costs" => costs(workspace),
             "peers" => peers(workspace)?,
             "roofline" => roofline(workspace)?,
             other => bail!(
@@ -94,7 +94,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         "| item | paper | command | minutes | output | level | claims met | tested against plain or peers |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    for item in registry::all(workspace)? {
+    for item in registry::built_in() {
         let id = item.id();
         let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| format!("{m:.2}"));
         let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
@@ -141,7 +141,7 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
     let mut out = String::from(
         "| claim | statement | value | interval | bound | verdict |\n|---|---|---|---|---|---|\n",
     );
-    for item in registry::all(workspace)? {
+    for item in registry::built_in() {
         for claim in expected_claims(workspace, item.id())? {
             let sign = match claim.side {
                 Side::AtMost => "≤",
@@ -199,7 +199,7 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
     );
     // the same choice for the same reason is one row
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in registry::all(workspace)? {
+    for item in registry::built_in() {
         let file = SettingsFile::read(&workspace.settings(item.id()))?;
         for (name, entry) in &file.entries {
             let source = match entry.tag {
@@ -221,11 +221,11 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
 }
 
 /// ARTIFACT: measured minutes by item and profile, and the expected roots.
-fn costs(workspace: &Workspace) -> anyhow::Result<String> {
+fn costs(workspace: &Workspace) -> String {
     let costs = Costs::read(workspace);
     let mut out = String::from("| item | smoke | quick | paper |\n|---|---|---|---|\n");
     let mut totals = [0.0; 3];
-    for item in registry::all(workspace)? {
+    for item in registry::built_in() {
         let _ = write!(out, "| `{}` |", item.id());
         for (profile, total) in Profile::ALL.into_iter().zip(&mut totals) {
             let minutes = costs.minutes(item.id(), profile);
@@ -245,7 +245,7 @@ fn costs(workspace: &Workspace) -> anyhow::Result<String> {
     };
     let [smoke, quick, paper] = Profile::ALL.map(root);
     let _ = writeln!(out, "| expected root | `{smoke}…` | `{quick}…` | `{paper}…` |");
-    Ok(out)
+    out
 }
 
 /// README: the measured ratios, from the results file.

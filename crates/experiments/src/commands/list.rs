@@ -78,12 +78,12 @@ pub(crate) fn list(workspace: &Workspace, arguments: &ListArguments) -> anyhow::
                 "minutes": rounded,
             })
         };
-        let entries: Vec<_> = registry::all(workspace)?.iter().map(entry).collect();
+        let entries: Vec<_> = registry::all(workspace).iter().map(entry).collect();
         say!("{:#}", serde_json::Value::Array(entries));
         return Ok(Outcome::Reproduced);
     }
     say!("{:<30} {:<26} {:>8}", "item", "paper", "minutes");
-    for item in registry::all(workspace)? {
+    for item in registry::all(workspace) {
         let minutes = minutes(item.id()).map_or("?".into(), |minutes| format!("{minutes:.2}"));
         say!("{:<30} {:<26} {minutes:>8}", item.id(), item.paper());
         print_wrapped(item.claim(), 78);

@@ -9,6 +9,7 @@ mod list;
 mod roofline;
 mod run;
 mod show;
+mod signals;
 mod train;
 mod verify;
 
@@ -26,6 +27,7 @@ pub(crate) enum Outcome {
 
 /// Runs the chosen command.
 pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
+    signals::watch()?;
     let isa = IsaChoice::resolve(arguments.isa)?;
     let workspace = || Workspace::find(arguments.root.as_deref());
     match arguments.command {

@@ -146,7 +146,7 @@ pub(crate) fn roofline(
         let floor_ms = fma / fma_rate + exp / exp_rate;
         rows.push(Row { variant, fma, exp, floor_ms, measured_ms: median(&mut times) });
     }
-    let processor = super::doctor::processor().unwrap_or_else(|| "unknown".into());
+    let processor = crate::host::Host::own().processor().unwrap_or_else(|| "unknown".into());
     let isa = isa.name().to_owned();
     let roofline = Roofline { processor, isa, threads, fma_rate, exp_rate, rows };
     say!("{fma_rate:.1} G multiply-adds/s, {exp_rate:.2} G exponentials/s, {threads} threads");

@@ -1,29 +1,31 @@
 //! `icl run`: computes what is missing, writes outputs, verifies them.
 
 use super::Outcome;
+use super::list::Costs;
 use crate::cli::RunArguments;
 use crate::console::{note, say};
-use crate::outputs::{Files, carry_over, empty_manifest, render};
+use crate::host::Host;
+use crate::outputs::{Earlier, Files, Published, empty_manifest, render};
 use crate::progress::Progress;
+use crate::record::{ItemRecord, RunRecord, SOURCE_DIGEST, assembled};
 use crate::registry::{self, Context, Item, Plan};
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
 use anyhow::bail;
 use artifact::cell::{self, Cell, CellFailure, CellResult, Origin, RunOptions};
-use artifact::manifest::{Manifest, canonical_json, publish};
+use artifact::manifest::{self, HOST, Manifest, RUN, canonical_json};
 use artifact::output;
 use artifact::store::Store;
 use icl_numerics::lanes::Isa;
-use serde_json::json;
+use rayon::prelude::*;
+use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Digest of the sources that can change a number.
-pub(crate) const SOURCE_DIGEST: &str = env!("ICL_SOURCE_DIGEST");
+use std::path::Path;
 
 /// An item with its settings and its cells' places in the common list.
 struct Planned {
     item: &'static dyn Item,
-    settings: serde_json::Value,
+    settings: Value,
     assemble: registry::Assemble,
     cells: Vec<usize>,
 }
@@ -32,6 +34,8 @@ struct Planned {
 struct Work {
     items: Vec<Planned>,
     cells: Vec<Cell>,
+    /// Items whose settings are refused, and why.
+    refused: Vec<String>,
 }
 
 type Results = Vec<Option<Result<CellResult, CellFailure>>>;
@@ -44,44 +48,33 @@ pub(crate) fn run(
 ) -> anyhow::Result<Outcome> {
     check_device(&arguments.device)?;
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
+    registry::passed_over(workspace).iter().for_each(|text| note!("note: {text}"));
     let context = Context { profile: arguments.profile, isa };
-    let work = plan(workspace, &items, context)?;
+    let work = plan(workspace, &items, context);
+    if work.items.is_empty() {
+        bail!("{}", work.refused.join("\n"));
+    }
     let out = workspace.out(arguments.out.as_deref());
     output::create_dir(&out)?;
-    output::remove_leftovers(&out)?;
+    output::remove_leftovers(&out);
     let store = Store::open(&out.join("store"))?;
+    super::signals::tell_how_to_resume();
     let jobs = jobs(arguments.jobs);
     let options = RunOptions { jobs, fresh: arguments.fresh, shard: arguments.shard };
     let progress = Progress::new();
     let results = cell::run(&work.cells, SOURCE_DIGEST, &store, options, &progress)?;
     progress.end();
-    report_failures(&results);
-    if arguments.shard.is_some() {
-        return Ok(shard_outcome(&results));
+    report_failures(&work, &results);
+    let outcome = if arguments.shard.is_some() {
+        shard_outcome(&results)
+    } else {
+        publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?
+    };
+    if !work.refused.is_empty() {
+        let refused = work.refused.join("\n  ");
+        bail!("{} items were not run, the others were:\n  {refused}", work.refused.len());
     }
-
-    let dir = out.join(arguments.profile.name());
-    let mut manifest = empty_manifest(arguments.profile);
-    let mut files = Files::new();
-    let complete = assemble(&work, &results, &mut manifest, &mut files)?;
-    for id in
-        carry_over(&dir, |id| registry::find(workspace, id).is_ok(), &mut manifest, &mut files)
-    {
-        note!("note: {id} of an earlier run is damaged or unknown and was left out");
-    }
-    let unhashed = BTreeMap::from([
-        (
-            "run.json".to_owned(),
-            canonical_json(&run_record(&work, &results, &progress, jobs, isa))?,
-        ),
-        ("host.json".to_owned(), canonical_json(&super::doctor::host())?),
-    ]);
-    publish(&dir, &manifest, &files, &unhashed)?;
-    let report = artifact::verify::verify(&dir, &workspace.expected(arguments.profile))?;
-    let counts = work.items.iter().map(|item| (item.item.id(), counts(item, &results))).collect();
-    super::verify::print_report(&dir, &report, &counts);
-    say!("wrote {} in {:.0} s", dir.display(), progress.elapsed());
-    Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
+    Ok(outcome)
 }
 
 fn check_device(device: &str) -> anyhow::Result<()> {
@@ -110,17 +103,23 @@ pub(crate) fn plan_item(
     Ok((item.plan(&file, context)?, file))
 }
 
-fn plan(
-    workspace: &Workspace,
-    items: &[&'static dyn Item],
-    context: Context,
-) -> anyhow::Result<Work> {
-    let mut work = Work { items: Vec::new(), cells: Vec::new() };
+/// Plans all items; what one of them refuses does not stop the others.
+fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: Context) -> Work {
+    let costs = Costs::read(workspace);
+    let mut work = Work { items: Vec::new(), cells: Vec::new(), refused: Vec::new() };
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
-        let (plan, file) = plan_item(workspace, *item, context)?;
+        let (plan, file) = match plan_item(workspace, *item, context) {
+            Ok(planned) => planned,
+            Err(error) => {
+                work.refused.push(format!("{}: {error:#}", item.id()));
+                continue;
+            }
+        };
+        let unit = seconds_per_weight(&costs, item.id(), context, &plan.cells);
         let mut own = Vec::new();
-        for cell in plan.cells {
+        for mut cell in plan.cells {
+            cell.weight *= unit;
             let key = cell.key(SOURCE_DIGEST);
             let place = *places.entry(key).or_insert_with(|| {
                 work.cells.push(cell);
@@ -135,12 +134,25 @@ fn plan(
             cells: own,
         });
     }
-    Ok(work)
+    work
 }
 
-fn report_failures(results: &Results) {
-    for failure in results.iter().flatten().filter_map(|result| result.as_ref().err()) {
-        note!("failed: {failure}");
+/// Measured seconds of one unit of an item's weight: weights of different items have different units. An item
+/// that was never measured is taken to last a minute.
+fn seconds_per_weight(costs: &Costs, id: &str, context: Context, cells: &[Cell]) -> f64 {
+    let weight: f64 = cells.iter().map(|cell| cell.weight).sum();
+    let minutes = costs.minutes(id, context.profile).unwrap_or(1.0);
+    if weight > 0.0 { 60.0 * minutes / weight } else { 1.0 }
+}
+
+/// Names every failed cell and the items that need it.
+fn report_failures(work: &Work, results: &Results) {
+    for (i, result) in results.iter().enumerate() {
+        if let Some(Err(failure)) = result {
+            let items = work.items.iter().filter(|planned| planned.cells.contains(&i));
+            let ids: Vec<&str> = items.map(|planned| planned.item.id()).collect();
+            note!("failed: {}: {failure}", ids.join(", "));
+        }
     }
 }
 
@@ -154,32 +166,119 @@ fn shard_outcome(results: &Results) -> Outcome {
     }
 }
 
-/// Assembles every item whose cells are all there; returns whether all were.
-fn assemble(
+/// Writes the outputs of all items whose cells are there, beside those of earlier runs, and verifies them.
+#[expect(clippy::too_many_arguments, reason = "all that a run has come to")]
+fn publish(
+    workspace: &Workspace,
+    out: &Path,
+    store: &Store,
     work: &Work,
     results: &Results,
-    manifest: &mut Manifest,
-    files: &mut Files,
-) -> anyhow::Result<bool> {
+    progress: &Progress,
+    context: Context,
+    jobs: usize,
+) -> anyhow::Result<Outcome> {
+    let dir = out.join(context.profile.name());
+    // of several processes on one folder, one takes over what the others have published
+    let lock = store.publishing();
+    output::remove_leftovers(&dir);
+    let earlier = Earlier::read(&dir, context.profile);
+    let mut manifest = empty_manifest(context.profile);
+    let mut files = Files::new();
+    let mut records = BTreeMap::new();
+    let mut add = |id: &str, published: Published| {
+        files.extend(published.files);
+        manifest.items.insert(id.to_owned(), published.entry);
+        records.insert(id.to_owned(), published.record);
+    };
+    let assemble = |planned: &Planned| assemble(planned, results, earlier.as_ref(), &dir, progress);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+    let assembled: Vec<_> = pool.install(|| work.items.par_iter().map(assemble).collect());
     let mut complete = true;
-    for planned in &work.items {
-        let tables: Option<Vec<_>> = planned
-            .cells
-            .iter()
-            .map(|i| Some(results[*i].as_ref()?.as_ref().ok()?.table.clone()))
-            .collect();
-        let id = planned.item.id();
-        let Some(tables) = tables else {
-            note!("{id}: cells are missing; `icl run {id}` computes only those");
-            complete = false;
-            continue;
-        };
-        let outputs = (planned.assemble)(&tables)?;
-        let (own, entry) = render(planned.item, planned.settings.clone(), &outputs)?;
-        files.extend(own);
-        manifest.items.insert(id.to_owned(), entry);
+    for (planned, published) in work.items.iter().zip(assembled) {
+        match published {
+            Ok(published) => add(planned.item.id(), published),
+            Err(error) => {
+                note!("failed: {}: {error:#}", planned.item.id());
+                complete = false;
+            }
+        }
     }
-    Ok(complete)
+    let own = |id: &str| work.items.iter().any(|planned| planned.item.id() == id);
+    let others = earlier.iter().flat_map(Earlier::ids).filter(|id| !own(id));
+    for id in others {
+        let kept = earlier.as_ref().and_then(|earlier| earlier.undamaged(&dir, id));
+        match kept.filter(|_| registry::find(workspace, id).is_ok()) {
+            Some(kept) => add(id, kept),
+            None => note!("note: {id} of an earlier run is damaged or unknown and was left out"),
+        }
+    }
+    let record = RunRecord {
+        seconds: progress.elapsed(),
+        jobs,
+        isa: context.isa.name().to_owned(),
+        peak_memory_mib: Host::own().peak_memory_mib(),
+        items: records,
+    };
+    write(&dir, &manifest, &files, &record)?;
+    let report = artifact::verify::verify(
+        &dir,
+        context.profile.name(),
+        &workspace.expected(context.profile),
+    );
+    drop(lock);
+    let counts = work.items.iter().map(|item| (item.item.id(), counts(item, results))).collect();
+    super::verify::print_report(&dir, &report, &counts);
+    say!("{} in {:.0} s", dir.display(), progress.elapsed());
+    Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
+}
+
+/// Publishes, unless the folder already holds the same outputs with the same record of who made them.
+fn write(dir: &Path, manifest: &Manifest, files: &Files, record: &RunRecord) -> anyhow::Result<()> {
+    let same_record = RunRecord::read(dir).is_some_and(|earlier| earlier.items == record.items);
+    if same_record && manifest::is_published(dir, manifest, files)? {
+        return Ok(());
+    }
+    let run_files = BTreeMap::from([
+        (RUN.to_owned(), canonical_json(record)?),
+        (HOST.to_owned(), canonical_json(&super::doctor::describe_host())?),
+    ]);
+    manifest::publish(dir, manifest, files, &run_files)?;
+    Ok(())
+}
+
+/// An item's outputs: those of an earlier run if they follow from the same cells and are undamaged, otherwise
+/// made anew.
+fn assemble(
+    planned: &Planned,
+    results: &Results,
+    earlier: Option<&Earlier>,
+    dir: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Published> {
+    let id = planned.item.id();
+    let result = |i: &usize| results[*i].as_ref()?.as_ref().ok();
+    let Some(cells) = planned.cells.iter().map(result).collect::<Option<Vec<_>>>() else {
+        bail!("cells are missing; `icl run {id}` computes only those");
+    };
+    let digests = cells.iter().map(|cell| (cell.key.as_str(), cell.sha256.as_str()));
+    let assembled = assembled(&planned.settings, digests);
+    let (computed, restored) = counts(planned, results);
+    let before = earlier.and_then(|earlier| earlier.record(id));
+    if before.is_some_and(|before| before.assembled == assembled)
+        && computed == 0
+        && let Some(kept) = earlier.and_then(|earlier| earlier.undamaged(dir, id))
+    {
+        return Ok(kept);
+    }
+    let tables: Vec<_> = cells.iter().map(|cell| cell.table.clone()).collect();
+    let outputs = (planned.assemble)(&tables)?;
+    let (files, entry) = render(planned.item, planned.settings.clone(), &outputs)?;
+    let seconds = progress.seconds();
+    let cell_seconds = planned.cells.iter().filter_map(|i| seconds.get(i)).sum();
+    let source_digest = SOURCE_DIGEST.to_owned();
+    let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
+    Ok(Published { files, entry, record })
 }
 
 /// Cells of an item: computed now, restored.
@@ -187,30 +286,4 @@ fn counts(planned: &Planned, results: &Results) -> (usize, usize) {
     let origin = |i: &usize| results[*i].as_ref()?.as_ref().ok().map(|result| result.origin);
     let count = |wanted| planned.cells.iter().filter(|i| origin(i) == Some(wanted)).count();
     (count(Origin::Computed), count(Origin::Restored))
-}
-
-/// What belongs to this run and to no digest.
-fn run_record(
-    work: &Work,
-    results: &Results,
-    progress: &Progress,
-    jobs: usize,
-    isa: Isa,
-) -> serde_json::Value {
-    let seconds = progress.seconds();
-    let item = |planned: &Planned| {
-        let (computed, restored) = counts(planned, results);
-        let cpu: f64 = planned.cells.iter().filter_map(|i| seconds.get(i)).sum();
-        let record = json!({ "computed": computed, "restored": restored, "cell_seconds": cpu });
-        (planned.item.id().to_owned(), record)
-    };
-    let items: BTreeMap<String, serde_json::Value> = work.items.iter().map(item).collect();
-    json!({
-        "seconds": progress.elapsed(),
-        "jobs": jobs,
-        "isa": isa.name(),
-        "source_digest": SOURCE_DIGEST,
-        "peak_memory_mib": super::doctor::peak_memory_mib(),
-        "items": items,
-    })
 }

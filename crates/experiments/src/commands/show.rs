@@ -2,9 +2,10 @@
 
 use super::Outcome;
 use super::list::print_wrapped;
-use super::run::{SOURCE_DIGEST, plan_item};
+use super::run::plan_item;
 use crate::cli::ShowArguments;
 use crate::console::say;
+use crate::record::SOURCE_DIGEST;
 use crate::registry::{self, Context};
 use crate::workspace::Workspace;
 use artifact::digest::short;

@@ -45,7 +45,8 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
     if let Some(path) = &arguments.init {
         restore(&mut trainer, path)?;
     }
-    check_writable(&arguments.out)?;
+    // fails before the work, not after it
+    output::check_writable(&arguments.out)?;
     let curve = trainer.run()?;
     let test_loss = curve.last().context("training: found no test loss, expected one")?.test_loss;
     let scale = 2.0 / trainer.held_out().mean_square_target();
@@ -81,12 +82,4 @@ fn restore(trainer: &mut Trainer, path: &Path) -> anyhow::Result<()> {
     let adam = weights::adam_from_bytes(fresh, path, &bytes)?;
     trainer.restore(parameters, adam);
     Ok(())
-}
-
-/// Fails before the work, not after it.
-fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let probe = path.with_extension("probe");
-    output::write_atomically(&probe, b"")?;
-    std::fs::remove_file(&probe)
-        .with_context(|| format!("{}: cannot remove the probe file", probe.display()))
 }

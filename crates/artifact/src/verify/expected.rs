@@ -1,0 +1,127 @@
+//! The expected files: what they say, and whether they are what they say.
+
+use super::{Level, OutputReport};
+use crate::digest::sha256;
+use crate::manifest::{self, MANIFEST, Manifest, SUMS};
+use crate::output;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Where the expected outputs of a profile stand.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Folder that stands for `data/`.
+    pub data: PathBuf,
+    /// Folder that stands for `figures/` and holds manifest and `SHA256SUMS`.
+    pub figures: PathBuf,
+    /// Whether figures are kept beside their digests.
+    pub keeps_figures: bool,
+}
+
+/// What is expected, as far as it can be read.
+pub(super) struct Expectation {
+    pub(super) manifest: Option<Manifest>,
+    digests: BTreeMap<String, String>,
+}
+
+impl Expectation {
+    /// Reads manifest and digests; what is wrong with them goes to `findings`. None if neither is there.
+    pub(super) fn read(expected: &Expected, findings: &mut Vec<OutputReport>) -> Option<Self> {
+        let (sums_path, manifest_path) =
+            (expected.figures.join(SUMS), expected.figures.join(MANIFEST));
+        if !sums_path.exists() && !manifest_path.exists() {
+            return None;
+        }
+        let mut finding = |path: &Path, level, detail: String| {
+            findings.push(OutputReport::new("", &path.display().to_string(), level, detail));
+        };
+        let manifest = match Manifest::read(&expected.figures) {
+            Ok(manifest) => Some(manifest),
+            Err(error) => {
+                finding(&manifest_path, Level::Damaged, error.to_string());
+                None
+            }
+        };
+        let text = output::read(&sums_path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let implied = manifest.as_ref().and_then(|manifest| manifest.sums().ok());
+        if implied.as_ref().is_some_and(|implied| *implied != text) {
+            let detail = format!("not the digests of {}", manifest_path.display());
+            finding(&sums_path, Level::Differs, detail);
+        }
+        // what the manifest does not say is taken from the list, as far as that can be read
+        let digests = match &manifest {
+            Some(manifest) => {
+                let files = manifest.files();
+                let mut digests: BTreeMap<String, String> =
+                    files.map(|(path, digest)| (path.to_owned(), digest.to_owned())).collect();
+                let own = output::read(&manifest_path).map(|bytes| sha256(&bytes));
+                digests.insert(MANIFEST.to_owned(), own.unwrap_or_default());
+                digests
+            }
+            None => manifest::parse_sums(&text).0,
+        };
+        Some(Self { manifest, digests })
+    }
+
+    /// The digest expected of an output.
+    pub(super) fn digest(&self, path: &str) -> Option<&str> {
+        self.digests.get(path).map(String::as_str)
+    }
+}
+
+impl Expected {
+    /// The expected file for an output path.
+    pub fn path(&self, output: &str) -> PathBuf {
+        match output.split_once('/') {
+            Some(("data", rest)) => self.data.join(rest),
+            Some(("figures", rest)) => self.figures.join(rest),
+            _ => self.figures.join(output),
+        }
+    }
+
+    /// Every expected file against its digest, and every file beside them.
+    pub(super) fn check(
+        &self,
+        expectation: Option<&Expectation>,
+        outputs: &mut Vec<OutputReport>,
+        notes: &mut Vec<String>,
+    ) {
+        let Some(expectation) = expectation else {
+            return;
+        };
+        let mut known: BTreeSet<PathBuf> =
+            [SUMS, MANIFEST].map(|name| self.figures.join(name)).into();
+        for (path, digest) in expectation.digests.iter().filter(|(path, _)| *path != MANIFEST) {
+            let full = self.path(path);
+            if path.starts_with("data/") || self.keeps_figures {
+                outputs.extend(check_file(&full, digest));
+            }
+            known.insert(full);
+        }
+        for folder in [&self.data, &self.figures] {
+            let listed = output::folder::entries(folder).unwrap_or_default();
+            for entry in listed {
+                let full = folder.join(&entry.path);
+                let name = full.display().to_string();
+                if output::is_passed_over(&entry.path) {
+                    notes.push(format!("{name}: passed over"));
+                } else if !known.contains(&full) {
+                    let detail = "not among the expected files; move it away".to_owned();
+                    outputs.push(OutputReport::new("", &name, Level::Unlisted, detail));
+                }
+            }
+        }
+    }
+}
+
+fn check_file(path: &Path, digest: &str) -> Option<OutputReport> {
+    let name = path.display().to_string();
+    let Ok(bytes) = output::read(path) else {
+        let detail = "an expected file; restore it from the repository";
+        return Some(OutputReport::new("", &name, Level::Missing, detail));
+    };
+    let found = sha256(&bytes);
+    let detail = format!("expected file: SHA-256 found {found}, its manifest says {digest}");
+    (found != digest).then(|| OutputReport::new("", &name, Level::Differs, detail))
+}

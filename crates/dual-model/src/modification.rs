@@ -6,7 +6,7 @@
 //! | augmented, g1, g2 | `-(1/(eta D)) sum_i g1(v_i)^T W phi(g2(k_i))` | increments `g1(v_i) phi(g2(k_i))^T` |
 //! | negative, m, beta | `-(1/(eta D)) sum_i (v_i - (beta/m) sum_{j in N(i)} v_j)^T W phi(k_i)` | mixed values |
 //!
-//! They combine: values `g1`, then negatives, then `1 - alpha`. Paper: section 4 of the specification.
+//! They combine: values `g1`, then negatives, then `1 - alpha`. Paper: attention modifications.
 
 use crate::dual::{ExactDual, Normaliser, Pair};
 use crate::{DualError, Real};
@@ -87,51 +87,16 @@ pub fn predict_after_full_batch_step<R: Real>(
     query_side: &[Pair<'_, R>],
     query: &[R],
 ) -> Result<Vec<R>, DualError> {
-    predict(loss, demonstrations, query_side, query, Shrink::Once)
-}
-
-/// `f(q)` after `N` sample-by-sample steps on the regularised loss, shrinking by `1 - alpha` before
-/// each: `W_0` ends scaled by `(1 - alpha)^N` and the increment of step `i` by `(1 - alpha)^(N - i)`.
-///
-/// # Errors
-/// [`DualError`] if sizes differ or nothing is visible.
-pub fn predict_after_sample_steps<R: Real>(
-    loss: &ModifiedLoss<'_, R>,
-    demonstrations: &[Pair<'_, R>],
-    query_side: &[Pair<'_, R>],
-    query: &[R],
-) -> Result<Vec<R>, DualError> {
-    predict(loss, demonstrations, query_side, query, Shrink::EveryStep)
-}
-
-/// When `W` is multiplied by `1 - alpha`.
-#[derive(Clone, Copy, PartialEq)]
-enum Shrink {
-    Once,
-    EveryStep,
-}
-
-fn predict<R: Real>(
-    loss: &ModifiedLoss<'_, R>,
-    demonstrations: &[Pair<'_, R>],
-    query_side: &[Pair<'_, R>],
-    query: &[R],
-    shrink: Shrink,
-) -> Result<Vec<R>, DualError> {
     let owned = loss.training_pairs(demonstrations)?;
     let pairs: Vec<Pair<'_, R>> = owned.iter().map(|(key, value)| Pair { key, value }).collect();
     let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
     let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
     let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());
     let mut dual = ExactDual::initial(query_side, normaliser, d_v)?;
-    let factor = R::ONE - loss.alpha;
-    if shrink == Shrink::Once && loss.alpha != R::ZERO {
-        dual.scale(factor);
+    if loss.alpha != R::ZERO {
+        dual.scale(R::ONE - loss.alpha);
     }
     for pair in pairs {
-        if shrink == Shrink::EveryStep {
-            dual.scale(factor);
-        }
         dual.step(pair)?;
     }
     dual.predict(query)

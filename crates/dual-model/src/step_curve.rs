@@ -3,55 +3,12 @@
 //! With `a_j = K(k_j, q) v_j / D` the increments of the output, the residual after `i` steps is the tail
 //! sum of the increments not yet added, whatever the order; it is zero after `N` steps.
 
-use crate::DualError;
-use crate::dual::{ExactDual, Normaliser, Pair};
 use icl_numerics::order;
-
-/// `|f_i(q) - h'|` for `i = 0..=N`, training the exact dual in the given order.
-///
-/// # Errors
-/// [`DualError`] if sizes differ or nothing is visible.
-pub fn residuals(
-    demonstrations: &[Pair<'_>],
-    query_side: &[Pair<'_>],
-    query: &[f64],
-    attention: &[f64],
-    order: &[usize],
-) -> Result<Vec<f64>, DualError> {
-    let keys = demonstrations.iter().chain(query_side).map(|pair| pair.key);
-    let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
-    let mut dual = ExactDual::initial(query_side, normaliser, attention.len())?;
-    let mut curve = vec![distance(&dual.predict(query)?, attention)];
-    for i in order {
-        dual.step(demonstrations[*i])?;
-        curve.push(distance(&dual.predict(query)?, attention));
-    }
-    Ok(curve)
-}
 
 /// Euclidean distance.
 pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     order::sum_of_squares(&difference).sqrt()
-}
-
-/// Increments `a_j = K(k_j, q) v_j / D` of the demonstrations.
-///
-/// # Errors
-/// [`DualError::NothingVisible`] if there is no key.
-pub fn increments(
-    demonstrations: &[Pair<'_>],
-    query_side: &[Pair<'_>],
-    query: &[f64],
-) -> Result<Vec<Vec<f64>>, DualError> {
-    let keys = demonstrations.iter().chain(query_side).map(|pair| pair.key);
-    let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
-    let increment = |pair: &Pair<'_>| {
-        let logit = order::dot(pair.key, query);
-        let weight = icl_numerics::math::exp(logit - normaliser.shift) / normaliser.sum;
-        pair.value.iter().map(|v| weight * v).collect()
-    };
-    Ok(demonstrations.iter().map(increment).collect())
 }
 
 /// `E |f_i(q) - h'|^2` over uniformly random orders, `i = 0..=N`:

@@ -138,6 +138,10 @@ fn every_modification_equals_its_dual() {
     for entry in attention::ALL {
         for options in entry.examples.iter().chain([&entry.neutral]) {
             let specification = format!("{}:{options}", entry.id);
+            // a modification of another form has no dual made of the three known parts
+            if attention::parse(&specification).unwrap().fused().is_none() {
+                continue;
+            }
             for seed in 0..40 {
                 let fixture = Fixture::new(&specification, seed);
                 let (got, want) = (fixture.dual(&specification), fixture.attention(&specification));

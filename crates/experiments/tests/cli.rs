@@ -307,3 +307,37 @@ fn verify_works_inside_a_profiles_folder_and_names_all_that_is_wrong() {
     }
     assert!(error.contains(".DS_Store") && !text.contains(".DS_Store"), "{error}");
 }
+
+#[test]
+fn a_run_is_continued_only_with_its_own_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a.st"), dir.path().join("b.st"));
+    let train = |more: &[&str], init: bool, out: &Path| {
+        let mut command = icl();
+        command.args(["train", "--batch", "64", "--n-test", "64", "--test-every", "10"]);
+        command.args(more).arg("--out").arg(out);
+        if init {
+            command.arg("--init").arg(&a);
+        }
+        outcome(&mut command)
+    };
+    assert_eq!(train(&["--task", "linear", "--steps", "20"], false, &a).0, 0);
+    for (more, part) in [
+        (&["--task", "exponential", "--steps", "40"][..], "task"),
+        (&["--task", "linear", "--steps", "40", "--seed", "7"], "seed"),
+        (&["--task", "linear", "--steps", "40", "--d-r", "50"], "d_r"),
+        (&["--task", "linear", "--steps", "40", "--learning-rate", "0.1"], "adam"),
+        (
+            &["--task", "linear", "--steps", "40", "--modification", "negative:m=3,beta=0.5"],
+            "modification",
+        ),
+        (&["--task", "linear", "--steps", "10"], "--steps"),
+        (&["--task", "linear", "--steps", "20"], "--steps"),
+    ] {
+        let (code, _, error) = train(more, true, &b);
+        assert_eq!(code, 2, "{more:?}: {error}");
+        assert!(error.contains(part) && error.contains("expected"), "{more:?}: {error}");
+        assert!(!b.exists());
+    }
+    assert_eq!(train(&["--task", "linear", "--steps", "40"], true, &b).0, 0);
+}

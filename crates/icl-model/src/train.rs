@@ -89,7 +89,7 @@ pub struct TrainSettings {
 }
 
 impl TrainSettings {
-    /// The base setting of the specification, section 7, with our optimiser: the linear task, eleven
+    /// The base setting, with our optimiser: the linear task, eleven
     /// inputs, fifteen demonstrations, one plain softmax head.
     pub fn base() -> Self {
         Self {
@@ -205,7 +205,8 @@ impl Trainer {
     /// A fresh run.
     ///
     /// # Errors
-    /// [`ModelError`] if a setting is out of range or the fused kernel does not know the modification.
+    /// [`ModelError`] if a setting is out of range or a name is unknown. A modification that the fused kernel
+    /// does not know is trained by the composite one.
     pub fn new(settings: TrainSettings, isa: Isa) -> Result<Self, ModelError> {
         settings.check()?;
         let shape = settings.prompt;

@@ -83,11 +83,6 @@ pub fn erf(x: f64) -> f64 {
     libm::erf(x)
 }
 
-/// Natural logarithm of the absolute value of the gamma function.
-pub fn ln_gamma(x: f64) -> f64 {
-    libm::lgamma(x)
-}
-
 /// `x` to a real power.
 pub fn powf(x: f64, y: f64) -> f64 {
     libm::pow(x, y)

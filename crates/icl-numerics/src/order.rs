@@ -45,11 +45,6 @@ pub fn sum_of_squares(x: &[f64]) -> f64 {
     reduce(x.len(), |i| x[i] * x[i])
 }
 
-/// `sum_i x_i` of single-precision numbers, accumulated in double precision.
-pub fn sum_f32(x: &[f32]) -> f64 {
-    reduce(x.len(), |i| f64::from(x[i]))
-}
-
 /// `sum_i x_i^2` of single-precision numbers, accumulated in double precision.
 pub fn sum_of_squares_f32(x: &[f32]) -> f64 {
     reduce(x.len(), |i| f64::from(x[i]) * f64::from(x[i]))

@@ -9,7 +9,7 @@ use crate::table::Table;
 pub struct Difference {
     /// Whether every entry is within its column's tolerance.
     pub within: bool,
-    /// The first entry outside, or the largest difference inside.
+    /// The first entry outside its tolerance, or the first one that differs.
     pub text: String,
 }
 

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::cli::TrainArguments;
 use crate::console::say;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
 use icl_model::prompt::{Inputs, PromptShape};
@@ -75,11 +75,58 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
     Ok(Outcome::Reproduced)
 }
 
+/// Takes over weights and optimiser of a run with the same settings; only its length and the way it is tested
+/// may differ, so that the metadata of what is written stays true.
 fn restore(trainer: &mut Trainer, path: &Path) -> anyhow::Result<()> {
     let bytes = output::read(path)?;
+    check_settings(trainer.settings(), path, &bytes)?;
     let parameters = weights::from_bytes(trainer.parameters(), path, &bytes)?;
     let fresh = Adam::new(trainer.settings().adam, parameters.packed().len());
-    let adam = weights::adam_from_bytes(fresh, path, &bytes)?;
-    trainer.restore(parameters, adam);
+    let Some(adam) = weights::adam_from_bytes(fresh, path, &bytes)? else {
+        bail!(
+            "{}: adam.first: found nothing, expected the optimiser's state; write the file with `icl train`",
+            path.display()
+        );
+    };
+    let steps = trainer.settings().steps;
+    if adam.step >= steps as u64 {
+        bail!(
+            "--steps: found {steps}, expected more than the {} that {} has done; raise it",
+            adam.step,
+            path.display()
+        );
+    }
+    trainer.restore(parameters, Some(adam));
+    Ok(())
+}
+
+/// Refuses a file of other settings, and says which one differs.
+fn check_settings(settings: &TrainSettings, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let metadata = weights::metadata(path, bytes)?;
+    let text = metadata.get("settings").map_or("", String::as_str);
+    let earlier: TrainSettings = serde_json::from_str(text).map_err(|error| {
+        anyhow::anyhow!(
+            "{}: metadata `settings`: found {error}, expected the settings of a run of `icl train`",
+            path.display()
+        )
+    })?;
+    let same_length = TrainSettings {
+        steps: settings.steps,
+        n_test: settings.n_test,
+        test_every: settings.test_every,
+        ..earlier
+    };
+    let (found, wanted) = (serde_json::to_value(&same_length)?, serde_json::to_value(settings)?);
+    let fields = wanted.as_object().into_iter().flatten();
+    if let Some((field, wanted)) =
+        fields.into_iter().find(|(field, value)| found[*field] != **value)
+    {
+        bail!(
+            "{}: {field}: found {}, expected {wanted}: only --steps, --n-test and --test-every may differ \
+             from the run that is continued",
+            path.display(),
+            found[field]
+        );
+    }
     Ok(())
 }

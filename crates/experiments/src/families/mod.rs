@@ -1,4 +1,5 @@
-//! What several items have in common: training runs, equivalence curves, comparisons with plain.
+//! What several items have in common: kinds of cells (training runs, equivalence curves, mutants, published
+//! tolerances), statistics and claims over their results, and drawings.
 
 pub(crate) mod attention_layer;
 pub(crate) mod claims;

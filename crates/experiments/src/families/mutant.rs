@@ -33,10 +33,12 @@ pub(crate) enum Mutant {
     OneFewer,
     /// A small constant is added to every feature.
     Epsilon,
+    /// Every feature is NaN, which no comparison may take for equal.
+    NotANumber,
 }
 
 /// All, the control first.
-pub(crate) const MUTANTS: [Mutant; 9] = [
+pub(crate) const MUTANTS: [Mutant; 10] = [
     Mutant::None,
     Mutant::Zero,
     Mutant::Uniform,
@@ -46,6 +48,7 @@ pub(crate) const MUTANTS: [Mutant; 9] = [
     Mutant::MaskedZeroed,
     Mutant::OneFewer,
     Mutant::Epsilon,
+    Mutant::NotANumber,
 ];
 
 /// Variance of a mis-scaled `omega`: 4.5 of 10, as a published map of 22 features in 10 dimensions draws it.
@@ -66,6 +69,7 @@ impl Mutant {
             Self::MaskedZeroed => "masked keys zeroed",
             Self::OneFewer => "one demonstration fewer",
             Self::Epsilon => "epsilon added",
+            Self::NotANumber => "not a number",
         }
     }
 }
@@ -99,6 +103,7 @@ impl MutantMap {
         let unit = 1.0 / (self.features as f64).sqrt();
         match self.mutant {
             Mutant::Zero => vec![0.0; self.features],
+            Mutant::NotANumber => vec![f64::NAN; self.features],
             Mutant::Uniform | Mutant::ConstantFeatures => vec![unit; self.features],
             Mutant::Epsilon => phi.into_iter().map(|phi| phi + EPSILON * unit).collect(),
             _ => phi,

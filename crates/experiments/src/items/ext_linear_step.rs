@@ -3,12 +3,13 @@
 use crate::families::attention_layer::AttentionLayer;
 use crate::families::claims::tested;
 use crate::families::regression::{Entries, best_step, one_step_loss};
+use crate::families::resampled::distance_from_one;
 use crate::registry::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::bootstrap_mean;
+use artifact::statistics::{Interval, bootstrap_mean};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
@@ -150,18 +151,20 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
     })
 }
 
-/// The largest ratio to the closed form, either way, over `N`: value and interval.
+/// The largest distance of a ratio to its closed form from one, over `N`: its value and the lower end of its
+/// interval (zero if that covers the closed form), and the outermost upper end of all.
 fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
-    let [mean, lower, upper, closed] = columns;
-    let closed = table.floats(closed)?;
-    let away = |column: &str| -> anyhow::Result<Vec<f64>> {
-        let column = table.floats(column)?;
-        Ok(column.iter().zip(&closed).map(|(x, c)| (x / c - 1.0).abs()).collect())
+    let [mean, lower, upper, closed] = columns.map(|column| table.floats(column));
+    let (mean, lower, upper, closed) = (mean?, lower?, upper?, closed?);
+    let away = |i: usize| {
+        let c = closed[i];
+        let ratio = Interval { mean: mean[i] / c, lower: lower[i] / c, upper: upper[i] / c };
+        distance_from_one(&ratio)
     };
-    let (mean, lower, upper) = (away(mean)?, away(lower)?, away(upper)?);
-    let at = (0..mean.len()).fold(0, |b, i| if mean[i] > mean[b] { i } else { b });
-    let ends = [lower[at], upper[at]];
-    Ok([mean[at], largest::least([ends[0], ends[1], mean[at]]), largest::value(ends)])
+    let away: Vec<Interval> = (0..mean.len()).map(away).collect();
+    let worst = largest::value(away.iter().map(|one| one.mean));
+    let lower = away.iter().find(|one| one.mean == worst).map_or(f64::NAN, |one| one.lower);
+    Ok([worst, lower, largest::value(away.iter().map(|one| one.upper))])
 }
 
 fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {

@@ -66,7 +66,7 @@ impl Item for Mutants {
 fn cell(settings: &Settings, mutant: Mutant) -> Cell {
     let settings = settings.clone();
     Cell {
-        specification: json!({ "kind": "mutant/1", "settings": settings, "mutant": mutant.name() }),
+        specification: json!({ "kind": "mutant/2", "settings": settings, "mutant": mutant.name() }),
         label: format!("mutant {}", mutant.name()),
         weight: (settings.long_redraws * settings.long_tokens) as f64 / 1e4,
         schema: vec![
@@ -75,6 +75,7 @@ fn cell(settings: &Settings, mutant: Mutant) -> Cell {
             ("check".into(), ColumnType::Text),
             ("bound".into(), ColumnType::Float),
             ("worst".into(), ColumnType::Float),
+            ("not_finite".into(), ColumnType::Integer),
             ("passes".into(), ColumnType::Float),
         ],
         compute: Box::new(move || Ok(measure(&settings, mutant)?)),
@@ -100,13 +101,22 @@ fn measure(settings: &Settings, mutant: Mutant) -> anyhow::Result<Table> {
     let share = |bound: f64, errors: &[f64]| {
         errors.iter().filter(|error| **error <= bound).count() as f64 / errors.len() as f64
     };
-    let worst = |errors: &[f64]| largest::value(errors.iter().copied());
+    // a table holds finite numbers: errors that are not are counted, and none of them passes
+    let finite = |errors: &[f64]| -> Vec<f64> {
+        errors.iter().copied().filter(|error| error.is_finite()).collect()
+    };
+    let worst = |errors: &[f64]| match finite(errors) {
+        none if none.is_empty() => 0.0,
+        finite => largest::value(finite),
+    };
+    let not_finite = |errors: &[f64]| (errors.len() - finite(errors).len()) as i64;
     let table = Table::builder("mutants")
         .texts("mutant", &vec![mutant.name(); rows.len()])
         .texts("suite", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
         .texts("check", &rows.iter().map(|row| row.1).collect::<Vec<_>>())
         .floats("bound", rows.iter().map(|row| row.2).collect())
         .floats("worst", rows.iter().map(|row| worst(&row.3)).collect())
+        .integers("not_finite", rows.iter().map(|row| not_finite(&row.3)).collect())
         .floats("passes", rows.iter().map(|row| share(row.2, &row.3)).collect())
         .build()?;
     Ok(table)

@@ -13,7 +13,7 @@ use artifact::table::Table;
 use icl_model::prompt::Inputs;
 use icl_model::task::Scale;
 use icl_model::train::TrainSettings;
-use icl_numerics::largest;
+use icl_numerics::{largest, order};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -257,6 +257,8 @@ struct Effect {
     identity: f64,
     plain: f64,
     comparisons: Vec<Comparison>,
+    /// Last relative test loss by setting, plain first, and seed.
+    finals: Vec<Vec<f64>>,
 }
 
 fn effects(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Effect>> {
@@ -277,21 +279,53 @@ fn effects(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Effect>
                 runs.iter().map(last).collect::<anyhow::Result<Vec<f64>>>()
             })
             .collect::<anyhow::Result<_>>()?;
-        let (plain, modified) = finals.split_first().context("plain is missing")?;
-        let differences: Vec<Differences> = settings
-            .modifications
-            .iter()
-            .zip(modified)
-            .map(|(name, losses)| Differences {
-                name: name.clone(),
-                values: losses.iter().zip(plain).map(|(a, b)| a - b).collect(),
-            })
-            .collect();
-        let comparisons = compare(&differences, &format!("sensitivity/{}", gap.name))?;
-        let plain = icl_numerics::order::mean(plain).unwrap_or(0.0);
-        Ok(Effect { gap, identity, plain, comparisons })
+        let plain = order::mean(finals.first().context("plain is missing")?).unwrap_or(0.0);
+        Ok(Effect { gap, identity, plain, comparisons: Vec::new(), finals })
     };
-    settings.gaps().into_iter().zip(results.chunks_exact(per_gap)).map(one).collect()
+    let gaps = settings.gaps().into_iter().zip(results.chunks_exact(per_gap));
+    let mut effects: Vec<Effect> = gaps.map(one).collect::<Result<_, _>>()?;
+    compare_all(settings, &mut effects)?;
+    Ok(effects)
+}
+
+/// Every setting against plain, at Holm's level over all comparisons of the item.
+fn compare_all(settings: &Settings, effects: &mut [Effect]) -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    for effect in effects.iter() {
+        let (plain, modified) = effect.finals.split_first().context("plain is missing")?;
+        for (name, losses) in settings.modifications.iter().zip(modified) {
+            let values = losses.iter().zip(plain).map(|(a, b)| a - b).collect();
+            all.push(Differences { name: name.clone(), values });
+        }
+    }
+    let mut comparisons = compare(&all, "sensitivity")?.into_iter();
+    for effect in effects {
+        effect.comparisons = comparisons.by_ref().take(settings.modifications.len()).collect();
+    }
+    Ok(())
+}
+
+/// The last loss of every run: what differences, intervals and verdicts are computed from.
+fn seeds(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
+    let names: Vec<&str> = settings.runs().collect();
+    let (mut gaps, mut settings_of, mut seeds, mut losses) = (vec![], vec![], vec![], vec![]);
+    for effect in effects {
+        for (name, finals) in names.iter().zip(&effect.finals) {
+            for (seed, loss) in finals.iter().enumerate() {
+                gaps.push(effect.gap.name);
+                settings_of.push(*name);
+                seeds.push(seed as i64);
+                losses.push(*loss);
+            }
+        }
+    }
+    let table = Table::builder("seeds")
+        .texts("gap", &gaps)
+        .texts("setting", &settings_of)
+        .integers("seed", seeds)
+        .floats("relative_loss", losses)
+        .build()?;
+    Ok(table)
 }
 
 fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
@@ -300,7 +334,7 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
     let claims = claims(&effects);
     let figure = figure(settings, &effects);
     Ok(Outputs {
-        tables: vec![(table, BTreeMap::new())],
+        tables: vec![(table, BTreeMap::new()), (seeds(settings, &effects)?, BTreeMap::new())],
         figures: vec![(figure, vec!["gaps"])],
         claims,
     })

@@ -2,7 +2,7 @@
 //!
 //! Every task draws `W` with independent `N(0, 1)` entries and inputs from `U(-1, 1)^{d_t}`, one `W`
 //! for a prompt; it states only how the target follows from `W t`. Paper gap: the paper's task
-//! definitions are not at hand; names and forms are in the specification, section 7.
+//! definitions are not at hand; names and forms are ours.
 //!
 //! A new task is one file here and one line in [`ALL`].
 

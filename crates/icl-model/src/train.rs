@@ -141,6 +141,7 @@ impl TrainSettings {
                 return Err(ModelError::setting(field, found, format!("{low} to {high}")));
             }
         }
+        self.check_memory()?;
         if !self.attention.is_paper() && self.d_r > 0 {
             return Err(ModelError::setting("d_r", self.d_r, "0 with this attention"));
         }
@@ -159,6 +160,27 @@ impl TrainSettings {
         Ok(())
     }
 }
+
+impl TrainSettings {
+    /// Refuses sizes that no memory holds before anything is allocated.
+    fn check_memory(&self) -> Result<(), ModelError> {
+        let (tokens, d) = (self.prompt.n_tokens() as u64, self.prompt.d() as u64);
+        let scores = if self.path == Path::Composite { tokens * self.n_heads as u64 } else { 0 };
+        for (field, prompts, size) in
+            [("n_test", self.n_test, tokens * d), ("batch", self.batch, tokens * (d + scores))]
+        {
+            let most = MOST_NUMBERS / size;
+            if prompts as u64 > most {
+                let expected = format!("at most {most} prompts of {tokens} tokens of size {d}");
+                return Err(ModelError::setting(field, prompts, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Largest array that a training run may hold: 2^30 numbers are 4 GiB.
+const MOST_NUMBERS: u64 = 1 << 30;
 
 /// Test loss after a number of steps.
 #[derive(Debug, Clone, Copy, PartialEq)]

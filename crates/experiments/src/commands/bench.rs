@@ -72,6 +72,7 @@ pub(crate) fn step_settings(d_r: usize, steps: usize) -> TrainSettings {
 
 /// Milliseconds of every step, and of sampling the same prompts alone.
 pub(crate) fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    settings.check()?;
     let (steps, batch) = (settings.steps, settings.batch);
     let task = task::find(&settings.task)?;
     let sampler =

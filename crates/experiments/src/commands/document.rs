@@ -8,14 +8,15 @@ use super::list::Costs;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::console::say;
+use crate::items::ext_sensitivity::{BASE as SENSITIVITY_BASE, VARIED};
 use crate::profile::Profile;
 use crate::registry;
 use crate::settings::{SettingsFile, Tag};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};
 use artifact::claim::{Claim, Side, Verdict};
-use artifact::digest::short;
-use artifact::manifest::Manifest;
+use artifact::digest::{sha256, short};
+use artifact::manifest::{EXACT, Manifest, ManifestItem};
 use artifact::output;
 use artifact::verify::read_claims;
 use std::collections::BTreeMap;
@@ -113,7 +114,10 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
                 n => format!("{} of {n}", of.iter().filter(|claim| good(claim)).count()),
             }
         };
-        let level = if entry.is_some() { "bits" } else { "not blessed" };
+        let level = match entry {
+            Some(entry) => level(workspace, entry),
+            None => "not blessed",
+        };
         writeln!(
             out,
             "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | [{output}]({output}) | {level} | {} | {} |",
@@ -123,6 +127,22 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         )?;
     }
     Ok(out)
+}
+
+/// The level that a run has to reach: bits where every table is exact and every expected file is there as its
+/// manifest says.
+fn level(workspace: &Workspace, entry: &ManifestItem) -> &'static str {
+    let expected = workspace.expected(Profile::Paper);
+    let intact = |(path, digest): (&str, &str)| {
+        output::read(&expected.path(path)).is_ok_and(|bytes| sha256(&bytes) == digest)
+    };
+    if !entry.files().all(intact) {
+        "expected files are damaged"
+    } else if entry.tables.values().all(|table| table.class == EXACT) {
+        "bits"
+    } else {
+        "tolerance"
+    }
 }
 
 fn number(x: f64) -> String {
@@ -168,26 +188,12 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// What another choice changes where the settings file does not say.
-fn usual_effect(setting: &str) -> &'static str {
-    let varied = [
-        "task",
-        "scale",
-        "n_demos",
-        "d_t",
-        "d_s",
-        "n_heads",
-        "d_r",
-        "steps",
-        "batch",
-        "learning_rate",
-        "clip",
-        "initial_sd",
-    ];
-    if varied.contains(&setting) {
-        "varied in ext-sensitivity, verdict by verdict"
+/// What another choice changes where the settings file does not say: only what was tried is claimed.
+fn usual_effect(id: &str, setting: &str) -> &'static str {
+    if id == SENSITIVITY_BASE && VARIED.contains(&setting) {
+        "tried in ext-sensitivity, with every verdict"
     } else {
-        "precision or size of the run, not what is claimed"
+        "not tried"
     }
 }
 
@@ -209,7 +215,7 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
             };
             let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
             let value = value.replace('\n', " ").replace('|', "\\|");
-            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(name));
+            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(item.id(), name));
             let row = format!("| `{name}` | {source} | `{value}` | {} | {effect} |", entry.reason);
             rows.entry(row).or_default().push(format!("`{}`", item.id()));
         }
@@ -239,9 +245,7 @@ fn costs(workspace: &Workspace) -> String {
     let root = |profile: Profile| {
         let manifest = Manifest::read(&workspace.expected(profile).figures).ok();
         let sums = manifest.and_then(|manifest| manifest.sums().ok());
-        sums.map_or("none".into(), |sums| {
-            short(&artifact::digest::sha256(sums.as_bytes())).to_owned()
-        })
+        sums.map_or("none".into(), |sums| short(&sha256(sums.as_bytes())).to_owned())
     };
     let [smoke, quick, paper] = Profile::ALL.map(root);
     let _ = writeln!(out, "| expected root | `{smoke}…` | `{quick}…` | `{paper}…` |");

@@ -43,6 +43,23 @@ struct Gap {
     apply: fn(&mut TrainSettings),
 }
 
+/// The item whose setting is the base.
+pub(crate) const BASE: &str = "fig3-linear";
+/// Its settings that a gap below changes.
+pub(crate) const VARIED: [&str; 11] = [
+    "task",
+    "d_t",
+    "d_s",
+    "n_demos",
+    "n_heads",
+    "d_r",
+    "learning_rate",
+    "batch",
+    "clip",
+    "initial_sd",
+    "steps",
+];
+
 /// Every gap that the settings files tag as recollected or ours and that changes a number. The first
 /// is the base setting.
 static GAPS: &[Gap] = &[

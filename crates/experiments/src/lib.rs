@@ -3,6 +3,7 @@
 //! * `items`: one file per figure or table; `registry` lists them.
 //! * `families`: what several items have in common.
 //! * `commands`: one file per command; `cli` declares their arguments.
+//! * `lens`, `tensor_file`: a user's own layer and files.
 //! * `settings`, `workspace`, `profile`, `outputs`: an item's settings, where files stand, sizes of a run,
 //!   and the way from outputs to files.
 
@@ -14,12 +15,13 @@ mod commands;
 mod console;
 mod families;
 mod items;
+pub mod lens;
 mod outputs;
 mod profile;
 mod progress;
 mod registry;
 mod settings;
-mod tensor_file;
+pub mod tensor_file;
 mod workspace;
 
 use crate::console::note;

@@ -5,6 +5,7 @@
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
+//! * `lens`, `tensor_file`: a user's own layer and files.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
@@ -15,13 +16,14 @@ mod console;
 mod families;
 mod host;
 mod items;
+pub mod lens;
 mod outputs;
 mod profile;
 mod progress;
 mod record;
 mod registry;
 mod settings;
-mod tensor_file;
+pub mod tensor_file;
 mod workspace;
 
 use crate::console::note;

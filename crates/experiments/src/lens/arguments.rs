@@ -61,11 +61,11 @@ impl LensFeatureMap {
 pub(crate) enum Layout {
     /// y = x Wᵀ: `w_q` or `q_proj.weight` or `query.weight`, rows of the heads one below the other
     Linear,
-    /// y = x W, fused: `c_attn.weight` [d, 3 H d_h], as in GPT-2
+    /// y = x W, fused: `c_attn.weight` `[d, 3 H d_h]`, as in GPT-2
     Conv1d,
-    /// y = x Wᵀ, fused: `in_proj_weight` [3 H d_h, d], as in torch.nn.MultiheadAttention
+    /// y = x Wᵀ, fused: `in_proj_weight` `[3 H d_h, d]`, as in `torch.nn.MultiheadAttention`
     InProj,
-    /// One matrix a head: `W_Q` [H, d, d_h], as in TransformerLens
+    /// One matrix a head: `W_Q` `[H, d, d_h]`, as in `TransformerLens`
     PerHead,
     /// One square matrix a head, outputs summed: what `icl train` writes
     Summed,
@@ -87,7 +87,7 @@ impl Layout {
 /// Which dimensions of a head are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RotaryStyle {
-    /// Dimension i with i + d_h/2 (Llama, GPT-NeoX)
+    /// Dimension i with i plus half the size (Llama, GPT-NeoX)
     Half,
     /// Dimension 2 i with 2 i + 1 (GPT-J)
     Interleaved,
@@ -120,7 +120,7 @@ pub(crate) struct LensArguments {
     /// How the file holds the layer; otherwise told by names and shapes
     #[arg(long, value_enum)]
     pub(crate) layout: Option<Layout>,
-    /// The layer among several, for example model.layers.3.self_attn
+    /// The layer among several, for example `model.layers.3.self_attn`
     #[arg(long)]
     pub(crate) prefix: Option<String>,
     /// Heads; otherwise as the file says, or 1

@@ -35,6 +35,7 @@ pub(crate) enum Mix {
 
 /// Numbers of heads and their size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the field's words")]
 pub(crate) struct Heads {
     pub(crate) heads: usize,
     /// Heads of keys and values; query head `h` reads head `h / (heads / kv_heads)`.

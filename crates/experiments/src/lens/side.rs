@@ -73,9 +73,10 @@ pub(crate) fn mixed(
 ) -> anyhow::Result<Output> {
     let (width, size) = (layer.joined(), layer.heads.size);
     let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
-    let faults = match finite(&joined) {
-        true => Vec::new(),
-        false => joined.chunks_exact(size).map(|head| !finite(head)).collect(),
+    let faults = if finite(&joined) {
+        Vec::new()
+    } else {
+        joined.chunks_exact(size).map(|head| !finite(head)).collect()
     };
     let values = match &layer.mix {
         Mix::Joined => joined,

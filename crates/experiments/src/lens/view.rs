@@ -181,12 +181,11 @@ impl Side<'_> {
             let map = self.map::<f64>(&self.layer.query, h, self.scale())?;
             let queries = self.all(&map, b, true)?;
             let own;
-            let map = match &self.map {
-                Some(map) => map.as_ref(),
-                None => {
-                    own = map_of_head(self.arguments, size, &queries, &keys)?;
-                    own.as_ref()
-                }
+            let map = if let Some(map) = &self.map {
+                map.as_ref()
+            } else {
+                own = map_of_head(self.arguments, size, &queries, &keys)?;
+                own.as_ref()
             };
             outputs.push(stream(map, &seen, [&keys, &queries, &values], size)?);
             sizes.push(known.with(norms(&queries, size)));

@@ -117,6 +117,35 @@ impl Model {
         out
     }
 
+    /// The tensors of the layout `linear` under three families of names.
+    fn by_rows(&self, layout: &str) -> Tensors {
+        let (d, size, heads, kv) = (self.d, self.size, self.query.len(), self.key.len());
+        let (wo, bo) = self.output.clone().unwrap_or_default();
+        let sides = [("q", &self.query, heads), ("k", &self.key, kv), ("v", &self.value, kv)];
+        let mut out = Tensors::new();
+        let mut put = |name: String, shape: &[usize], values: Vec<f64>| {
+            out.insert(name, (shape.to_vec(), values));
+        };
+        for (i, (s, weights, n)) in sides.into_iter().enumerate() {
+            let long = ["query", "key", "value"][i];
+            let [weight, bias] = match layout {
+                "linear" => [format!("w_{s}"), format!("b_{s}")],
+                "llama" => ["weight", "bias"].map(|x| format!("m.3.self_attn.{s}_proj.{x}")),
+                _ => ["weight", "bias"].map(|x| format!("l.0.attention.self.{long}.{x}")),
+            };
+            put(weight, &[n * size, d], weights.concat());
+            put(bias, &[n * size], self.biases[i].clone());
+        }
+        let [weight, bias] = match layout {
+            "linear" => ["w_o".into(), "b_o".into()],
+            "llama" => ["weight", "bias"].map(|x| format!("m.3.self_attn.o_proj.{x}")),
+            _ => ["weight", "bias"].map(|x| format!("l.0.attention.output.dense.{x}")),
+        };
+        put(weight, &[d, heads * size], wo);
+        put(bias, &[d], bo);
+        out
+    }
+
     /// The tensors of a file in the given layout, by name: shape and numbers.
     fn tensors(&self, layout: &str) -> Tensors {
         let (d, size) = (self.d, self.size);
@@ -133,27 +162,7 @@ impl Model {
         let sides = [("q", &self.query, heads), ("k", &self.key, kv), ("v", &self.value, kv)];
         let all = [rows(&self.query), rows(&self.key), rows(&self.value)].concat();
         match layout {
-            "linear" | "llama" | "bert" => {
-                for (i, (s, weights, n)) in sides.into_iter().enumerate() {
-                    let long = ["query", "key", "value"][i];
-                    let [weight, bias] = match layout {
-                        "linear" => [format!("w_{s}"), format!("b_{s}")],
-                        "llama" => {
-                            ["weight", "bias"].map(|x| format!("m.3.self_attn.{s}_proj.{x}"))
-                        }
-                        _ => ["weight", "bias"].map(|x| format!("l.0.attention.self.{long}.{x}")),
-                    };
-                    put(weight, &[n * size, d], rows(weights));
-                    put(bias, &[n * size], self.biases[i].clone());
-                }
-                let [weight, bias] = match layout {
-                    "linear" => ["w_o".into(), "b_o".into()],
-                    "llama" => ["weight", "bias"].map(|x| format!("m.3.self_attn.o_proj.{x}")),
-                    _ => ["weight", "bias"].map(|x| format!("l.0.attention.output.dense.{x}")),
-                };
-                put(weight, &[d, heads * size], wo);
-                put(bias, &[d], bo);
-            }
+            "linear" | "llama" | "bert" => return self.by_rows(layout),
             "conv1d" => {
                 let n = 3 * heads * size;
                 put("h.0.attn.c_attn.weight".into(), &[d, n], transposed(&all, n, d));
@@ -212,10 +221,13 @@ fn save(path: &Path, tensors: &Tensors, settings: Option<&str>) {
     let raw = tensors
         .iter()
         .map(|(name, (shape, values))| (name.as_str(), Dtype::F64, shape.clone(), bytes(values)));
-    save_raw(path, raw.collect(), settings);
+    save_raw(path, &raw.collect::<Vec<_>>(), settings);
 }
 
-fn save_raw(path: &Path, raw: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)>, settings: Option<&str>) {
+/// Name, dtype, shape and bytes of a tensor.
+type Raw<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
+
+fn save_raw(path: &Path, raw: &[Raw<'_>], settings: Option<&str>) {
     let views = raw.iter().map(|(name, dtype, shape, data)| {
         (*name, TensorView::new(*dtype, shape.clone(), data).unwrap())
     });
@@ -274,7 +286,7 @@ fn save_tokens(dir: &Path, x: &[Vec<Vec<f64>>], mask: Option<&[Vec<bool>]>) {
         let bytes = mask.concat().iter().flat_map(|m| i64::from(*m).to_le_bytes()).collect();
         raw.push(("attention_mask", Dtype::I64, shape[..2].to_vec(), bytes));
     }
-    save_raw(&dir.join("x"), raw, None);
+    save_raw(&dir.join("x"), &raw, None);
 }
 
 /// Both outputs agree with the plain loops.
@@ -483,7 +495,7 @@ fn half_precisions_mean_what_they_say() {
     for (dtype, half) in [(Dtype::BF16, &bf16 as &dyn Fn(f64) -> u16), (Dtype::F16, &f16)] {
         let data: Vec<u8> = (0..16).flat_map(|i| half(value(i)).to_le_bytes()).collect();
         let raw = ["w_q", "w_k", "w_v"].map(|name| (name, dtype, vec![4, 4], data.clone()));
-        save_raw(&dir.path().join("w"), raw.to_vec(), None);
+        save_raw(&dir.path().join("w"), &raw, None);
         let got = lens(dir.path(), &[]);
         assert_eq!((got.code, got.bytes), (0, want.bytes.clone()), "{dtype:?}: {}", got.error);
     }
@@ -562,6 +574,14 @@ fn what_cannot_be_read_is_refused_with_found_expected_and_the_next_step() {
     check(&two, &[], &["2 attention layers", "--prefix", "m.4.self_attn"]);
     save(&w, &two, None);
     assert_eq!(lens(dir.path(), &["--prefix", "m.4.self_attn", "--heads", "2"]).code, 0);
+}
+
+#[test]
+fn damaged_files_and_masks_that_do_not_fit_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let w = dir.path().join("w");
+    save_tokens(dir.path(), &tokens(1, 5, 6, 1.0), None);
+    let good = Model::new(5, 6, 2, 2, 3).tensors("linear");
     for bytes in
         [&[][..], b"not tensors", &(1_u64 << 60).to_le_bytes(), &[2, 0, 0, 0, 0, 0, 0, 0, 123]]
     {
@@ -578,11 +598,8 @@ fn what_cannot_be_read_is_refused_with_found_expected_and_the_next_step() {
     let raw = |name, shape: &[usize], entry: u8| {
         let mask = vec![entry; shape.iter().product()];
         let tokens = ("tokens", Dtype::F64, vec![2, 5, 6], numbers.clone());
-        save_raw(
-            &dir.path().join("x"),
-            vec![tokens, (name, Dtype::U8, shape.to_vec(), mask)],
-            None,
-        );
+        let raw = [tokens, (name, Dtype::U8, shape.to_vec(), mask)];
+        save_raw(&dir.path().join("x"), &raw, None);
         lens(dir.path(), &[])
     };
     for (name, shape, entry, part) in [

@@ -125,9 +125,14 @@ pub fn run(
     let computed = pool(options.jobs)?.install(|| {
         let mut done: Vec<_> =
             missing.par_iter().with_max_len(1).map(|i| (*i, work.attempt(*i))).collect();
-        // what another process has in work: wait for its result, or for its end
-        let busy =
-            done.par_iter_mut().with_max_len(1).filter(|(_, result)| matches!(result, Ok(None)));
+        let is_busy = |(_, attempted): &(usize, Attempted)| matches!(attempted, Ok(None));
+        let count = done.iter().filter(|one| is_busy(one)).count();
+        if count > 0 {
+            let text = format!("{count} cells are in work in other processes; waiting for them");
+            observer.note(&text);
+        }
+        // for a result, or for the end of the process that had it in work
+        let busy = done.par_iter_mut().with_max_len(1).filter(|one| is_busy(one));
         busy.for_each(|(i, result)| *result = work.wait(*i));
         done
     });

@@ -14,7 +14,7 @@ pub struct Interval {
 }
 
 /// Number of bootstrap resamples.
-pub const RESAMPLES: usize = 10_000;
+const RESAMPLES: usize = 2000;
 
 /// Mean and percentile-bootstrap interval at confidence `level`; `draw(n)` is uniform in `0..n`.
 ///

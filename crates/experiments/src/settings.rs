@@ -66,8 +66,8 @@ impl Entry {
 }
 
 impl Entry {
-    /// Refuses NaN and infinity, wherever they stand: TOML has them, a result cannot.
-    fn check_finite(&self, path: &Path, name: &str) -> anyhow::Result<()> {
+    /// Refuses NaN, infinity and absurd counts, wherever they stand: TOML has them, a result cannot.
+    fn check_numbers(&self, path: &Path, name: &str) -> anyhow::Result<()> {
         let values = [
             ("value", &self.value),
             ("smoke", &self.smoke),
@@ -76,28 +76,56 @@ impl Entry {
         ];
         for (profile, value) in values {
             if let Some(value) = value
-                && let Some((field, found)) = not_finite(value, &format!("{name}.{profile}"))
+                && let Some((field, found, expected)) = unfit(value, &format!("{name}.{profile}"))
             {
-                return Err(fault(path, &field, &found.to_string(), "a finite number"));
+                return Err(fault(path, &field, &found, &expected));
             }
         }
         Ok(())
     }
 }
 
-/// The first number in a value that is not finite, and where it stands.
-fn not_finite(value: &toml::Value, field: &str) -> Option<(String, f64)> {
+/// Largest whole number in a settings file.
+const LARGEST: i64 = 1 << 24;
+/// Most combinations of the entries of all lists with the seeds: an item plans at most so many cells.
+const COMBINATIONS: usize = 100_000;
+
+/// The first number in a value that no result can follow from: where it stands, what it is, what may be there.
+fn unfit(value: &toml::Value, field: &str) -> Option<(String, String, String)> {
     match value {
-        toml::Value::Float(x) if !x.is_finite() => Some((field.to_owned(), *x)),
+        toml::Value::Float(x) if !x.is_finite() => {
+            Some((field.to_owned(), x.to_string(), "a finite number".into()))
+        }
+        toml::Value::Integer(n) if n.unsigned_abs() > LARGEST.unsigned_abs() => {
+            Some((field.to_owned(), n.to_string(), format!("at most {LARGEST}")))
+        }
         toml::Value::Array(values) => {
             let mut entries = values.iter().enumerate();
-            entries.find_map(|(i, value)| not_finite(value, &format!("{field}[{i}]")))
+            entries.find_map(|(i, value)| unfit(value, &format!("{field}[{i}]")))
         }
         toml::Value::Table(table) => {
-            table.iter().find_map(|(name, value)| not_finite(value, &format!("{field}.{name}")))
+            table.iter().find_map(|(name, value)| unfit(value, &format!("{field}.{name}")))
         }
         _ => None,
     }
+}
+
+/// Refuses files whose plan would not fit into memory, before anything is planned.
+fn check_size(path: &Path, entries: &BTreeMap<String, Entry>) -> anyhow::Result<()> {
+    for profile in Profile::ALL {
+        let count = |(name, entry): (&String, &Entry)| match entry.at(profile) {
+            Some(toml::Value::Array(values)) => values.len().max(1),
+            Some(toml::Value::Integer(n)) if name == "seeds" => usize::try_from(*n).unwrap_or(1),
+            _ => 1,
+        };
+        let combinations = entries.iter().map(count).fold(1, usize::saturating_mul);
+        if combinations > COMBINATIONS {
+            let found = format!("{combinations} combinations with the seeds ({})", profile.name());
+            let expected = format!("at most {COMBINATIONS}");
+            return Err(fault(path, "lists", &found, &expected));
+        }
+    }
+    Ok(())
 }
 
 /// A settings file.
@@ -111,10 +139,14 @@ pub(crate) struct SettingsFile {
 impl SettingsFile {
     /// Reads and checks the form of a file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = artifact::output::read(path)?;
-        let text = String::from_utf8(bytes)
+        Self::parse(path, &artifact::output::read(path)?)
+    }
+
+    /// The settings in `bytes`; `path` is for messages.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
+        let text = std::str::from_utf8(bytes)
             .map_err(|error| fault(path, "encoding", &error.to_string(), "UTF-8 text"))?;
-        let document = toml::Deserializer::parse(&text)
+        let document = toml::Deserializer::parse(text)
             .map_err(|error| fault(path, "syntax", error.to_string().trim_end(), "TOML"))?;
         let entries: BTreeMap<String, Entry> =
             serde_path_to_error::deserialize(document).map_err(|error| {
@@ -138,8 +170,9 @@ impl SettingsFile {
             {
                 return Err(fault(path, name, "both `value` and a profile's own", "one of them"));
             }
-            entry.check_finite(path, name)?;
+            entry.check_numbers(path, name)?;
         }
+        check_size(path, &entries)?;
         Ok(Self { path: path.to_owned(), entries })
     }
 
@@ -230,6 +263,22 @@ mod tests {
             let message = read(&format!("{text}tag = \"O\"\nreason = \"r\"\n")).unwrap_err();
             let message = message.to_string();
             assert!(message.contains("item.toml") && message.contains(field), "{message}");
+        }
+    }
+
+    #[test]
+    fn absurd_counts_are_refused_before_anything_is_planned() {
+        let rest = "tag = \"O\"\nreason = \"r\"\n";
+        let long = format!("[x]\nvalue = {:?}\n{rest}", vec![1; 1000]);
+        let two = format!("{long}{}", long.replacen("[x]", "[y]", 1));
+        for (text, field) in [
+            (format!("[x]\nvalue = 1000000000000\n{rest}"), "x.value"),
+            (format!("[x]\nvalue = -9223372036854775808\n{rest}"), "x.value"),
+            (format!("[seeds]\nvalue = 1000000\n{rest}"), "lists"),
+            (two, "lists"),
+        ] {
+            let message = read(&text).unwrap_err().to_string();
+            assert!(message.contains(field) && message.contains("at most"), "{message}");
         }
     }
 }

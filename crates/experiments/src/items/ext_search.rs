@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
-use artifact::statistics::RESAMPLES;
 use artifact::table::Table;
 use icl_model::adam::AdamSettings;
 use icl_model::train::TrainSettings;
@@ -165,6 +164,8 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
     })
 }
 
+const RESAMPLES: u64 = 2000;
+
 /// For every subject: mean loss at the chosen point over the least of the grid, at least 1. The best point is
 /// sought anew in every resample of the seeds; intervals are at Bonferroni's level over the subjects.
 fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim>> {
@@ -181,7 +182,7 @@ fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim
             let totals: Vec<f64> = points.iter().map(total).collect();
             totals[chosen] / largest::least(totals.iter().copied())
         };
-        let mut ratios: Vec<f64> = (0..RESAMPLES as u64).map(|i| ratio(&resample(i))).collect();
+        let mut ratios: Vec<f64> = (0..RESAMPLES).map(|i| ratio(&resample(i))).collect();
         ratios.sort_by(f64::total_cmp);
         let tail = 0.025 / settings.subjects.len() as f64;
         let at = |p: f64| ratios[(p * (RESAMPLES - 1) as f64).round() as usize];

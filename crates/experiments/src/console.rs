@@ -7,6 +7,7 @@
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints a line of a result.
 macro_rules! say {
@@ -24,8 +25,19 @@ pub(crate) use {note, say};
 /// The first fault of standard output.
 static FAULT: Mutex<Option<io::Error>> = Mutex::new(None);
 
+/// Whether standard output carries a file, so that no line may come between.
+static DIVERTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on results go to standard error as well: standard output carries a file.
+pub(crate) fn divert() {
+    DIVERTED.store(true, Ordering::Relaxed);
+}
+
 /// See [`say`].
 pub(crate) fn write_line(line: Arguments<'_>) {
+    if DIVERTED.load(Ordering::Relaxed) {
+        return write_note(line);
+    }
     let mut fault = FAULT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if fault.is_none() {
         let mut out = io::stdout().lock();

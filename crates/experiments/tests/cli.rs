@@ -247,6 +247,23 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_on_standard_output_is_that_file_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("w.safetensors");
+    let train = |out: &Path| {
+        let mut command = icl();
+        command.args(["train", "--task", "linear", "--steps", "2", "--batch", "16"]);
+        command.args(["--n-test", "16", "--test-every", "2", "--out"]).arg(out);
+        command.output().unwrap()
+    };
+    assert!(train(&file).status.success());
+    let output = train(Path::new("/dev/stdout"));
+    assert_eq!(output.stdout, std::fs::read(&file).unwrap());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("test loss"));
+}
+
 #[test]
 fn a_users_files_and_links_stay_what_they_are() {
     let dir = tempfile::tempdir().unwrap();

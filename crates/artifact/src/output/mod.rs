@@ -74,6 +74,11 @@ pub fn check_writable(path: &Path) -> Result<(), ArtifactError> {
     possible.map_err(ArtifactError::file(path, "write", DISK_HINT))
 }
 
+/// Whether a path is this program's own standard output, by whatever name.
+pub fn is_standard_output(path: &Path) -> bool {
+    matches!(Target::of(path), Ok(Target::Standard(target::Standard::Output)))
+}
+
 /// Whether files can be created in a folder, which must exist; nothing of it is changed.
 ///
 /// # Errors

@@ -7,6 +7,9 @@ use crate::tensor_file::TensorFile;
 
 /// Runs the command.
 pub(crate) fn lens(arguments: &LensArguments) -> anyhow::Result<Outcome> {
+    if arguments.out.as_deref().is_some_and(artifact::output::is_standard_output) {
+        crate::console::divert();
+    }
     let tokens = TensorFile::open(&arguments.tokens)?;
     let weights = TensorFile::open(&arguments.weights)?;
     let explained = lens::explain(arguments, &weights, &tokens)?;

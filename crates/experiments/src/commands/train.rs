@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::cli::TrainArguments;
-use crate::console::say;
+use crate::console::{self, say};
 use anyhow::{Context as _, bail};
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
@@ -47,6 +47,9 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
     }
     // fails before the work, not after it
     output::check_writable(&arguments.out)?;
+    if output::is_standard_output(&arguments.out) {
+        console::divert();
+    }
     let curve = trainer.run()?;
     let test_loss = curve.last().context("training: found no test loss, expected one")?.test_loss;
     let scale = 2.0 / trainer.held_out().mean_square_target();

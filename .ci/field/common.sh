@@ -13,9 +13,9 @@ skip() {
     exit "$SKIPPED"
 }
 
-# Runs the program on the copied workspace
+# Runs the program on the copied workspace; whoever hangs ends with 124
 icl() {
-    "$ICL" --root "$scratch/workspace" "$@"
+    timeout "${LIMIT:-3600}" "$ICL" --root "$scratch/workspace" "$@"
 }
 
 smoke() {
@@ -65,21 +65,10 @@ needs() {
     command -v "$1" >/dev/null 2>&1 || skip "no $1 on the PATH"
 }
 
-# within SECONDS COMMAND...: like timeout, for functions
-within() {
-    local seconds=$1
-    shift
-    "$@" &
-    local process=$!
-    for _ in $(seq "$((seconds * 10))"); do
-        if ! kill -0 "$process" 2>/dev/null; then
-            wait "$process"
-            return
-        fi
-        sleep 0.1
-    done
-    kill -9 "$process"
-    fail "not done after $seconds s: $*"
+# background COMMAND...: the program itself, not a shell around it, so that a signal meets it; $run is its process
+background() {
+    "$ICL" --root "$scratch/workspace" "$@" >said 2>&1 &
+    run=$!
 }
 
 # pause LIMIT: sleeps a random time up to LIMIT milliseconds

@@ -1,17 +1,11 @@
 # Runs that are ended at random moments, and what they leave.
 
-# Starts a run of everything on `out`; $run is its process
-start_run() {
-    icl run --all --profile smoke --out out >said 2>&1 &
-    run=$!
-}
-
 # SIGKILL again and again; the next run takes over, and the last one ends as if nothing had happened
 test_kills() {
     local kills=${KILLS:-100} done=0 code
     RANDOM=1
     while [ "$done" -lt "$kills" ]; do
-        start_run
+        background run --all --profile smoke --out out
         pause "${KILL_WITHIN_MS:-6000}"
         if kill -9 "$run" 2>/dev/null; then done=$((done + 1)); fi
         code=0
@@ -35,7 +29,7 @@ test_kills() {
 ended() {
     local code i=0
     while [ $i -lt "${ROUNDS:-10}" ]; do
-        start_run
+        background run --all --profile smoke --out out
         until [ -d out/store ] || ! kill -0 "$run" 2>/dev/null; do sleep 0.02; done
         pause "${KILL_WITHIN_MS:-6000}"
         kill -"$1" "$run" 2>/dev/null || true

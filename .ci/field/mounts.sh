@@ -57,7 +57,8 @@ test_mount_point() {
 
 test_mount_empty() {
     needs_mounts
-    mkdir -p out/smoke
+    finished out
+    rm -r out/smoke/*
     mount -t tmpfs tmpfs out/smoke
     replaced out
 }
@@ -90,10 +91,10 @@ test_marker() {
     local marker=out/smoke/.icl-replacing.json attempt
     for attempt in 1 2 3 4 5; do
         find out/smoke/data out/smoke/figures -type f -delete
-        smoke --all --out out >said 2>&1 &
-        until [ -e $marker ] || ! kill -0 $! 2>/dev/null; do :; done
-        kill -9 $! 2>/dev/null || true
-        wait $! 2>/dev/null || true
+        background run --all --profile smoke --out out
+        until [ -e $marker ] || ! kill -0 "$run" 2>/dev/null; do :; done
+        kill -9 "$run" 2>/dev/null || true
+        wait "$run" 2>/dev/null || true
         if [ -e $marker ]; then
             exits 2 icl verify out
             grep -q icl-replacing said || fail "verify does not name the marker"

@@ -78,11 +78,6 @@ pub fn tanh(x: f64) -> f64 {
     libm::tanh(x)
 }
 
-/// Error function.
-pub fn erf(x: f64) -> f64 {
-    libm::erf(x)
-}
-
 /// `x` to a real power.
 pub fn powf(x: f64, y: f64) -> f64 {
     libm::pow(x, y)

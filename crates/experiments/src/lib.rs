@@ -13,6 +13,7 @@ mod clock;
 mod commands;
 mod console;
 mod families;
+pub mod fuzzing;
 mod host;
 mod items;
 mod outputs;

@@ -9,6 +9,7 @@
 //! * [`feature_dual`]: the dual with an explicit `W` on finite features.
 //! * [`feature_map`]: the maps `phi`, one file each.
 //! * [`modification`]: the three modified losses.
+//! * [`projection`]: keys, queries and values of many tokens.
 //! * [`sequence`]: every token as query, several heads, masks.
 //! * [`shared`]: one dual for all queries, and its streaming forms.
 //! * [`transformer`]: duals of whole layers and stacks.
@@ -24,9 +25,11 @@ pub mod dual;
 mod error;
 pub mod feature_dual;
 pub mod feature_map;
+mod feature_state;
 pub mod gap;
 mod matrix;
 pub mod modification;
+pub mod projection;
 mod real;
 pub mod sequence;
 pub mod shared;

@@ -14,13 +14,14 @@
 //! Numerics: the exact form shifts by the largest logit of the query, which cancels in the ratio.
 
 use crate::dual::Pair;
-use crate::feature_map::FeatureMap;
 use crate::sequence::Visibility;
 use crate::{DualError, Matrix, Real};
 use icl_numerics::lanes::{Isa, Kernel, Lanes};
 
+pub use crate::feature_state::FeatureState;
+
 /// Keys, or columns of an output, whose sums are formed together in the registers.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
 /// The query-independent exact dual: keys, and coefficients `[v_i; 1]`, one row each.
 #[derive(Debug, Clone)]
@@ -114,6 +115,27 @@ impl<R: Real> SharedDual<R> {
         Isa::detect().run(Predict { dual: self, queries: visible, out: &mut out });
         Matrix::new(queries.rows(), self.d_v, out)
     }
+
+    /// `h'` of the queries `[queries, d_k]`, row by row, into `out` `[queries, d_v]`; query `i` sees the
+    /// first `seen[i]` steps. A query that sees none gets zeros: it has no attention.
+    ///
+    /// # Errors
+    /// [`DualError::Size`] if sizes differ or a query would see more steps than were taken.
+    pub fn predict_seen(
+        &self,
+        queries: &[R],
+        seen: &[usize],
+        out: &mut [R],
+    ) -> Result<(), DualError> {
+        DualError::size("queries", queries.len(), seen.len() * self.d_k)?;
+        DualError::size("outputs", out.len(), seen.len() * self.d_v)?;
+        if let Some(found) = seen.iter().find(|seen| **seen > self.len()) {
+            return Err(DualError::Size { op: "steps seen", found: *found, expected: self.len() });
+        }
+        let visible = queries.chunks_exact(self.d_k).zip(seen.iter().copied());
+        Isa::detect().run(Predict { dual: self, queries: visible, out });
+        Ok(())
+    }
 }
 
 /// Predictions of several queries. Plain loops, compiled for the instruction set at hand: products and
@@ -133,28 +155,32 @@ impl<'q, R: Real, Q: Iterator<Item = (&'q [R], usize)>> Kernel for Predict<'_, R
         let mut weights = vec![R::ZERO; self.dual.len()];
         let mut start = 0;
         for (query, seen) in self.queries {
+            let out = &mut self.out[start..start + d_v];
+            start += d_v;
             let weights = &mut weights[..seen];
-            logits(keys, query, weights);
-            let mut shift = weights[0];
+            let Some(mut shift) = products(keys, query, weights) else {
+                out.fill(R::ZERO);
+                continue;
+            };
             for weight in weights.iter() {
                 shift = if *weight > shift { *weight } else { shift };
             }
             for weight in weights.iter_mut() {
-                *weight = (*weight - shift).exp_of_negative();
+                let exponent = *weight - shift;
+                // not a number stays what it is, so that no fault of a logit is lost
+                *weight = if exponent <= R::ZERO { exponent.exp_of_negative() } else { exponent };
             }
-            let out = &mut self.out[start..start + d_v];
             let normaliser = combine(weights, &coefficients[..seen * (d_v + 1)], out);
             for out in out {
                 *out = *out / normaliser;
             }
-            start += d_v;
         }
     }
 }
 
-/// `k_j . q` for every key, in the order of the dimensions; keys of a block side by side.
+/// `k_j . q` for every key, in the order of the dimensions; keys of a block side by side. Returns the first.
 #[inline(always)]
-fn logits<R: Real>(keys: &[R], query: &[R], logits: &mut [R]) {
+pub(crate) fn products<R: Real>(keys: &[R], query: &[R], logits: &mut [R]) -> Option<R> {
     let blocks = keys.chunks_exact(BLOCK * query.len());
     for (logits, block) in logits.chunks_mut(BLOCK).zip(blocks) {
         let mut sums = [R::ZERO; BLOCK];
@@ -167,6 +193,7 @@ fn logits<R: Real>(keys: &[R], query: &[R], logits: &mut [R]) {
             *logit = sum;
         }
     }
+    logits.first().copied()
 }
 
 /// `out = sum_j w_j v_j` in the order of `j`, a block of columns at a time; returns the sum of the weights
@@ -193,62 +220,6 @@ fn combine<R: Real>(weights: &[R], coefficients: &[R], out: &mut [R]) -> R {
         normaliser += *weight * last[last.len() - 1];
     }
     normaliser
-}
-
-/// The state `W = sum_i [v_i; 1] phi(k_i)^T`, `[d_v + 1, d_r]`, of the feature dual over a stream.
-#[derive(Debug, Clone)]
-pub struct FeatureState<'m, M: FeatureMap + ?Sized> {
-    map: &'m M,
-    weights: Matrix,
-    steps: usize,
-}
-
-impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
-    /// Before any step, for keys of size `d_k` and values of size `d_v`.
-    pub fn new(map: &'m M, d_k: usize, d_v: usize) -> Self {
-        let d_r = map.key_features(&vec![0.0; d_k]).len();
-        Self { map, weights: Matrix::zeros(d_v + 1, d_r), steps: 0 }
-    }
-
-    /// One gradient step.
-    ///
-    /// # Errors
-    /// [`DualError::Size`] if key or value has another size.
-    pub fn step(&mut self, pair: Pair<'_>) -> Result<(), DualError> {
-        DualError::size("value", pair.value.len() + 1, self.weights.rows())?;
-        let phi = self.map.key_features(pair.key);
-        DualError::size("features", phi.len(), self.weights.columns())?;
-        for (i, v) in pair.value.iter().chain([&1.0]).enumerate() {
-            let row = self.weights.row_mut(i);
-            row.iter_mut().zip(&phi).for_each(|(w, phi)| *w += v * phi);
-        }
-        self.steps += 1;
-        Ok(())
-    }
-
-    /// `h'(q)` from the steps taken so far, in features.
-    ///
-    /// # Errors
-    /// [`DualError`] if the query has another size or no step has been taken.
-    pub fn predict(&self, query: &[f64]) -> Result<Vec<f64>, DualError> {
-        if self.steps == 0 {
-            return Err(DualError::NothingVisible { query: 0 });
-        }
-        let mut both = self.weights.apply(&self.map.query_features(query))?;
-        let normaliser = both.pop().unwrap_or(1.0);
-        both.iter_mut().for_each(|x| *x /= normaliser);
-        Ok(both)
-    }
-
-    /// `W`, `[d_v + 1, d_r]`.
-    pub fn weights(&self) -> &Matrix {
-        &self.weights
-    }
-
-    /// Bytes of the state, whatever the number of steps.
-    pub fn bytes(&self) -> usize {
-        std::mem::size_of_val(self.weights.entries())
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::lens::arguments::LensArguments;
 use crate::profile::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use icl_model::task::Scale;
@@ -151,96 +152,6 @@ pub(crate) struct VerifyArguments {
     /// Draw all items again, and let the sample hold cells of any length
     #[arg(long)]
     pub(crate) full: bool,
-}
-
-/// Masks of a user's layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LensMask {
-    /// Every token sees every token
-    None,
-    /// Token i sees tokens 0 to i
-    Causal,
-}
-
-/// Precisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LensDtype {
-    /// Double
-    F64,
-    /// Single
-    F32,
-}
-
-/// The dual's kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LensFeatureMap {
-    /// Coefficients on the keys, no features
-    Exact,
-    /// Positive random features
-    Positive,
-    /// Positive features in antithetic pairs
-    Hyperbolic,
-    /// Positive features with orthogonal rows
-    Orthogonal,
-    /// Cosines and sines
-    Trigonometric,
-    /// Positive features with tuned damping
-    #[value(name = "favor++")]
-    FavorPlusPlus,
-    /// Monomials up to the order that fits
-    Taylor,
-}
-
-impl LensFeatureMap {
-    /// Name on the command line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Positive => "positive",
-            Self::Hyperbolic => "hyperbolic",
-            Self::Orthogonal => "orthogonal",
-            Self::Trigonometric => "trigonometric",
-            Self::FavorPlusPlus => "favor++",
-            Self::Taylor => "taylor",
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LensArguments {
-    /// safetensors with `tokens`, T x d or B x T x d
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tokens: PathBuf,
-    /// safetensors with `w_q`, `w_k`, `w_v` and optionally `b_q`, `b_k`, `b_v`, `w_o`, `b_o` (y = x Wᵀ + b)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) weights: PathBuf,
-    /// Heads; they divide d
-    #[arg(long, default_value_t = 1)]
-    pub(crate) heads: usize,
-    /// Mask
-    #[arg(long, value_enum, default_value = "none")]
-    pub(crate) mask: LensMask,
-    /// Demonstrations: the first so many tokens; otherwise all but the last
-    #[arg(long)]
-    pub(crate) demos: Option<usize>,
-    /// Kernel of the dual
-    #[arg(long, value_enum, default_value = "exact")]
-    pub(crate) feature_map: LensFeatureMap,
-    /// Features
-    #[arg(long, default_value_t = 1024)]
-    pub(crate) d_r: usize,
-    /// Seed of the features
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Precision
-    #[arg(long, value_enum, default_value = "f64")]
-    pub(crate) dtype: LensDtype,
-    /// Where `attention`, `dual`, `attention_weights` and `contributions` go
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Machine-readable
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,10 @@
 //! * `items`: one file per figure or table; `registry` lists them.
 //! * `families`: what several items have in common.
 //! * `commands`: one file per command; `cli` declares their arguments.
+//! * `lens`, `tensor_file`: a user's own layer and files.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
+//! * `fuzzing`: what the fuzz targets in `fuzz/` call.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
@@ -13,16 +15,18 @@ mod clock;
 mod commands;
 mod console;
 mod families;
+#[doc(hidden)]
 pub mod fuzzing;
 mod host;
 mod items;
+pub mod lens;
 mod outputs;
 mod profile;
 mod progress;
 mod record;
 mod registry;
 mod settings;
-mod tensor_file;
+pub mod tensor_file;
 mod workspace;
 
 use crate::console::note;

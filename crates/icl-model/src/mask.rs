@@ -1,6 +1,7 @@
 //! Which tokens a query may see.
 
 use candle_core::{Device, Result, Tensor};
+use std::ops::Range;
 
 /// Which keys take part in a query's softmax. Masked keys are excluded: weight exactly 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,35 @@ impl Mask {
         };
         tensor.to_dtype(dtype).map(Some)
     }
+}
+
+/// Additive mask of a block of queries over the first `n_keys` keys, `[queries, n_keys]`: a query sees the
+/// keys that `keys` marks (all without it), under `causal` those up to itself. `None` where nothing is
+/// masked.
+///
+/// # Errors
+/// If candle cannot build the tensor.
+pub fn block(
+    queries: Range<usize>,
+    n_keys: usize,
+    causal: bool,
+    keys: Option<&[bool]>,
+    dtype: candle_core::DType,
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    if !causal && keys.is_none() {
+        return Ok(None);
+    }
+    let mut entries = vec![0.0_f64; queries.len() * n_keys];
+    for (row, i) in entries.chunks_exact_mut(n_keys).zip(queries.clone()) {
+        let marked = |j: usize| keys.is_none_or(|keys| keys[j]);
+        for (j, bias) in row.iter_mut().enumerate() {
+            if (causal && j > i) || !marked(j) {
+                *bias = f64::NEG_INFINITY;
+            }
+        }
+    }
+    Tensor::from_vec(entries, (queries.len(), n_keys), device)?.to_dtype(dtype).map(Some)
 }
 
 /// `[1, 1, n, n]` with entries `f(query, key)`.

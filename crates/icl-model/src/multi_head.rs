@@ -1,12 +1,8 @@
-//! Multi-head attention over a user's own weights, as candle operations.
-//!
-//! The usual convention: `y = x W^T + b` (PyTorch's `nn.Linear`), head `h` takes rows
-//! `h d_h .. (h+1) d_h` of the projections, scores are divided by `sqrt(d_h)`, the heads' outputs stand
-//! side by side and `W_O` mixes them. Every token is a query.
+//! Softmax attention of one head over a user's own numbers, as candle operations, a block of queries at a
+//! time, so that nothing of the size of tokens squared stands in memory.
 
 use crate::ModelError;
 use crate::composite::ops;
-use crate::mask::Mask;
 use candle_core::{D, Tensor};
 
 /// An affine map; the bias is optional.
@@ -30,62 +26,85 @@ impl Linear {
             None => y,
         })
     }
-}
 
-/// A multi-head attention layer.
-#[derive(Debug, Clone)]
-pub struct MultiHeadAttention {
-    /// Heads; they divide `d`.
-    pub n_heads: usize,
-    /// Query projection.
-    pub query: Linear,
-    /// Key projection.
-    pub key: Linear,
-    /// Value projection.
-    pub value: Linear,
-    /// Output projection, if there is one.
-    pub output: Option<Linear>,
-}
-
-/// Output and weights of one pass.
-#[derive(Debug, Clone)]
-pub struct MultiHeadOutput {
-    /// `[batch, tokens, d]`.
-    pub output: Tensor,
-    /// `[batch, heads, tokens, tokens]`.
-    pub attention_weights: Tensor,
-}
-
-impl MultiHeadAttention {
-    /// Attention of every token of `tokens` `[batch, tokens, d]`.
+    /// The map onto rows `start .. start + n` of the output: one head.
     ///
     /// # Errors
-    /// If shapes do not fit or the heads do not divide `d`.
-    pub fn forward(&self, tokens: &Tensor, mask: &Mask) -> Result<MultiHeadOutput, ModelError> {
-        let (batch, n_tokens, d) = tokens.dims3()?;
-        if self.n_heads == 0 || !d.is_multiple_of(self.n_heads) {
-            return Err(ModelError::setting("heads", self.n_heads, format!("a divisor of {d}")));
-        }
-        let d_h = d / self.n_heads;
-        let split = |x: Tensor| {
-            x.reshape((batch, n_tokens, self.n_heads, d_h))?.transpose(1, 2)?.contiguous()
-        };
-        let q = split((self.query.forward(tokens)? * (1.0 / (d_h as f64).sqrt()))?)?;
-        let k = split(self.key.forward(tokens)?)?;
-        let v = split(self.value.forward(tokens)?)?;
-        let mut scores = ops::product_transposed(&q, &k)?;
-        if let Some(bias) = mask.bias(n_tokens, tokens.dtype(), tokens.device())? {
-            scores = scores.broadcast_add(&bias)?;
+    /// If there are fewer rows.
+    pub fn rows(&self, start: usize, n: usize) -> Result<Self, ModelError> {
+        let bias = self.bias.as_ref().map(|bias| bias.narrow(0, start, n)).transpose()?;
+        Ok(Self { weight: self.weight.narrow(0, start, n)?, bias })
+    }
+}
+
+/// `softmax(q k^T + bias)`, not normalised yet.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// `exp(score - largest score of the query)`, `[queries, keys]`.
+    kernel: Tensor,
+    /// Sum over the keys, `[queries, 1]`.
+    normaliser: Tensor,
+}
+
+impl Attended {
+    /// Queries `[queries, d_h]`, already divided by `sqrt(d_h)`, over keys `[keys, d_h]`; the bias
+    /// `[queries, keys]` is 0, or minus infinity where a query does not see a key.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn new(queries: &Tensor, keys: &Tensor, bias: Option<&Tensor>) -> Result<Self, ModelError> {
+        let mut scores = ops::product_transposed(queries, keys)?;
+        if let Some(bias) = bias {
+            scores = (scores + bias)?;
         }
         let top = scores.max_keepdim(D::Minus1)?;
         let kernel = ops::exp(&scores.broadcast_sub(&top)?)?;
-        let attention_weights = kernel.broadcast_div(&kernel.sum_keepdim(D::Minus1)?)?;
-        let side_by_side = ops::product(&attention_weights, &v)?.transpose(1, 2)?.contiguous()?;
-        let joined = side_by_side.reshape((batch, n_tokens, d))?;
-        let output = match &self.output {
-            Some(output) => output.forward(&joined)?,
-            None => joined,
+        let normaliser = kernel.sum_keepdim(D::Minus1)?;
+        Ok(Self { kernel, normaliser })
+    }
+
+    /// The output for values `[keys, d_v]`: `[queries, d_v]`.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn output(&self, values: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(ops::product(&self.kernel, values)?.broadcast_div(&self.normaliser)?)
+    }
+
+    /// The weights `[queries, keys]`; rows sum to 1.
+    ///
+    /// # Errors
+    /// If candle refuses an operation.
+    pub fn weights(&self) -> Result<Tensor, ModelError> {
+        Ok(self.kernel.broadcast_div(&self.normaliser)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::block;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn a_block_of_queries_gets_its_rows_of_the_whole() {
+        let draw = |seed: f64, n: usize| {
+            let entries: Vec<f64> = (0..n * 3).map(|i| (i as f64 * seed) % 1.0 - 0.5).collect();
+            Tensor::from_vec(entries, (n, 3), &Device::Cpu).unwrap()
         };
-        Ok(MultiHeadOutput { output, attention_weights })
+        let (q, k, v) = (draw(0.37, 7), draw(0.59, 7), draw(0.83, 7));
+        let rows = |x: &Tensor| x.to_vec2::<f64>().unwrap();
+        let bias = block(0..7, 7, true, None, DType::F64, &Device::Cpu).unwrap();
+        let whole = rows(&Attended::new(&q, &k, bias.as_ref()).unwrap().output(&v).unwrap());
+        let (q, k, v) = (q.narrow(0, 2, 3), k.narrow(0, 0, 5), v.narrow(0, 0, 5));
+        let bias = block(2..5, 5, true, None, DType::F64, &Device::Cpu).unwrap();
+        let part = Attended::new(&q.unwrap(), &k.unwrap(), bias.as_ref()).unwrap();
+        for (part, whole) in rows(&part.output(&v.unwrap()).unwrap()).iter().zip(&whole[2..5]) {
+            for (part, whole) in part.iter().zip(whole) {
+                assert!((part - whole).abs() < 1e-15);
+            }
+        }
+        let sums = rows(&part.weights().unwrap().sum_keepdim(1).unwrap());
+        assert!(sums.iter().all(|sum| (sum[0] - 1.0).abs() < 1e-15));
     }
 }

@@ -1,6 +1,6 @@
 //! FAVOR++: positive features with a tuned damping of long rows.
 
-use super::{FeatureMap, squared_sum};
+use super::{FeatureMap, Scaled, squared_sum};
 use crate::DualError;
 use icl_numerics::{math, order};
 
@@ -47,6 +47,16 @@ impl FavorPlusPlus {
     pub fn a(&self) -> f64 {
         self.a
     }
+
+    fn scaled(&self, x: &[f64]) -> Scaled {
+        let (a, d) = (self.a, self.d as f64);
+        let b = (1.0 - 4.0 * a).sqrt();
+        let constant = math::ln(1.0 - 4.0 * a) * d / 4.0 - order::dot(x, x) / 2.0;
+        let scale = 1.0 / (self.omegas.len() as f64).sqrt();
+        let exponent =
+            |omega: &Vec<f64>| a * order::dot(omega, omega) + b * order::dot(omega, x) + constant;
+        Scaled::common(scale, self.omegas.iter().map(exponent).collect())
+    }
 }
 
 impl FeatureMap for FavorPlusPlus {
@@ -55,15 +65,15 @@ impl FeatureMap for FavorPlusPlus {
     }
 
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
-        let (a, d) = (self.a, self.d as f64);
-        let b = (1.0 - 4.0 * a).sqrt();
-        let constant = math::ln(1.0 - 4.0 * a) * d / 4.0 - order::dot(x, x) / 2.0;
-        let scale = 1.0 / (self.omegas.len() as f64).sqrt();
-        let feature = |omega: &Vec<f64>| {
-            let exponent = a * order::dot(omega, omega) + b * order::dot(omega, x) + constant;
-            scale * math::exp(exponent)
-        };
-        self.omegas.iter().map(feature).collect()
+        self.scaled(x).features()
+    }
+
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
+    }
+
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> f64 {

@@ -1,6 +1,6 @@
 //! Hyperbolic features: positive features in antithetic pairs.
 
-use super::{FeatureMap, squared_sum};
+use super::{FeatureMap, Scaled, squared_sum};
 use icl_numerics::{math, order};
 
 /// `phi(x) = exp(-|x|^2/2) / sqrt(2 m) [exp(omega_r . x), exp(-omega_r . x)]`, `m` rows, `2 m` features.
@@ -17,6 +17,16 @@ impl Hyperbolic {
     pub fn new(omegas: Vec<Vec<f64>>) -> Self {
         Self { omegas }
     }
+
+    fn scaled(&self, x: &[f64]) -> Scaled {
+        let half_norm = order::dot(x, x) / 2.0;
+        let scale = 1.0 / (2.0 * self.omegas.len() as f64).sqrt();
+        let pair = |omega: &Vec<f64>| {
+            let projection = order::dot(omega, x);
+            [projection - half_norm, -projection - half_norm]
+        };
+        Scaled::common(scale, self.omegas.iter().flat_map(pair).collect())
+    }
 }
 
 impl FeatureMap for Hyperbolic {
@@ -25,13 +35,15 @@ impl FeatureMap for Hyperbolic {
     }
 
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
-        let half_norm = order::dot(x, x) / 2.0;
-        let scale = 1.0 / (2.0 * self.omegas.len() as f64).sqrt();
-        let pair = |omega: &Vec<f64>| {
-            let projection = order::dot(omega, x);
-            [projection, -projection].map(|p| scale * math::exp(p - half_norm))
-        };
-        self.omegas.iter().flat_map(pair).collect()
+        self.scaled(x).features()
+    }
+
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
+    }
+
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> f64 {

@@ -1,8 +1,8 @@
 //! Feature maps `phi` with `E[phi(x) . phi(y)] = exp(x . y)`, one file each.
 //!
 //! Queries and keys share one draw of `omega`; masked keys are excluded, never zeroed before `phi`; no
-//! constant is added inside the estimate. Exponents are not shifted: features of `f64` overflow beyond
-//! `omega . x` of about 700. Paper: section 5 of the specification.
+//! constant is added inside the estimate. Plain features ([`FeatureMap::key_features`]) are not shifted and
+//! overflow beyond exponents of about 700; [`Scaled`] features keep the exponent apart and do not. Paper: section 5 of the specification.
 
 mod exact;
 mod favor_plus_plus;
@@ -21,8 +21,36 @@ pub use taylor::Taylor;
 pub use trigonometric::Trigonometric;
 
 use crate::DualError;
-use icl_numerics::order;
 use icl_numerics::stream::Stream;
+use icl_numerics::{math, order};
+
+/// Features `phi_r = factors[r] e^{exponents[r]}` whose exponentials have not been taken: no size of `x`
+/// overflows or underflows. Who multiplies them may shift exponents first, as long as the shift cancels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaled {
+    /// Factors, `[d_r]`.
+    pub factors: Vec<f64>,
+    /// Exponents, `[d_r]`.
+    pub exponents: Vec<f64>,
+}
+
+impl Scaled {
+    /// Features without exponents.
+    pub fn plain(factors: Vec<f64>) -> Self {
+        Self { exponents: vec![0.0; factors.len()], factors }
+    }
+
+    /// The same factor for every exponent.
+    pub fn common(factor: f64, exponents: Vec<f64>) -> Self {
+        Self { factors: vec![factor; exponents.len()], exponents }
+    }
+
+    /// `phi`, exponentials taken.
+    pub fn features(&self) -> Vec<f64> {
+        let pairs = self.factors.iter().zip(&self.exponents);
+        pairs.map(|(factor, exponent)| factor * math::exp(*exponent)).collect()
+    }
+}
 
 /// A finite feature map for the softmax kernel.
 pub trait FeatureMap: Send + Sync {
@@ -35,6 +63,16 @@ pub trait FeatureMap: Send + Sync {
     /// Features of a query; the same map unless a map says otherwise.
     fn query_features(&self, x: &[f64]) -> Vec<f64> {
         self.key_features(x)
+    }
+
+    /// Features of a key with their exponents apart. A map without exponents (Taylor, exact) has none here.
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        Scaled::plain(self.key_features(x))
+    }
+
+    /// Features of a query with their exponents apart.
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        Scaled::plain(self.query_features(x))
     }
 
     /// Closed-form variance of `phi(x) . phi(y)` over draws of `omega`; zero without randomness.

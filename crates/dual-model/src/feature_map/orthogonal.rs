@@ -1,6 +1,6 @@
 //! Positive features with orthogonal rows.
 
-use super::{FeatureMap, Positive, gaussian_rows, squared_sum};
+use super::{FeatureMap, Positive, Scaled, gaussian_rows, squared_sum};
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 
@@ -76,6 +76,14 @@ impl FeatureMap for Orthogonal {
 
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.map.key_features(x)
+    }
+
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        self.map.scaled_key_features(x)
+    }
+
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        self.map.scaled_query_features(x)
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> f64 {

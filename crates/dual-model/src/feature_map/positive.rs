@@ -1,6 +1,6 @@
 //! Positive random features (FAVOR+).
 
-use super::{FeatureMap, squared_sum};
+use super::{FeatureMap, Scaled, squared_sum};
 use icl_numerics::{math, order};
 
 /// `phi_r(x) = exp(omega_r . x - |x|^2 / 2) / sqrt(d_r)`, `omega_r ~ N(0, I)`.
@@ -17,6 +17,13 @@ impl Positive {
     pub fn new(omegas: Vec<Vec<f64>>) -> Self {
         Self { omegas }
     }
+
+    fn scaled(&self, x: &[f64]) -> Scaled {
+        let half_norm = order::dot(x, x) / 2.0;
+        let scale = 1.0 / (self.omegas.len() as f64).sqrt();
+        let exponent = |omega: &Vec<f64>| order::dot(omega, x) - half_norm;
+        Scaled::common(scale, self.omegas.iter().map(exponent).collect())
+    }
 }
 
 impl FeatureMap for Positive {
@@ -25,12 +32,15 @@ impl FeatureMap for Positive {
     }
 
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
-        let half_norm = order::dot(x, x) / 2.0;
-        let scale = 1.0 / (self.omegas.len() as f64).sqrt();
-        self.omegas
-            .iter()
-            .map(|omega| scale * math::exp(order::dot(omega, x) - half_norm))
-            .collect()
+        self.scaled(x).features()
+    }
+
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
+    }
+
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> f64 {

@@ -34,6 +34,12 @@ impl Taylor {
         Self { monomials }
     }
 
+    /// `binomial(d + p, p)`, the number of features, without listing them; `None` if it overflows.
+    pub fn count(d: usize, p: usize) -> Option<usize> {
+        // binomial(d + i, i) = binomial(d + i - 1, i - 1) (d + i) / i, every one of them whole
+        (1..=p).try_fold(1_usize, |count, i| Some(count.checked_mul(d.checked_add(i)?)? / i))
+    }
+
     /// Number of features.
     pub fn len(&self) -> usize {
         self.monomials.len()
@@ -74,6 +80,8 @@ mod tests {
         let s = order::dot(&x, &y);
         let map = Taylor::new(3, 4);
         assert_eq!(map.len(), 35);
+        assert_eq!(Taylor::count(3, 4), Some(35));
+        assert_eq!(Taylor::count(usize::MAX, 1), None);
         let series = 1.0 + s + s * s / 2.0 + s * s * s / 6.0 + s * s * s * s / 24.0;
         let got = order::dot(&map.key_features(&x), &map.key_features(&y));
         Tolerance::roundoff_f64(20).assert_close(got, series, 1.0, "series of order four");

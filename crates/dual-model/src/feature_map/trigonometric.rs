@@ -1,6 +1,6 @@
 //! Trigonometric features (random Fourier features of the softmax kernel).
 
-use super::{FeatureMap, squared_sum};
+use super::{FeatureMap, Scaled, squared_sum};
 use icl_numerics::{math, order};
 
 /// `phi(x) = exp(|x|^2/2) / sqrt(m) [cos(omega_r . x), sin(omega_r . x)]`, `m` rows, `2 m` features.
@@ -18,6 +18,17 @@ impl Trigonometric {
     pub fn new(omegas: Vec<Vec<f64>>) -> Self {
         Self { omegas }
     }
+
+    /// All features share the exponent `|x|^2 / 2`.
+    fn scaled(&self, x: &[f64]) -> Scaled {
+        let scale = 1.0 / (self.omegas.len() as f64).sqrt();
+        let pair = |omega: &Vec<f64>| {
+            let angle = order::dot(omega, x);
+            [scale * math::cos(angle), scale * math::sin(angle)]
+        };
+        let factors: Vec<f64> = self.omegas.iter().flat_map(pair).collect();
+        Scaled { exponents: vec![order::dot(x, x) / 2.0; factors.len()], factors }
+    }
 }
 
 impl FeatureMap for Trigonometric {
@@ -32,6 +43,14 @@ impl FeatureMap for Trigonometric {
             [scale * math::cos(angle), scale * math::sin(angle)]
         };
         self.omegas.iter().flat_map(pair).collect()
+    }
+
+    fn scaled_key_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
+    }
+
+    fn scaled_query_features(&self, x: &[f64]) -> Scaled {
+        self.scaled(x)
     }
 
     fn variance(&self, x: &[f64], y: &[f64]) -> f64 {

@@ -17,7 +17,7 @@ pub enum AttentionKernel {
     Softmax,
     /// `exp(k . q)` over all tokens but the last, the query token.
     SoftmaxWithoutQuery,
-    /// `k . q / N` over all tokens but the last, not normalised.
+    /// `k . q / N` over the `N` visible tokens but the last, not normalised; masked keys get weight 0.
     Linear,
     /// `phi(k) . phi(q)` with positive random features; rows of the tensor `[d_r, d]` are `omega_r`.
     Positive(Tensor),
@@ -130,8 +130,14 @@ impl AttentionKernel {
         match self {
             Self::Linear => {
                 let scores = ops::product_transposed(q, k)?;
-                let share = last_excluded(k, 1.0 / (k.dim(2)? - 1) as f64, 0.0)?;
-                Ok(scores.broadcast_mul(&share)?)
+                let Some(bias) = bias else {
+                    let share = last_excluded(k, 1.0 / (k.dim(2)? - 1) as f64, 0.0)?;
+                    return Ok(scores.broadcast_mul(&share)?);
+                };
+                // 1 where a key is seen and not the last one; a query's share is one over their number
+                let seen = ops::exp(bias)?.broadcast_mul(&last_excluded(k, 1.0, 0.0)?)?;
+                let number = seen.sum_keepdim(D::Minus1)?.clamp(1.0, f64::INFINITY)?;
+                Ok(scores.broadcast_mul(&seen.broadcast_div(&number)?)?)
             }
             Self::Softmax | Self::SoftmaxWithoutQuery => {
                 let scores = ops::product_transposed(q, k)?;
@@ -179,4 +185,30 @@ fn last_excluded(k: &Tensor, entry: f64, last: f64) -> Result<Tensor, ModelError
 
 fn normalised(weights: &Tensor) -> Result<Tensor, ModelError> {
     Ok(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn the_linear_kernel_keeps_the_mask() {
+        let tensor =
+            |entries: [f64; 4]| Tensor::from_slice(&entries, (1, 1, 4, 1), &Device::Cpu).unwrap();
+        let (q, k) = (tensor([1.0; 4]), tensor([2.0, 3.0, 5.0, 7.0]));
+        let weights = |mask: &Mask| {
+            let bias = mask.bias(4, DType::F64, &Device::Cpu).unwrap();
+            let weights = AttentionKernel::Linear.weights(&q, &k, bias.as_ref()).unwrap();
+            weights.i((0, 0)).unwrap().to_vec2::<f64>().unwrap()
+        };
+        let open = weights(&Mask::None);
+        let third = 1.0 / 3.0;
+        assert!(open.iter().all(|row| row[..] == [2.0 * third, 3.0 * third, 5.0 * third, 0.0]));
+        let causal = weights(&Mask::Causal);
+        assert_eq!(causal[0], [2.0, 0.0, 0.0, 0.0]);
+        assert_eq!(causal[1], [1.0, 1.5, 0.0, 0.0]);
+        let padded = weights(&Mask::Padding(vec![2]));
+        assert!(padded.iter().all(|row| row[..] == [1.0, 1.5, 0.0, 0.0]));
+    }
 }

@@ -1,0 +1,320 @@
+//! The dual's side: one set of coefficients per sequence and head answers every query.
+
+use super::arguments::{LensArguments, LensFeatureMap};
+use super::input::{Input, Seen};
+use super::layer::{Affine, Layer, Mix};
+use super::rotary::Rotary;
+use super::side::{self, Output};
+use dual_model::Real;
+use dual_model::dual::Pair;
+use dual_model::feature_map::{self, FeatureMap, Taylor};
+use dual_model::projection::Projection;
+use dual_model::shared::{FeatureState, SharedDual};
+use icl_numerics::stream::Stream;
+use icl_numerics::{largest, order};
+use std::ops::Range;
+
+/// What the dual found.
+#[derive(Debug, Clone)]
+pub(crate) struct Dual {
+    pub(crate) output: Output,
+    /// One per sequence and head, `[batch, heads]`.
+    pub(crate) sizes: Vec<Sizes>,
+}
+
+/// Norms of one head; queries and keys carry `d_h^(-1/4)` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Sizes {
+    /// `|q_i|`.
+    pub(crate) queries: Vec<f64>,
+    /// The largest `|k_j|` that query `i` sees; 0 if it sees none.
+    pub(crate) keys: Vec<f64>,
+    /// `|v_j|`.
+    pub(crate) values: Vec<f64>,
+}
+
+/// The layer in precision `R`.
+struct Side<'a> {
+    arguments: &'a LensArguments,
+    layer: &'a Layer,
+    input: &'a Input,
+    rotary: Option<&'a Rotary>,
+    /// The feature map, unless it is exact or depends on the head.
+    map: Option<Box<dyn FeatureMap>>,
+}
+
+/// The dual's prediction for every token.
+pub(crate) fn explain<R: Real>(
+    arguments: &LensArguments,
+    layer: &Layer,
+    input: &Input,
+    rotary: Option<&Rotary>,
+) -> anyhow::Result<Dual> {
+    let map = match arguments.feature_map {
+        LensFeatureMap::Exact | LensFeatureMap::FavorPlusPlus => None,
+        _ => Some(map(arguments, layer.heads.size, 1.0)?),
+    };
+    let side = Side { arguments, layer, input, rotary, map };
+    let (joined, sizes) = match arguments.feature_map {
+        LensFeatureMap::Exact => side::by_heads(layer, input, |b, g| side.exact::<R>(b, g))?,
+        _ => side::by_heads(layer, input, |b, g| side.featured(b, g))?,
+    };
+    let mix = match &layer.mix {
+        Mix::Projected(output) => Some(projection::<R>(output, 0, output.rows, 1.0)?),
+        Mix::Joined | Mix::Summed => None,
+    };
+    let project = |rows: &[f64]| {
+        let Some(mix) = &mix else { return Ok(rows.to_vec()) };
+        let mut out = vec![R::ZERO; rows.len() / layer.joined() * layer.width()];
+        mix.apply(&rounded::<R>(rows), &mut out)?;
+        Ok(widened(&out))
+    };
+    let add = |x: f64, y: f64| (R::from_f64(x) + R::from_f64(y)).to_f64();
+    let output = side::mixed(layer, joined, project, add)?;
+    Ok(Dual { output, sizes: sizes.concat() })
+}
+
+fn rounded<R: Real>(x: &[f64]) -> Vec<R> {
+    x.iter().map(|x| R::from_f64(*x)).collect()
+}
+
+fn widened<R: Real>(x: &[R]) -> Vec<f64> {
+    x.iter().map(|x| x.to_f64()).collect()
+}
+
+fn projection<R: Real>(
+    affine: &Affine,
+    start: usize,
+    n: usize,
+    scale: f64,
+) -> anyhow::Result<Projection<R>> {
+    let (weight, bias) = affine.part(start, n);
+    Ok(Projection::new(weight, bias, affine.columns, scale)?)
+}
+
+impl Side<'_> {
+    /// `d_h^(-1/4)`: queries and keys carry it each, so that scores are divided by `sqrt(d_h)`.
+    fn scale(&self) -> f64 {
+        1.0 / (self.layer.heads.size as f64).sqrt().sqrt()
+    }
+
+    fn map<R: Real>(
+        &self,
+        affine: &Affine,
+        head: usize,
+        scale: f64,
+    ) -> anyhow::Result<Projection<R>> {
+        let size = self.layer.heads.size;
+        projection(affine, head * size, size, scale)
+    }
+
+    /// A block of tokens, projected; turned by their positions if `turn`.
+    fn projected<R: Real>(
+        &self,
+        map: &Projection<R>,
+        b: usize,
+        rows: Range<usize>,
+        turn: bool,
+    ) -> anyhow::Result<Vec<R>> {
+        let size = self.layer.heads.size;
+        let x = rounded::<R>(self.input.rows(b, rows.clone()));
+        let mut out = vec![R::ZERO; rows.len() * size];
+        map.apply(&x, &mut out)?;
+        if let Some(rotary) = self.rotary.filter(|_| turn) {
+            for (row, t) in out.chunks_exact_mut(size).zip(rows) {
+                for i in 0..rotary.pairs {
+                    let (first, second) = rotary.pair(i);
+                    let c = R::from_f64(rotary.cosines[t * rotary.pairs + i]);
+                    let s = R::from_f64(rotary.sines[t * rotary.pairs + i]);
+                    let (x, y) = (row[first], row[second]);
+                    (row[first], row[second]) = (x * c - y * s, x * s + y * c);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// All tokens, projected.
+    fn all<R: Real>(&self, map: &Projection<R>, b: usize, turn: bool) -> anyhow::Result<Vec<R>> {
+        let parts =
+            side::by_blocks(self.input.n_tokens, |rows| self.projected(map, b, rows, turn))?;
+        Ok(parts.concat())
+    }
+
+    /// The query heads that read head `g`: trained once on what is visible, then asked block by block.
+    fn exact<R: Real>(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
+        let (n, size) = (self.input.n_tokens, self.layer.heads.size);
+        let keys = self.all::<R>(&self.map(&self.layer.key, g, self.scale())?, b, true)?;
+        let values = self.all::<R>(&self.map(&self.layer.value, g, 1.0)?, b, false)?;
+        let seen = self.input.seen(b);
+        let mut dual = SharedDual::new(size, size);
+        for j in &seen.keys {
+            let (key, value) = (row(&keys, *j, size), row(&values, *j, size));
+            dual.step(Pair { key, value })?;
+        }
+        let (mut outputs, mut sizes) = (Vec::new(), Vec::new());
+        let known = KeySizes::new(&seen, &keys, &values, size);
+        for h in g * self.layer.group()..(g + 1) * self.layer.group() {
+            let map = self.map::<R>(&self.layer.query, h, self.scale())?;
+            let parts = side::by_blocks(n, |rows| {
+                let queries = self.projected(&map, b, rows.clone(), true)?;
+                let mut out = vec![R::ZERO; queries.len()];
+                dual.predict_seen(&queries, &seen.counts[rows], &mut out)?;
+                Ok((widened(&out), norms(&queries, size)))
+            })?;
+            let (out, queries): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            outputs.push(out.concat());
+            sizes.push(known.with(queries.concat()));
+        }
+        Ok((outputs, sizes))
+    }
+
+    /// The same with features, in `f64`: a stream of steps, each query asked when what it sees is in.
+    fn featured(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
+        let size = self.layer.heads.size;
+        let keys = self.all::<f64>(&self.map(&self.layer.key, g, self.scale())?, b, true)?;
+        let values = self.all::<f64>(&self.map(&self.layer.value, g, 1.0)?, b, false)?;
+        let seen = self.input.seen(b);
+        let known = KeySizes::new(&seen, &keys, &values, size);
+        let (mut outputs, mut sizes) = (Vec::new(), Vec::new());
+        for h in g * self.layer.group()..(g + 1) * self.layer.group() {
+            let map = self.map::<f64>(&self.layer.query, h, self.scale())?;
+            let queries = self.all(&map, b, true)?;
+            let own;
+            let map = if let Some(map) = &self.map {
+                map.as_ref()
+            } else {
+                own = map_of_head(self.arguments, size, &queries, &keys)?;
+                own.as_ref()
+            };
+            outputs.push(stream(map, &seen, [&keys, &queries, &values], size)?);
+            sizes.push(known.with(norms(&queries, size)));
+        }
+        Ok((outputs, sizes))
+    }
+}
+
+fn row<R>(x: &[R], i: usize, size: usize) -> &[R] {
+    &x[i * size..(i + 1) * size]
+}
+
+/// Steps and queries of one head in the order of the tokens.
+fn stream(
+    map: &dyn FeatureMap,
+    seen: &Seen,
+    [keys, queries, values]: [&[f64]; 3],
+    size: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut state = FeatureState::new(map, size, size);
+    let mut taken = 0;
+    let mut out = Vec::with_capacity(queries.len());
+    for (i, count) in seen.counts.iter().enumerate() {
+        for j in &seen.keys[taken..*count] {
+            state.step(Pair { key: row(keys, *j, size), value: row(values, *j, size) })?;
+        }
+        taken = *count;
+        match count {
+            0 => out.resize(out.len() + size, 0.0),
+            _ => out.extend(state.predict(row(queries, i, size))?),
+        }
+    }
+    Ok(out)
+}
+
+/// The map asked for; `z` is the mean `|q + k|^2` to which `favor++` is tuned.
+fn map(arguments: &LensArguments, d: usize, z: f64) -> anyhow::Result<Box<dyn FeatureMap>> {
+    if arguments.feature_map == LensFeatureMap::Taylor {
+        let fits = |p: &usize| Taylor::count(d, *p).is_some_and(|n| n <= arguments.d_r);
+        let order = (0..=20).take_while(fits).last().unwrap_or(0);
+        return Ok(Box::new(Taylor::new(d, order)));
+    }
+    let stream = Stream::new(arguments.seed, "lens/features");
+    Ok(feature_map::random(arguments.feature_map.name(), &stream, arguments.d_r, d, z)?)
+}
+
+/// The map tuned to a head: the mean of `|q + k|^2` over all pairs is `mean |q|^2 + mean |k|^2 + 2 mean q .
+/// mean k`.
+fn map_of_head(
+    arguments: &LensArguments,
+    size: usize,
+    queries: &[f64],
+    keys: &[f64],
+) -> anyhow::Result<Box<dyn FeatureMap>> {
+    let n = queries.len() / size;
+    let mean = |x: &[f64]| -> Vec<f64> {
+        let column = |c: usize| x.iter().skip(c).step_by(size).copied().collect::<Vec<_>>();
+        (0..size).map(|c| order::sum(&column(c)) / n as f64).collect()
+    };
+    let squares = (order::sum_of_squares(queries) + order::sum_of_squares(keys)) / n as f64;
+    let z = squares + 2.0 * order::dot(&mean(queries), &mean(keys));
+    // a mean that is not finite tunes nothing; the features say themselves that they are not finite
+    let z = if z.is_finite() { largest::at_least(z, 1e-12) } else { 1e300 };
+    map(arguments, size, z)
+}
+
+/// Norms of keys and values of one head.
+struct KeySizes {
+    keys: Vec<f64>,
+    values: Vec<f64>,
+}
+
+impl KeySizes {
+    fn new<R: Real>(seen: &Seen, keys: &[R], values: &[R], size: usize) -> Self {
+        let norms_of_keys = norms(keys, size);
+        let mut largest_so_far = vec![0.0];
+        let mut top = 0.0_f64;
+        for j in &seen.keys {
+            let norm = norms_of_keys[*j];
+            // NaN, once seen, stays
+            top = if norm <= top || top.is_nan() { top } else { norm };
+            largest_so_far.push(top);
+        }
+        let keys = seen.counts.iter().map(|count| largest_so_far[*count]).collect();
+        Self { keys, values: norms(values, size) }
+    }
+
+    fn with(&self, queries: Vec<f64>) -> Sizes {
+        Sizes { queries, keys: self.keys.clone(), values: self.values.clone() }
+    }
+}
+
+/// `|x|` of every row, without overflow on the way.
+fn norms<R: Real>(x: &[R], size: usize) -> Vec<f64> {
+    let norm = |row: &[R]| {
+        let row: Vec<f64> = row.iter().map(|x| x.to_f64()).collect();
+        let top = largest::magnitude(row.iter().copied());
+        if top == 0.0 || top.is_nan() {
+            return top;
+        }
+        let scaled: Vec<f64> = row.iter().map(|x| x / top).collect();
+        top * order::sum_of_squares(&scaled).sqrt()
+    };
+    x.chunks_exact(size).map(norm).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_neither_overflow_nor_lose_what_is_not_finite() {
+        assert_eq!(norms(&[3.0, 4.0, 3e200, 4e200, 0.0, 0.0], 2), [5.0, 5e200, 0.0]);
+        assert!(norms(&[1.0, f64::INFINITY], 2)[0].is_nan());
+    }
+
+    #[test]
+    fn the_tuned_mean_is_that_over_all_pairs() {
+        let (queries, keys) = ([0.5, 1.0, -0.25, 2.0], [1.5, -1.0, 0.75, 0.5]);
+        let mut all = Vec::new();
+        for q in queries.chunks_exact(2) {
+            all.extend(keys.chunks_exact(2).map(|k| feature_map::squared_sum(q, k)));
+        }
+        let arguments = crate::lens::parse(&["--feature-map", "favor++", "--d-r", "3"]).unwrap();
+        let got = map_of_head(&arguments, 2, &queries, &keys).unwrap();
+        let want = map(&arguments, 2, order::mean(&all).unwrap()).unwrap();
+        let x = [0.3, -0.2];
+        for (got, want) in got.key_features(&x).iter().zip(want.key_features(&x)) {
+            assert!((got - want).abs() < 1e-12);
+        }
+    }
+}

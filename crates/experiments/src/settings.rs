@@ -111,10 +111,14 @@ pub(crate) struct SettingsFile {
 impl SettingsFile {
     /// Reads and checks the form of a file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = artifact::output::read(path)?;
-        let text = String::from_utf8(bytes)
+        Self::parse(path, &artifact::output::read(path)?)
+    }
+
+    /// The settings in `bytes`; `path` is for messages.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
+        let text = std::str::from_utf8(bytes)
             .map_err(|error| fault(path, "encoding", &error.to_string(), "UTF-8 text"))?;
-        let document = toml::Deserializer::parse(&text)
+        let document = toml::Deserializer::parse(text)
             .map_err(|error| fault(path, "syntax", error.to_string().trim_end(), "TOML"))?;
         let entries: BTreeMap<String, Entry> =
             serde_path_to_error::deserialize(document).map_err(|error| {

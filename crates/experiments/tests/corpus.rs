@@ -23,6 +23,20 @@ fn replay(target: &str, hook: fn(&[u8])) {
     }
 }
 
+/// Faults that are found and not repaired: with the repair an input moves to `regressions`.
+#[test]
+#[ignore = "faults that are not repaired yet"]
+fn open() {
+    for (target, hook) in [
+        ("settings", fuzzing::settings as fn(&[u8])),
+        ("table", fuzzing::table),
+        ("tensors", fuzzing::tensors),
+        ("manifest", fuzzing::manifest),
+    ] {
+        inputs("open", target).iter().for_each(|path| hook(&std::fs::read(path).unwrap()));
+    }
+}
+
 #[test]
 fn settings() {
     replay("settings", fuzzing::settings);

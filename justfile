@@ -58,6 +58,15 @@ selftest:
 bench-peers:
     benches/peers/run
 
+# Fuzz what reads bytes, each of four targets for so many seconds; needs nightly and `cargo install cargo-fuzz`
+fuzz seconds="600":
+    for target in settings table tensors manifest; do \
+        mkdir -p fuzz/found/$target; \
+        cargo +nightly fuzz run --sanitizer none --strip-dead-code \
+            $target fuzz/found/$target fuzz/corpus/$target -- \
+            -max_total_time={{seconds}} -max_len=4096 -rss_limit_mb=1024 -timeout=10 || exit 1; \
+    done
+
 # Licences, advisories and sources of the dependencies
 deny:
     cargo deny check

@@ -122,22 +122,30 @@ pub fn run(
     let weight = missing.iter().map(|i| cells[*i].weight).sum();
     observer.planned(results.iter().flatten().count(), missing.len(), weight);
     let work = Work { cells, keys: &keys, source_digest, store, fresh: options.fresh, observer };
-    let computed = pool(options.jobs)?.install(|| {
-        let mut done: Vec<_> =
-            missing.par_iter().with_max_len(1).map(|i| (*i, work.attempt(*i))).collect();
-        let is_busy = |(_, attempted): &(usize, Attempted)| matches!(attempted, Ok(None));
-        let count = done.iter().filter(|one| is_busy(one)).count();
-        if count > 0 {
-            let text = format!("{count} cells are in work in other processes; waiting for them");
-            observer.note(&text);
+    let pool = pool(options.jobs)?;
+    let mut waiting = false;
+    while !missing.is_empty() {
+        let attempts: Vec<_> = pool.install(|| {
+            missing.par_iter().with_max_len(1).map(|i| (*i, work.attempt(*i))).collect()
+        });
+        let before = missing.len();
+        missing.clear();
+        for (i, attempted) in attempts {
+            match attempted? {
+                Some(result) => results[i] = Some(result),
+                None => missing.push(i),
+            }
         }
-        // for a result, or for the end of the process that had it in work
-        let busy = done.par_iter_mut().with_max_len(1).filter(|one| is_busy(one));
-        busy.for_each(|(i, result)| *result = work.wait(*i));
-        done
-    });
-    for (i, result) in computed {
-        results[i] = result?;
+        if !waiting && !missing.is_empty() {
+            waiting = true;
+            let n = missing.len();
+            observer.note(&format!("{n} cells are in work in other processes; waiting for them"));
+        }
+        // for a result, or for the end of the process that has it in work. Never inside the pool: a worker
+        // that waits there for one cell may hold the lease of another further down its stack
+        if missing.len() == before {
+            std::thread::sleep(PAUSE);
+        }
     }
     Ok(results)
 }
@@ -171,15 +179,6 @@ impl Work<'_> {
                 Ok(Some(Ok(result)))
             }
             None => self.compute(i).map(Some),
-        }
-    }
-
-    fn wait(&self, i: usize) -> Attempted {
-        loop {
-            if let Some(result) = self.attempt(i)? {
-                return Ok(Some(result));
-            }
-            std::thread::sleep(PAUSE);
         }
     }
 

@@ -3,9 +3,10 @@
 //! * `items`: one file per figure or table; `registry` lists them.
 //! * `families`: what several items have in common.
 //! * `commands`: one file per command; `cli` declares their arguments.
+//! * `lens`, `tensor_file`: a user's own layer and files.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
-//! * `lens`, `tensor_file`: a user's own layer and files.
+//! * `fuzzing`: what the fuzz targets in `fuzz/` call.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
@@ -14,6 +15,8 @@ mod clock;
 mod commands;
 mod console;
 mod families;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod items;
 pub mod lens;

@@ -152,6 +152,16 @@ fn id_of(path: &Path) -> Result<String, String> {
     }
 }
 
+/// An item's work, which is at least one cell.
+pub(crate) fn plan(item: &dyn Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let plan = item.plan(file, context)?;
+    if plan.cells.is_empty() {
+        let found = format!("nothing to compute ({})", context.profile.name());
+        return Err(file.refuse("lists", &found, "at least one entry in each"));
+    }
+    Ok(plan)
+}
+
 /// The item `id`.
 pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static dyn Item> {
     let items = all(workspace);

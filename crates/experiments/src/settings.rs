@@ -75,6 +75,16 @@ impl Entry {
             ("paper", &self.paper),
         ];
         for (profile, value) in values {
+            if name == "seeds"
+                && value.as_ref().and_then(toml::Value::as_integer).is_some_and(|n| n < 1)
+            {
+                return Err(fault(
+                    path,
+                    &format!("{name}.{profile}"),
+                    "less than one",
+                    "at least 1",
+                ));
+            }
             if let Some(value) = value
                 && let Some((field, found, expected)) = unfit(value, &format!("{name}.{profile}"))
             {
@@ -88,7 +98,7 @@ impl Entry {
 /// Largest whole number in a settings file.
 const LARGEST: i64 = 1 << 24;
 /// Most combinations of the entries of all lists with the seeds: an item plans at most so many cells.
-const COMBINATIONS: usize = 100_000;
+const COMBINATIONS: usize = 20_000;
 
 /// The first number in a value that no result can follow from: where it stands, what it is, what may be there.
 fn unfit(value: &toml::Value, field: &str) -> Option<(String, String, String)> {

@@ -100,7 +100,7 @@ pub(crate) fn plan_item(
     context: Context,
 ) -> anyhow::Result<(Plan, SettingsFile)> {
     let file = SettingsFile::read(&workspace.settings(item.id()))?;
-    Ok((item.plan(&file, context)?, file))
+    Ok((registry::plan(item, &file, context)?, file))
 }
 
 /// Plans all items; what one of them refuses does not stop the others.

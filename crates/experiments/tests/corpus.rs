@@ -1,6 +1,10 @@
 //! The inputs of the fuzz targets, and those of faults that they found, in the ordinary tests.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the name of the input stands before the message of a panic"
+)]
 
 use experiments::fuzzing;
 use std::path::{Path, PathBuf};
@@ -17,7 +21,6 @@ fn replay(target: &str, hook: fn(&[u8])) {
     assert!(!corpus.is_empty(), "fuzz/corpus/{target}: found no input, expected some");
     for path in corpus.into_iter().chain(inputs("regressions", target)) {
         let bytes = std::fs::read(&path).unwrap();
-        // the name of the input stands before the message of a panic
         println!("{}", path.display());
         hook(&bytes);
     }

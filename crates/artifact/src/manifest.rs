@@ -190,12 +190,8 @@ impl Manifest {
         if manifest.to_json()? != bytes {
             return Err(content("other bytes".into(), "the canonical text of its content"));
         }
-        let own = |path: &str| {
-            let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-            path.split('/').all(plain) && !path.contains('\\')
-        };
         let mut files = manifest.files();
-        if let Some((path, _)) = files.find(|(path, _)| !own(path)) {
+        if let Some((path, _)) = files.find(|(path, _)| !output::is_inside(path)) {
             return Err(content(format!("path `{path}`"), "a path inside the folder"));
         }
         drop(files);
@@ -248,11 +244,11 @@ pub fn parse_sums(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
             digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         };
         match line.split_once("  ") {
-            Some((found, path)) if digest(found) && !path.is_empty() => {
+            Some((found, path)) if digest(found) && output::is_inside(path) => {
                 sums.insert(path.to_owned(), found.to_owned());
             }
             _ => faults.push(format!(
-                "line {}: found `{line}`, expected 64 hexadecimal digits, two spaces, a path",
+                "line {}: found `{line}`, expected 64 hexadecimal digits, two spaces, a path inside the folder",
                 i + 1
             )),
         }
@@ -298,7 +294,7 @@ pub fn is_published(
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Result<bool, ArtifactError> {
     let holds =
-        |path: &str, bytes: &[u8]| std::fs::read(dir.join(path)).is_ok_and(|found| found == bytes);
+        |path: &str, bytes: &[u8]| output::read(&dir.join(path)).is_ok_and(|found| found == bytes);
     let run_sums = output::read(&dir.join(RUN_SUMS)).unwrap_or_default();
     let (run_sums, faults) = parse_sums(&String::from_utf8_lossy(&run_sums));
     let run_file = |name: &str| {
@@ -337,5 +333,9 @@ mod tests {
         assert!(text.starts_with(&parsed["a"]) && faults.is_empty());
         let (parsed, faults) = parse_sums(&format!("abc  x\n{text}"));
         assert!(parsed.len() == 2 && faults[0].contains("line 1"), "{faults:?}");
+        for path in ["../x", "/x", "a/../../x", "a//b", "./x", "a\\b", "a\tb", ""] {
+            let (parsed, faults) = parse_sums(&format!("{}  {path}\n", "0".repeat(64)));
+            assert!(parsed.is_empty() && faults.len() == 1, "{path}");
+        }
     }
 }

@@ -201,6 +201,13 @@ impl TensorFile {
             let range = format!("axes of length 1 to {MAX_AXIS}");
             return Err(self.refuse(name, format!("shape {:?}", info.shape), range, "cut it"));
         }
+        let not_whole = || {
+            let found = format!("dtype {:?}", info.dtype);
+            self.refuse(name, found, "numbers of whole bytes", "convert it")
+        };
+        if !info.dtype.bitsize().is_multiple_of(8) {
+            return Err(not_whole());
+        }
         let size = info.dtype.bitsize() / 8;
         let n = count(&info.shape).unwrap_or(usize::MAX);
         let Some(left) = self.left.get().checked_sub((n as u64).saturating_mul(8)) else {
@@ -216,8 +223,7 @@ impl TensorFile {
             let piece = &mut piece[..PIECE.min(end - at)];
             self.bytes(self.start + at as u64, piece)?;
             if !widen(info.dtype, piece, &mut values) {
-                let found = format!("dtype {:?}", info.dtype);
-                return Err(self.refuse(name, found, "numbers of whole bytes", "convert it"));
+                return Err(not_whole());
             }
         }
         Ok(Array { shape: info.shape.clone(), values })

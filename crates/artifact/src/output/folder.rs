@@ -93,7 +93,8 @@ pub fn replace_dir(
         return Ok(());
     }
     let earlier = unfinished(&place);
-    let mut ours = ours.clone();
+    let inside = ours.iter().filter(|path| super::is_inside(path));
+    let mut ours: BTreeSet<String> = inside.cloned().collect();
     if let Some(marker) = &earlier {
         ours.extend(marker.written.iter().chain(&marker.removed).cloned());
         ours.insert(MARKER.to_owned());
@@ -109,8 +110,12 @@ pub fn replace_dir(
 
 /// What a replacement that was cut short had to do; a marker that cannot be read counts as an empty one.
 fn unfinished(dir: &Path) -> Option<Marker> {
-    let bytes = std::fs::read(dir.join(MARKER)).ok()?;
-    Some(serde_json::from_slice(&bytes).unwrap_or_default())
+    let bytes = super::read(&dir.join(MARKER)).ok()?;
+    let mut marker: Marker = serde_json::from_slice(&bytes).unwrap_or_default();
+    // somebody else may have written it: nothing outside the folder is ever ours
+    marker.written.retain(|path| super::is_inside(path));
+    marker.removed.retain(|path| super::is_inside(path));
+    Some(marker)
 }
 
 /// Refuses what no earlier run lists at the place of a file or of its folders, unless it holds the same bytes.
@@ -129,7 +134,7 @@ fn refuse_obstacles(
             }
         }
         let place = dir.join(path);
-        let same = || std::fs::read(&place).is_ok_and(|found| found == *bytes);
+        let same = || super::read(&place).is_ok_and(|found| found == *bytes);
         if place.is_dir() || (place.symlink_metadata().is_ok() && !ours.contains(*path) && !same())
         {
             return Err(obstacle(place));
@@ -146,6 +151,22 @@ fn obstacle(path: PathBuf) -> ArtifactError {
         expected: "nothing, or an output of an earlier run".into(),
         hint: "move it away, or choose another folder with --out",
     }
+}
+
+/// Gives the new folders the permissions of those that they replace; false if they have other owners.
+fn keep_folders(staging: &Path, dir: &Path, files: &Files<'_>) -> bool {
+    let below = files.keys().flat_map(|path| Path::new(*path).ancestors().skip(1));
+    let folders: BTreeSet<&Path> = below.collect();
+    folders.into_iter().all(|folder| {
+        let (new, old) = (staging.join(folder), dir.join(folder));
+        match (new.metadata(), old.metadata()) {
+            (Ok(new_found), Ok(old_found)) => {
+                super::same_owner(&new_found, &old_found)
+                    && std::fs::set_permissions(&new, old_found.permissions()).is_ok()
+            }
+            _ => true,
+        }
+    })
 }
 
 /// Assembles the folder beside its place.
@@ -168,6 +189,9 @@ fn exchange(dir: &Path, files: &Files<'_>, ours: &BTreeSet<String>) -> Result<bo
         Err(ArtifactError::File { cause, .. }) if super::cannot_rename(&cause) => return Ok(false),
         Err(error) => return Err(error),
     };
+    if !keep_folders(staging.path(), dir, files) {
+        return Ok(false);
+    }
     match swap(staging.path(), dir) {
         Ok(()) => {}
         Err(error) if super::cannot_rename(&error) => return Ok(false),
@@ -221,7 +245,7 @@ fn file_by_file(
 }
 
 fn write_changed(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
-    if std::fs::read(path).is_ok_and(|found| found == bytes) {
+    if super::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
     create_dir(super::folder_of(path))?;
@@ -308,6 +332,37 @@ mod tests {
         replace_dir(&out, &files(&[("new", "whole")]), &ours(&[])).unwrap();
         assert_eq!(paths(&out), ["new"]);
         assert_eq!(std::fs::read(out.join("new")).unwrap(), b"whole");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_of_folders_stay() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        replace_dir(&out, &files(&[("a/x", "1")]), &ours(&[])).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        for (path, bits) in [(out.clone(), 0o2750), (out.join("a"), 0o700)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
+        }
+        replace_dir(&out, &files(&[("a/y", "2")]), &ours(&["a/x"])).unwrap();
+        assert_eq!((mode(&out), mode(&out.join("a"))), (0o2750, 0o700));
+    }
+
+    #[test]
+    fn nothing_outside_the_folder_is_ever_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, outside) = (dir.path().join("out"), dir.path().join("outside"));
+        replace_dir(&out, &files(&[("x", "1")]), &ours(&[])).unwrap();
+        std::fs::write(&outside, "precious").unwrap();
+        let absolute = outside.display().to_string();
+        let marker = Marker { written: ours(&[]), removed: ours(&["../outside", &absolute, "x"]) };
+        let text = crate::manifest::canonical_json(&marker).unwrap();
+        write_atomically(&out.join(MARKER), &text).unwrap();
+        let listed = ours(&["../outside", "x/../../outside", &absolute]);
+        replace_dir(&out, &files(&[("y", "2")]), &listed).unwrap();
+        assert_eq!(std::fs::read(&outside).unwrap(), b"precious");
+        assert_eq!(paths(&out), ["y"]);
     }
 
     #[cfg(unix)]

@@ -34,13 +34,25 @@ pub fn create_dir(dir: &Path) -> Result<(), ArtifactError> {
     ))
 }
 
-/// Reads a file.
+/// Reads a file. A pipe or a device, which may never end, is refused.
 ///
 /// # Errors
 /// [`ArtifactError::File`] if it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, ArtifactError> {
     let hint = "check the path and its permissions, or produce the file with `icl run`";
-    std::fs::read(path).map_err(ArtifactError::file(path, "read", hint))
+    let regular = path.metadata().and_then(|found| {
+        let special = !found.is_file() && !found.is_dir();
+        let refused =
+            || io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file");
+        if special { Err(refused()) } else { Ok(()) }
+    });
+    regular.and_then(|()| std::fs::read(path)).map_err(ArtifactError::file(path, "read", hint))
+}
+
+/// Whether a path from a list names something inside its folder: plain names, joined by `/`.
+pub fn is_inside(path: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    path.split('/').all(plain) && !path.contains(|c: char| c == '\\' || c.is_control())
 }
 
 /// Writes a file so that it appears complete or not at all; what `path` is decides how (see the module).
@@ -121,10 +133,20 @@ fn replace(path: &Path, bytes: &[u8], earlier: Option<&Metadata>) -> io::Result<
 }
 
 #[cfg(unix)]
+fn same_owner(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (a.uid(), a.gid()) == (b.uid(), b.gid())
+}
+
+#[cfg(not(unix))]
+fn same_owner(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+#[cfg(unix)]
 fn keep_owner(file: &File, earlier: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, fchown};
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) == (earlier.uid(), earlier.gid()) {
+    if same_owner(&file.metadata()?, earlier) {
         return Ok(());
     }
     fchown(file, Some(earlier.uid()), Some(earlier.gid()))

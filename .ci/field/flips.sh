@@ -24,7 +24,7 @@ chosen() {
     for kind in 0 1 2 3 4; do
         watched $kind | sed "s/^/$kind /"
     done | awk -v n="$1" '
-        { path[$1, count[$1]] = $3; size[$1, count[$1]] = $2; count[$1]++ }
+        { n_of = count[$1]++; path[$1, n_of] = $3; size[$1, n_of] = $2 }
         END {
             srand(20260)
             for (i = 0; i < n; i++) {

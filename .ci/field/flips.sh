@@ -45,6 +45,8 @@ test_flips() {
         code=0
         "$ICL" --root workspace verify --sample 0 out >said 2>&1 </dev/null || code=$?
         name=$(basename "$path")
+        # an entry of the store is two files of one key; which of them is wrong cannot always be told
+        case $path in out/store/*) name=${name%.*} ;; esac
         if [ "$code" = 0 ]; then
             echo "not found: bit $bit at $offset of $path"
             missed=$((missed + 1))

@@ -50,9 +50,13 @@ bench:
     {{icl}} bench step --variant positive --d-r 100
     {{icl}} bench step --variant positive --d-r 1200
 
-# Smoke hashes under varied threads, instruction sets, C library, folder, locale, profile of the build
-selftest:
-    .ci/selftest
+# The same bits under varied threads, instruction sets, caches, C library, folder, locale, build, emulated CPUs
+selftest *arguments:
+    .ci/selftest {{arguments}}
+
+# Slow tests of the program from outside: damage, kills, parallel runs, odd file systems; some need root
+fieldtest *names:
+    .ci/fieldtest {{names}}
 
 # Our training step beside PyTorch and JAX, in one run; writes the table into README
 bench-peers:

@@ -121,14 +121,15 @@ fn check_settings(settings: &TrainSettings, path: &Path, bytes: &[u8]) -> anyhow
     };
     let (found, wanted) = (serde_json::to_value(&same_length)?, serde_json::to_value(settings)?);
     let fields = wanted.as_object().into_iter().flatten();
-    if let Some((field, wanted)) =
-        fields.into_iter().find(|(field, value)| found[*field] != **value)
-    {
+    let differing: Vec<String> = fields
+        .filter(|(field, wanted)| found[*field] != **wanted)
+        .map(|(field, wanted)| format!("{field}: found {}, expected {wanted}", found[field]))
+        .collect();
+    if !differing.is_empty() {
         bail!(
-            "{}: {field}: found {}, expected {wanted}: only --steps, --n-test and --test-every may differ \
-             from the run that is continued",
+            "{}: {}: only --steps, --n-test and --test-every may differ from the run that is continued",
             path.display(),
-            found[field]
+            differing.join("; ")
         );
     }
     Ok(())

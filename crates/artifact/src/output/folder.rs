@@ -3,7 +3,7 @@
 //! A path is *ours* if an earlier run lists it. Foreign entries stay where they are; a foreign file at a path
 //! that is to be written is refused. The folder is exchanged in one step if it is a plain folder that holds
 //! only our files; if it is mounted, in a lower layer of an overlay or holds foreign entries, [`MARKER`] names
-//! what is written and removed, then files are replaced one by one, those of [`LAST`] at the end, and the
+//! what is written and removed, then files are replaced one by one, `SHA256SUMS` at the end, and the
 //! marker goes. A marker that stays is a replacement that was cut short: the next one completes it.
 
 use super::{DISK_HINT, Temporary, create_dir, target, write_atomically};

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests damage files on purpose")]
 
 use assert_cmd::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -219,13 +220,17 @@ fn an_interrupted_run_says_how_to_resume_and_keeps_what_is_finished() {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_icl"));
         command.current_dir(root()).args(["run", "--all", "--profile", "smoke", "--out"]);
         command.arg(dir.path()).stderr(std::process::Stdio::piped());
-        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        // the work begins after this line
+        let mut reader = BufReader::new(child.stderr.take().unwrap());
+        let mut error = String::new();
+        while !error.contains("plan:") {
+            assert!(reader.read_line(&mut error).unwrap() > 0, "{error}");
+        }
         let kill = format!("kill -{signal} {}", child.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{error}");
+        reader.read_to_string(&mut error).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{error}");
         assert!(error.contains("the same command computes only the rest"), "{error}");
     }
     let (code, text, error) = outcome(&mut smoke(dir.path()));

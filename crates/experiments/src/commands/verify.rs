@@ -156,12 +156,12 @@ impl Again<'_> {
             return;
         };
         let record = RunRecord::read(self.dir);
-        let mut stored = Vec::new();
+        let (mut stored, mut others) = (Vec::new(), 0);
         for id in manifest.items.keys() {
             let record = record.as_ref().and_then(|record| record.items.get(id));
             let by_this_source = record.is_some_and(|record| record.source_digest == SOURCE_DIGEST);
             if !by_this_source {
-                self.report.notes.push(format!("{id}: made by another source; not made again"));
+                others += 1;
             } else if let Ok(item) = registry::find(self.workspace, id) {
                 let assembled = record.map_or("", |record| record.assembled.as_str());
                 match self.restore(item, assembled) {
@@ -169,6 +169,10 @@ impl Again<'_> {
                     Err(error) => self.finding(id, Level::Damaged, &format!("{error:#}")),
                 }
             }
+        }
+        if others > 0 {
+            let text = format!("{others} items: made by another source; not made again");
+            self.report.notes.push(text);
         }
         self.outputs(&stored);
         self.cells(stored);

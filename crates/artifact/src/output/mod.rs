@@ -9,7 +9,7 @@ pub mod folder;
 mod target;
 mod temporary;
 
-pub use temporary::{is_temporary, remove_live};
+pub use temporary::remove_live;
 pub(crate) use temporary::{track, untrack};
 
 use crate::ArtifactError;

@@ -113,7 +113,8 @@ pub(super) fn remove_leftovers(dir: &Path) {
 }
 
 /// Whether a name has the form of a temporary one.
-pub fn is_temporary(name: &str) -> bool {
+#[cfg(test)]
+fn is_temporary(name: &str) -> bool {
     Owner::parse(name).is_some()
 }
 

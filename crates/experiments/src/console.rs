@@ -62,3 +62,17 @@ pub(crate) fn finish() -> anyhow::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Prints a text indented by two spaces, in lines of at most `width` characters.
+pub(crate) fn print_wrapped(text: &str, width: usize) {
+    let mut line = String::from(" ");
+    for word in text.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > width {
+            say!("{line}");
+            line = String::from(" ");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    say!("{line}");
+}

@@ -1,10 +1,11 @@
 //! Hooks for the fuzz targets in `fuzz/`: bytes that a user or another program gives us. Whatever they are, a
 //! hook ends soon, in little memory, and without a panic; what it asserts is asserted of every input.
 
+use crate::item::{self, Context};
 use crate::lens;
 use crate::profile::Profile;
 use crate::record::RunRecord;
-use crate::registry::{self, Context};
+use crate::registry;
 use crate::settings::SettingsFile;
 use crate::tensor_file;
 use artifact::claim::Claim;
@@ -32,7 +33,7 @@ pub fn settings(bytes: &[u8]) {
     for item in items.iter().filter(|item| all || named(item.id())) {
         for profile in Profile::ALL {
             let context = Context { profile, isa: Isa::Portable };
-            let Ok(plan) = registry::plan(*item, &file, context) else { continue };
+            let Ok(plan) = item::plan(*item, &file, context) else { continue };
             plan.cells.iter().for_each(|cell| _ = cell.key("source"));
         }
     }

@@ -1,6 +1,9 @@
 //! What this host, or the container that it is, leaves to the program: memory, processor time, disk.
 
+use icl_numerics::lanes::Isa;
+use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
@@ -132,6 +135,32 @@ pub(crate) fn free_disk_gib(folder: &Path) -> Option<f64> {
 #[cfg(not(unix))]
 pub(crate) fn free_disk_gib(_: &Path) -> Option<f64> {
     None
+}
+
+/// The number of threads asked for, or of cores.
+pub(crate) fn jobs(asked: Option<u16>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or_else(cores, usize::from)
+}
+
+/// First line of what a program prints, if it can be run and succeeds.
+pub(crate) fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
+    output.status.success().then_some(text)
+}
+
+/// The host of a run, for `host.json`.
+pub(crate) fn describe() -> serde_json::Value {
+    let host = Host::own();
+    json!({
+        "cpu": host.processor(),
+        "cores": jobs(None),
+        "instruction_sets": Isa::available().map(Isa::name).collect::<Vec<_>>(),
+        "memory_gib": host.meminfo_gib("MemTotal:").map(f64::round),
+        "system": std::fs::read_to_string("/proc/version").ok().map(|text| text.trim().to_owned()),
+        "gpu": first_line("nvidia-smi", &["--query-gpu=name", "--format=csv,noheader"]),
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The program `icl`: regenerates, hashes and verifies every figure and table.
 //!
-//! * `items`: one file per figure or table; `registry` lists them.
+//! * `item`: what an item is; `items`: one file per figure or table; `registry` lists them.
 //! * `families`: what several items have in common.
 //! * `commands`: one file per command; `cli` declares their arguments.
+//! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
+//!   again, and how all of it is reported.
 //! * `lens`, `tensor_file`: a user's own layer and files.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
+//! * `host`, `costs`, `timing`, `clock`, `progress`, `console`: what is measured and said, and never hashed.
 //! * `fuzzing`: what the fuzz targets in `fuzz/` call.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
@@ -14,19 +17,28 @@ mod cli;
 mod clock;
 mod commands;
 mod console;
+mod costs;
 mod families;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod item;
 mod items;
 pub mod lens;
+mod outcome;
 mod outputs;
+mod plan;
 mod profile;
 mod progress;
+mod publish;
 mod record;
 mod registry;
+mod report;
 mod settings;
+mod signals;
+mod spot_check;
 pub mod tensor_file;
+mod timing;
 mod workspace;
 
 use crate::console::note;
@@ -38,8 +50,8 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let outcome = commands::dispatch(cli::Arguments::parse());
     match outcome.and_then(|outcome| console::finish().map(|()| outcome)) {
-        Ok(commands::Outcome::Reproduced) => ExitCode::SUCCESS,
-        Ok(commands::Outcome::Differs) => ExitCode::from(1),
+        Ok(outcome::Outcome::Reproduced) => ExitCode::SUCCESS,
+        Ok(outcome::Outcome::Differs) => ExitCode::from(1),
         Err(error) => {
             note!("error: {error:#}");
             ExitCode::from(2)

@@ -1,8 +1,8 @@
 //! From an item's outputs to files and a manifest entry.
 
+use crate::item::{Item, Outputs};
 use crate::profile::Profile;
 use crate::record::{ItemRecord, RunRecord};
-use crate::registry::{Item, Outputs};
 use anyhow::bail;
 use artifact::claim::Claim;
 use artifact::digest::sha256;

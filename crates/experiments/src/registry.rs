@@ -1,62 +1,12 @@
-//! The items: what each one regenerates, computes and claims.
+//! The list of the items, and how one is found by its name.
 
 use crate::families::training_figure::TrainingFigure;
+use crate::item::Item;
 use crate::items;
-use crate::profile::Profile;
-use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
-use artifact::cell::Cell;
-use artifact::claim::Claim;
-use artifact::figure::Figure;
-use artifact::table::Table;
-use artifact::tolerance::Tolerance;
-use icl_numerics::lanes::Isa;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-/// What a plan may depend on besides the settings.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Context {
-    /// Size of the run.
-    pub(crate) profile: Profile,
-    /// Instruction set; it changes the speed, never a number.
-    pub(crate) isa: Isa,
-}
-
-/// A figure or table that is regenerated.
-pub(crate) trait Item: Sync {
-    /// Name on the command line and of files.
-    fn id(&self) -> &'static str;
-    /// The picture or table of the paper that it answers.
-    fn paper(&self) -> &'static str;
-    /// Its claim, one sentence.
-    fn claim(&self) -> &'static str;
-    /// The work: cells, and how outputs follow from their results.
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan>;
-}
-
-/// An item's work.
-pub(crate) struct Plan {
-    /// Units of work, pure functions of the settings.
-    pub(crate) cells: Vec<Cell>,
-    /// Outputs from the cells' results, in the order of `cells`.
-    pub(crate) assemble: Assemble,
-}
-
-/// A pure function from results to outputs.
-pub(crate) type Assemble = Box<dyn Fn(&[Table]) -> anyhow::Result<Outputs> + Send + Sync>;
-
-/// What an item exports.
-#[derive(Debug, Default)]
-pub(crate) struct Outputs {
-    /// Tables with the tolerances of their columns.
-    pub(crate) tables: Vec<(Table, BTreeMap<String, Tolerance>)>,
-    /// Figures with the names of the tables that they show.
-    pub(crate) figures: Vec<(Figure, Vec<&'static str>)>,
-    /// Claims with their evidence.
-    pub(crate) claims: Vec<Claim>,
-}
 
 /// The items of the artifact, in the order of the paper.
 static BUILT_IN: &[&dyn Item] = &[
@@ -152,16 +102,6 @@ fn id_of(path: &Path) -> Result<String, String> {
     }
 }
 
-/// An item's work, which is at least one cell.
-pub(crate) fn plan(item: &dyn Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-    let plan = item.plan(file, context)?;
-    if plan.cells.is_empty() {
-        let found = format!("nothing to compute ({})", context.profile.name());
-        return Err(file.refuse("lists", &found, "at least one entry in each"));
-    }
-    Ok(plan)
-}
-
 /// The item `id`.
 pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static dyn Item> {
     let items = all(workspace);
@@ -196,6 +136,10 @@ pub(crate) fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::Context;
+    use crate::profile::Profile;
+    use crate::settings::SettingsFile;
+    use icl_numerics::lanes::Isa;
 
     #[test]
     fn every_item_has_a_unique_id_and_settings_from_which_it_plans_in_every_profile() {

@@ -1,14 +1,13 @@
 //! `icl bench step`: time of one full training step.
 
-use super::Outcome;
 use crate::cli::{BenchStepArguments, Variant};
-use crate::clock;
 use crate::console::say;
+use crate::host;
+use crate::outcome::Outcome;
+use crate::timing::{measure, median, quantile, step_settings};
 use anyhow::bail;
-use icl_model::adam::AdamSettings;
-use icl_model::prompt::{PromptSampler, PromptShape};
-use icl_model::task;
-use icl_model::train::{TrainSettings, Trainer};
+use icl_model::prompt::PromptShape;
+use icl_model::train::TrainSettings;
 use icl_numerics::lanes::Isa;
 use serde_json::json;
 
@@ -23,7 +22,7 @@ pub(crate) fn step(arguments: &BenchStepArguments, isa: Isa) -> anyhow::Result<O
         );
     }
     let settings = settings(arguments);
-    let threads = super::run::jobs(arguments.threads);
+    let threads = host::jobs(arguments.threads);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let (mut step_ms, mut gen_ms) = pool.install(|| measure(settings, isa))?;
     let (step, generation) = (median(&mut step_ms), median(&mut gen_ms));
@@ -56,52 +55,4 @@ fn settings(arguments: &BenchStepArguments) -> TrainSettings {
         batch: arguments.batch,
         ..step_settings(d_r, arguments.steps)
     }
-}
-
-/// The step that is compared with others: 1024 prompts of 16 tokens of size 12.
-pub(crate) fn step_settings(d_r: usize, steps: usize) -> TrainSettings {
-    TrainSettings {
-        d_r,
-        steps,
-        adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
-        n_test: 16,
-        test_every: steps,
-        ..TrainSettings::base()
-    }
-}
-
-/// Milliseconds of every step, and of sampling the same prompts alone.
-pub(crate) fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    settings.check()?;
-    let (steps, batch) = (settings.steps, settings.batch);
-    let task = task::find(&settings.task)?;
-    let sampler =
-        PromptSampler::new(task, settings.scale, settings.prompt, settings.seed, "train", isa);
-    let mut trainer = Trainer::new(settings, isa)?;
-    for _ in 0..(steps / 10).clamp(3, 50) {
-        trainer.step()?;
-    }
-    let mut step_ms = Vec::with_capacity(steps);
-    for _ in 0..steps {
-        let start = clock::now();
-        trainer.step()?;
-        step_ms.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    let generate = |i: usize| {
-        let start = clock::now();
-        sampler.visit((i * batch) as u64, batch);
-        start.elapsed().as_secs_f64() * 1e3
-    };
-    let gen_ms = (0..steps).map(generate).collect();
-    Ok((step_ms, gen_ms))
-}
-
-pub(crate) fn median(x: &mut [f64]) -> f64 {
-    x.sort_by(f64::total_cmp);
-    quantile(x, 0.5)
-}
-
-/// Quantile of sorted numbers.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    sorted[(p * (sorted.len() - 1) as f64).round() as usize]
 }

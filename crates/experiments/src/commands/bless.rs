@@ -1,9 +1,9 @@
 //! `icl bless`: makes the present outputs the expected ones, with a reason.
 
-use super::Outcome;
-use super::list::{COSTS, Costs, calibration_ms};
 use crate::cli::BlessArguments;
 use crate::console::say;
+use crate::costs::{COSTS, Costs, calibration_ms};
+use crate::outcome::Outcome;
 use crate::profile::Profile;
 use crate::record::{RunRecord, SOURCE_DIGEST};
 use crate::registry;

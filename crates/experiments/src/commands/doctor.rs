@@ -1,14 +1,12 @@
 //! `icl doctor`: one line per requirement, with the fix.
 
-use super::Outcome;
 use crate::cli::DoctorArguments;
 use crate::console::say;
-use crate::host::{self, Host};
+use crate::host::{self, Host, first_line};
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 use icl_numerics::lanes::Isa;
-use serde_json::json;
 use std::path::Path;
-use std::process::Command;
 
 const NEEDED_DISK_GIB: f64 = 4.0;
 const NEEDED_MEMORY_GIB: f64 = 2.0;
@@ -26,12 +24,6 @@ pub(crate) fn doctor(workspace: &Workspace, arguments: &DoctorArguments) -> Outc
 }
 
 type Line = (&'static str, bool, String);
-
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned();
-    output.status.success().then_some(text)
-}
 
 fn toolchain(workspace: &Workspace) -> Line {
     let pinned = std::fs::read_to_string(workspace.path("rust-toolchain.toml")).unwrap_or_default();
@@ -57,7 +49,7 @@ fn compiler() -> Line {
 
 fn cores() -> Line {
     let names: Vec<&str> = Isa::available().map(Isa::name).collect();
-    let cores = super::run::jobs(None);
+    let cores = host::jobs(None);
     let limit = Host::own().processor_limit();
     let limit =
         limit.map_or(String::new(), |limit| format!(", of which a limit allows {limit:.1}"));
@@ -106,17 +98,4 @@ fn gpu() -> Line {
     let query = ["--query-gpu=name", "--format=csv,noheader"];
     let found = first_line("nvidia-smi", &query).unwrap_or_else(|| "none".into());
     ("gpu", true, format!("{found}; not needed, every item runs on the CPU"))
-}
-
-/// The host of a run, for `host.json`.
-pub(crate) fn describe_host() -> serde_json::Value {
-    let host = Host::own();
-    json!({
-        "cpu": host.processor(),
-        "cores": super::run::jobs(None),
-        "instruction_sets": Isa::available().map(Isa::name).collect::<Vec<_>>(),
-        "memory_gib": host.meminfo_gib("MemTotal:").map(f64::round),
-        "system": std::fs::read_to_string("/proc/version").ok().map(|text| text.trim().to_owned()),
-        "gpu": first_line("nvidia-smi", &["--query-gpu=name", "--format=csv,noheader"]),
-    })
 }

@@ -3,12 +3,12 @@
 //! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
 //! registry, the settings and the expected outputs.
 
-use super::Outcome;
-use super::list::Costs;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::console::say;
+use crate::costs::Costs;
 use crate::items::ext_sensitivity::{BASE as SENSITIVITY_BASE, VARIED};
+use crate::outcome::Outcome;
 use crate::profile::Profile;
 use crate::registry;
 use crate::settings::{SettingsFile, Tag};

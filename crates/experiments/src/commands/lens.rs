@@ -1,8 +1,8 @@
 //! `icl lens`: the dual-model view of a user's own attention layer.
 
-use super::Outcome;
 use crate::lens::arguments::LensArguments;
 use crate::lens::{self, report};
+use crate::outcome::Outcome;
 use crate::tensor_file::TensorFile;
 
 /// Runs the command.

@@ -9,21 +9,13 @@ mod list;
 mod roofline;
 mod run;
 mod show;
-mod signals;
 mod train;
 mod verify;
 
 use crate::cli::{Arguments, BenchCommand, Command, IsaChoice};
+use crate::outcome::Outcome;
+use crate::signals;
 use crate::workspace::Workspace;
-
-/// How a command ended, if it could run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Exit code 0.
-    Reproduced,
-    /// Exit code 1.
-    Differs,
-}
 
 /// Runs the chosen command.
 pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {

@@ -6,11 +6,12 @@
 //! share the execution units: their times are added.
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
-use super::Outcome;
-use super::bench::{measure, median, step_settings};
 use crate::cli::RooflineArguments;
 use crate::clock;
 use crate::console::say;
+use crate::host::{self, Host};
+use crate::outcome::Outcome;
+use crate::timing::{measure, median, step_settings};
 use crate::workspace::Workspace;
 use artifact::manifest::canonical_json;
 use artifact::output;
@@ -134,7 +135,7 @@ pub(crate) fn roofline(
     arguments: &RooflineArguments,
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
-    let threads = super::run::jobs(arguments.threads);
+    let threads = host::jobs(arguments.threads);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let (fma_rate, exp_rate) = pool.install(|| rates(isa, threads));
     let mut rows = Vec::new();
@@ -146,7 +147,7 @@ pub(crate) fn roofline(
         let floor_ms = fma / fma_rate + exp / exp_rate;
         rows.push(Row { variant, fma, exp, floor_ms, measured_ms: median(&mut times) });
     }
-    let processor = crate::host::Host::own().processor().unwrap_or_else(|| "unknown".into());
+    let processor = Host::own().processor().unwrap_or_else(|| "unknown".into());
     let isa = isa.name().to_owned();
     let roofline = Roofline { processor, isa, threads, fma_rate, exp_rate, rows };
     say!("{fma_rate:.1} G multiply-adds/s, {exp_rate:.2} G exponentials/s, {threads} threads");

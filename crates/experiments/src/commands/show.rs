@@ -1,12 +1,12 @@
 //! `icl show`: an item's settings with provenance, its cells and outputs.
 
-use super::Outcome;
-use super::list::print_wrapped;
-use super::run::plan_item;
 use crate::cli::ShowArguments;
-use crate::console::say;
+use crate::console::{print_wrapped, say};
+use crate::item::Context;
+use crate::outcome::Outcome;
+use crate::plan::plan_item;
 use crate::record::SOURCE_DIGEST;
-use crate::registry::{self, Context};
+use crate::registry;
 use crate::workspace::Workspace;
 use artifact::digest::short;
 use artifact::manifest::Manifest;

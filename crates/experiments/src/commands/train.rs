@@ -1,8 +1,8 @@
 //! `icl train`: trains one layer and saves its weights.
 
-use super::Outcome;
 use crate::cli::TrainArguments;
 use crate::console::{self, say};
+use crate::outcome::Outcome;
 use anyhow::{Context as _, bail};
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};

@@ -4,7 +4,7 @@ use crate::families::attention_layer::AttentionLayer;
 use crate::families::claims::{at_least, at_most, sampled};
 use crate::families::regression::{Entries, Predictor, Problem, best_step};
 use crate::families::{constructed, iterated, resampled};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;

@@ -5,7 +5,7 @@ use crate::families::claims::{
 };
 use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::families::{resampled, training};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;

@@ -6,7 +6,7 @@
 
 use crate::families::claims::at_most;
 use crate::families::layer_pair::{LayerPair, difference, mask};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::digest::sha256;

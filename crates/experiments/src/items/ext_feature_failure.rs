@@ -5,7 +5,7 @@ use crate::families::claims::{
     around, at_least, at_most, extreme, root_mean_square, sampled, standard_error,
 };
 use crate::families::layer_pair::{LayerPair, difference};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

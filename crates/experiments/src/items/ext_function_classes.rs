@@ -4,7 +4,7 @@ use crate::families::claims::tested;
 use crate::families::function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
 use crate::families::regression::Predictor;
 use crate::families::resampled;
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;

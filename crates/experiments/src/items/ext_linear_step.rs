@@ -4,7 +4,7 @@ use crate::families::attention_layer::AttentionLayer;
 use crate::families::claims::tested;
 use crate::families::regression::{Entries, best_step, one_step_loss};
 use crate::families::resampled::distance_from_one;
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

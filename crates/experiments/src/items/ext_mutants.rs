@@ -4,7 +4,7 @@
 use crate::families::claims::{at_least, at_most, sampled, share_interval};
 use crate::families::mutant::{self, MUTANTS, Mutant};
 use crate::families::published::{self, PUBLISHED};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

@@ -2,7 +2,7 @@
 
 use crate::families::claims::tested;
 use crate::families::{training, transformer};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;

@@ -4,7 +4,7 @@ use crate::families::claims::{at_most, tested};
 use crate::families::comparison::{Comparison, Differences, compare};
 use crate::families::equivalence::{self, CurveSettings};
 use crate::families::training;
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::claim::Claim;

@@ -1,7 +1,7 @@
 //! Whole layers and stacks: layer-wise duals composed reproduce candle's forward pass.
 
 use crate::families::claims::at_most;
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

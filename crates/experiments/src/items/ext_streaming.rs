@@ -2,7 +2,7 @@
 
 use crate::families::claims::at_most;
 use crate::families::layer_pair::{LayerPair, difference};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};

@@ -3,7 +3,7 @@
 use crate::families::claims::at_most;
 use crate::families::scheme::{self, Matrices, Page, short};
 use crate::families::scheme_prompt::{SchemePrompt, Settings};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;

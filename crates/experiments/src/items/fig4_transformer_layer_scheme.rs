@@ -4,7 +4,7 @@ use super::fig1_dual_scheme::difference;
 use crate::families::claims::at_most;
 use crate::families::scheme::{self, Matrices, Page, short};
 use crate::families::scheme_prompt::{LayerNumbers, Settings, layers};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;

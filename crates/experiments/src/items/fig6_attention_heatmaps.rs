@@ -2,7 +2,7 @@
 
 use crate::families::claims::{at_most, sampled};
 use crate::families::resampled;
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

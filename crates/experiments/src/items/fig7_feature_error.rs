@@ -8,7 +8,7 @@ use crate::families::claims::{
 };
 use crate::families::resampled;
 use crate::families::slope::{log_slope, log_slope_error};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::Claim;

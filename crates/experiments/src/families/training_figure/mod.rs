@@ -7,7 +7,7 @@ mod tables;
 
 use super::equivalence::{self, CurveSettings};
 use super::{training, transformer};
-use crate::registry::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::table::Table;

@@ -1,6 +1,6 @@
 //! Settings of a figure, as in its TOML.
 
-use crate::registry::Context;
+use crate::item::Context;
 use crate::settings::SettingsFile;
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};

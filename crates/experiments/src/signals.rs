@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static RESUMABLE: AtomicBool = AtomicBool::new(false);
 
 /// From now on a signal ends the program with a line that says how to resume.
-pub(super) fn tell_how_to_resume() {
+pub(crate) fn tell_how_to_resume() {
     RESUMABLE.store(true, Ordering::Relaxed);
 }
 
 /// Watches for SIGINT and SIGTERM in a thread of its own: removes this process's temporary files, says how to
 /// resume, and ends the program with 130 or 143.
 #[cfg(unix)]
-pub(super) fn watch() -> anyhow::Result<()> {
+pub(crate) fn watch() -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -32,6 +32,6 @@ pub(super) fn watch() -> anyhow::Result<()> {
 
 /// Other systems end the program in their own way; finished cells are kept there too.
 #[cfg(not(unix))]
-pub(super) fn watch() -> anyhow::Result<()> {
+pub(crate) fn watch() -> anyhow::Result<()> {
     Ok(())
 }

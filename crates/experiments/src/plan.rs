@@ -1,0 +1,88 @@
+//! Plans: the cells of the items that are asked for, each once, and which of them an item needs.
+
+use crate::costs::Costs;
+use crate::item::{self, Assemble, Context, Item, Plan};
+use crate::record::SOURCE_DIGEST;
+use crate::settings::SettingsFile;
+use crate::workspace::Workspace;
+use artifact::cell::{Cell, CellFailure, CellResult, Origin};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// An item with its settings and its cells' places in the common list.
+pub(crate) struct Planned {
+    pub(crate) item: &'static dyn Item,
+    pub(crate) settings: Value,
+    pub(crate) assemble: Assemble,
+    pub(crate) cells: Vec<usize>,
+}
+
+/// All items' cells, each key once.
+pub(crate) struct Work {
+    pub(crate) items: Vec<Planned>,
+    pub(crate) cells: Vec<Cell>,
+    /// Items whose settings are refused, and why.
+    pub(crate) refused: Vec<String>,
+}
+
+/// What became of every cell of a run; none for a cell outside the shard.
+pub(crate) type Results = Vec<Option<Result<CellResult, CellFailure>>>;
+
+/// Plans one item.
+pub(crate) fn plan_item(
+    workspace: &Workspace,
+    item: &dyn Item,
+    context: Context,
+) -> anyhow::Result<(Plan, SettingsFile)> {
+    let file = SettingsFile::read(&workspace.settings(item.id()))?;
+    Ok((item::plan(item, &file, context)?, file))
+}
+
+/// Plans all items; what one of them refuses does not stop the others.
+pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: Context) -> Work {
+    let costs = Costs::read(workspace);
+    let mut work = Work { items: Vec::new(), cells: Vec::new(), refused: Vec::new() };
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for item in items {
+        let (plan, file) = match plan_item(workspace, *item, context) {
+            Ok(planned) => planned,
+            Err(error) => {
+                work.refused.push(format!("{}: {error:#}", item.id()));
+                continue;
+            }
+        };
+        let unit = seconds_per_weight(&costs, item.id(), context, &plan.cells);
+        let mut own = Vec::new();
+        for mut cell in plan.cells {
+            cell.weight *= unit;
+            let key = cell.key(SOURCE_DIGEST);
+            let place = *places.entry(key).or_insert_with(|| {
+                work.cells.push(cell);
+                work.cells.len() - 1
+            });
+            own.push(place);
+        }
+        work.items.push(Planned {
+            item: *item,
+            settings: file.values(context.profile),
+            assemble: plan.assemble,
+            cells: own,
+        });
+    }
+    work
+}
+
+/// Measured seconds of one unit of an item's weight: weights of different items have different units. An item
+/// that was never measured is taken to last a minute.
+fn seconds_per_weight(costs: &Costs, id: &str, context: Context, cells: &[Cell]) -> f64 {
+    let weight: f64 = cells.iter().map(|cell| cell.weight).sum();
+    let minutes = costs.minutes(id, context.profile).unwrap_or(1.0);
+    if weight > 0.0 { 60.0 * minutes / weight } else { 1.0 }
+}
+
+/// Cells of an item: computed now, restored.
+pub(crate) fn counts(planned: &Planned, results: &Results) -> (usize, usize) {
+    let origin = |i: &usize| results[*i].as_ref()?.as_ref().ok().map(|result| result.origin);
+    let count = |wanted| planned.cells.iter().filter(|i| origin(i) == Some(wanted)).count();
+    (count(Origin::Computed), count(Origin::Restored))
+}

@@ -1,0 +1,135 @@
+//! From the results of a run to its folder: outputs made or taken over, published, verified and reported.
+
+use crate::console::{note, say};
+use crate::host::{self, Host};
+use crate::item::Context;
+use crate::outcome::Outcome;
+use crate::outputs::{Earlier, Files, Published, empty_manifest, render};
+use crate::plan::{Planned, Results, Work, counts};
+use crate::progress::Progress;
+use crate::record::{ItemRecord, RunRecord, SOURCE_DIGEST, assembled};
+use crate::registry;
+use crate::report::print_report;
+use crate::workspace::Workspace;
+use anyhow::bail;
+use artifact::manifest::{self, HOST, Manifest, RUN, canonical_json};
+use artifact::output;
+use artifact::store::Store;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Writes the outputs of all items whose cells are there, beside those of earlier runs, and verifies them.
+#[expect(clippy::too_many_arguments, reason = "all that a run has come to")]
+pub(crate) fn publish(
+    workspace: &Workspace,
+    out: &Path,
+    store: &Store,
+    work: &Work,
+    results: &Results,
+    progress: &Progress,
+    context: Context,
+    jobs: usize,
+) -> anyhow::Result<Outcome> {
+    let dir = out.join(context.profile.name());
+    // of several processes on one folder, one takes over what the others have published
+    let lock = store.publishing();
+    output::remove_leftovers(&dir);
+    let earlier = Earlier::read(&dir, context.profile);
+    let mut manifest = empty_manifest(context.profile);
+    let mut files = Files::new();
+    let mut records = BTreeMap::new();
+    let mut add = |id: &str, published: Published| {
+        files.extend(published.files);
+        manifest.items.insert(id.to_owned(), published.entry);
+        records.insert(id.to_owned(), published.record);
+    };
+    let assemble = |planned: &Planned| assemble(planned, results, earlier.as_ref(), &dir, progress);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+    let assembled: Vec<_> = pool.install(|| work.items.par_iter().map(assemble).collect());
+    let mut complete = true;
+    for (planned, published) in work.items.iter().zip(assembled) {
+        match published {
+            Ok(published) => add(planned.item.id(), published),
+            Err(error) => {
+                note!("failed: {}: {error:#}", planned.item.id());
+                complete = false;
+            }
+        }
+    }
+    let own = |id: &str| work.items.iter().any(|planned| planned.item.id() == id);
+    let others = earlier.iter().flat_map(Earlier::ids).filter(|id| !own(id));
+    for id in others {
+        let kept = earlier.as_ref().and_then(|earlier| earlier.undamaged(&dir, id));
+        match kept.filter(|_| registry::find(workspace, id).is_ok()) {
+            Some(kept) => add(id, kept),
+            None => note!("note: {id} of an earlier run is damaged or unknown and was left out"),
+        }
+    }
+    let record = RunRecord {
+        seconds: progress.elapsed(),
+        jobs,
+        isa: context.isa.name().to_owned(),
+        peak_memory_mib: Host::own().peak_memory_mib(),
+        items: records,
+    };
+    write(&dir, &manifest, &files, &record)?;
+    let report = artifact::verify::verify(
+        &dir,
+        context.profile.name(),
+        &workspace.expected(context.profile),
+    );
+    drop(lock);
+    let counts = work.items.iter().map(|item| (item.item.id(), counts(item, results))).collect();
+    print_report(&dir, &report, &counts);
+    say!("{} in {:.0} s", dir.display(), progress.elapsed());
+    Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
+}
+
+/// Publishes, unless the folder already holds the same outputs with the same record of who made them.
+fn write(dir: &Path, manifest: &Manifest, files: &Files, record: &RunRecord) -> anyhow::Result<()> {
+    let same_record = RunRecord::read(dir).is_some_and(|earlier| earlier.items == record.items);
+    if same_record && manifest::is_published(dir, manifest, files)? {
+        return Ok(());
+    }
+    let run_files = BTreeMap::from([
+        (RUN.to_owned(), canonical_json(record)?),
+        (HOST.to_owned(), canonical_json(&host::describe())?),
+    ]);
+    manifest::publish(dir, manifest, files, &run_files)?;
+    Ok(())
+}
+
+/// An item's outputs: those of an earlier run if they follow from the same cells and are undamaged, otherwise
+/// made anew.
+fn assemble(
+    planned: &Planned,
+    results: &Results,
+    earlier: Option<&Earlier>,
+    dir: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Published> {
+    let id = planned.item.id();
+    let result = |i: &usize| results[*i].as_ref()?.as_ref().ok();
+    let Some(cells) = planned.cells.iter().map(result).collect::<Option<Vec<_>>>() else {
+        bail!("cells are missing; `icl run {id}` computes only those");
+    };
+    let digests = cells.iter().map(|cell| (cell.key.as_str(), cell.sha256.as_str()));
+    let assembled = assembled(&planned.settings, digests);
+    let (computed, restored) = counts(planned, results);
+    let before = earlier.and_then(|earlier| earlier.record(id));
+    if before.is_some_and(|before| before.assembled == assembled)
+        && computed == 0
+        && let Some(kept) = earlier.and_then(|earlier| earlier.undamaged(dir, id))
+    {
+        return Ok(kept);
+    }
+    let tables: Vec<_> = cells.iter().map(|cell| cell.table.clone()).collect();
+    let outputs = (planned.assemble)(&tables)?;
+    let (files, entry) = render(planned.item, planned.settings.clone(), &outputs)?;
+    let seconds = progress.seconds();
+    let cell_seconds = planned.cells.iter().filter_map(|i| seconds.get(i)).sum();
+    let source_digest = SOURCE_DIGEST.to_owned();
+    let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
+    Ok(Published { files, entry, record })
+}

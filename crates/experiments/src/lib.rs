@@ -1,7 +1,9 @@
 //! The program `icl`: regenerates, hashes and verifies every figure and table.
 //!
 //! * `item`: what an item is; `items`: one file per figure or table; `registry` lists them.
-//! * `families`: what several items have in common.
+//! * `training_figure`: the family of figures that are written as settings alone.
+//! * `cells`, `views`, `regression`, `scheme`: what several items compute or draw with.
+//! * `families`: statistics and claims.
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
 //!   again, and how all of it is reported.
@@ -13,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
+mod cells;
 mod cli;
 mod clock;
 mod commands;
@@ -33,12 +36,16 @@ mod progress;
 mod publish;
 mod record;
 mod registry;
+mod regression;
 mod report;
+mod scheme;
 mod settings;
 mod signals;
 mod spot_check;
 pub mod tensor_file;
 mod timing;
+mod training_figure;
+mod views;
 mod workspace;
 
 use crate::console::note;

@@ -1,8 +1,8 @@
 //! The list of the items, and how one is found by its name.
 
-use crate::families::training_figure::TrainingFigure;
 use crate::item::Item;
 use crate::items;
+use crate::training_figure::TrainingFigure;
 use crate::workspace::Workspace;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,11 +1,12 @@
 //! Trained attention beside what needs no training: error against the number of demonstrations.
 
+use crate::cells::training;
 use crate::families::claims::{
     Measurement, agree, at_least, at_most, error_of, sampled, standard_error, tested,
 };
-use crate::families::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
-use crate::families::{resampled, training};
+use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;

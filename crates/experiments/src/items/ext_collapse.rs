@@ -126,7 +126,7 @@ fn cell(train: TrainSettings, prompts: usize, isa: Isa) -> Cell {
     Cell {
         specification: json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
         label: format!("collapse, {} seed {}", train.modification, train.seed),
-        weight: crate::families::training::weight(&train, prompts),
+        weight: crate::cells::training::weight(&train, prompts),
         schema: schema(),
         compute: Box::new(move || {
             let mut trainer = Trainer::new(train.clone(), isa)?;

@@ -5,9 +5,9 @@
 //! answers every query.
 
 use crate::families::claims::at_most;
-use crate::families::layer_pair::{LayerPair, difference, mask};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::layer_pair::{LayerPair, difference, mask};
 use artifact::cell::Cell;
 use artifact::digest::sha256;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};

@@ -4,9 +4,9 @@
 use crate::families::claims::{
     around, at_least, at_most, extreme, root_mean_square, sampled, standard_error,
 };
-use crate::families::layer_pair::{LayerPair, difference};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::layer_pair::{LayerPair, difference};
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};

@@ -1,11 +1,11 @@
 //! The step size that one layer of linear attention learns, against its closed form.
 
-use crate::families::attention_layer::AttentionLayer;
 use crate::families::claims::tested;
-use crate::families::regression::{Entries, best_step, one_step_loss};
 use crate::families::resampled::distance_from_one;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
+use crate::views::attention_layer::AttentionLayer;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -92,7 +92,7 @@ fn cell(train: TrainSettings, n_final: usize, isa: Isa) -> Cell {
     Cell {
         specification: json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
         label: format!("linear attention, N = {}", train.prompt.n_demos),
-        weight: crate::families::training::weight(&train, n_final),
+        weight: crate::cells::training::weight(&train, n_final),
         schema,
         compute: Box::new(move || {
             let mut trainer = Trainer::new(train.clone(), isa)?;

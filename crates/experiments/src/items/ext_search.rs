@@ -1,7 +1,7 @@
 //! The search for hyper-parameters, with its whole grid and its cost.
 
+use crate::cells::{training, transformer};
 use crate::families::claims::tested;
-use crate::families::{training, transformer};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;

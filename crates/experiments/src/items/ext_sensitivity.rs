@@ -1,9 +1,9 @@
 //! What would change if the paper's gaps were filled otherwise: one gap at a time.
 
+use crate::cells::equivalence::{self, CurveSettings};
+use crate::cells::training;
 use crate::families::claims::{at_most, tested};
 use crate::families::comparison::{Comparison, Differences, compare};
-use crate::families::equivalence::{self, CurveSettings};
-use crate::families::training;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;

@@ -198,7 +198,7 @@ fn differences<R: Real>(
         .zip(&theirs)
         .map(|(ours, theirs)| {
             let theirs: Vec<f64> = theirs.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-            Ok(crate::families::layer_pair::difference(std::slice::from_ref(ours), &theirs))
+            Ok(crate::views::layer_pair::difference(std::slice::from_ref(ours), &theirs))
         })
         .collect()
 }

@@ -1,9 +1,9 @@
 //! Causal order as a stream: one pass of dual updates yields the output of every token.
 
 use crate::families::claims::at_most;
-use crate::families::layer_pair::{LayerPair, difference};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::layer_pair::{LayerPair, difference};
 use artifact::cell::Cell;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};

@@ -1,6 +1,6 @@
 //! Twice the demonstrations: equivalence curve over 31 steps, and what the modifications change.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

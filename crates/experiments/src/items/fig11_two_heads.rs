@@ -1,6 +1,6 @@
 //! Two heads: the duals of both heads add up to attention's output; what the modifications change.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

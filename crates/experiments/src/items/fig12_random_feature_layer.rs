@@ -1,6 +1,6 @@
 //! The layer itself has positive random features: its own dual has the same features and ends at zero.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

@@ -1,6 +1,6 @@
 //! The dual of a whole Transformer layer reaches its output in N gradient steps; what the modifications change.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

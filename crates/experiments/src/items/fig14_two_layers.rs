@@ -1,6 +1,6 @@
 //! The duals of two layers compose to the stack; what the modifications change.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

@@ -1,6 +1,6 @@
 //! The modifications combined: what pairs and all three change of the test loss.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

@@ -1,9 +1,9 @@
 //! The correspondence of attention and its dual, drawn from the numbers of one prompt.
 
 use crate::families::claims::at_most;
-use crate::families::scheme::{self, Matrices, Page, short};
-use crate::families::scheme_prompt::{SchemePrompt, Settings};
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::scheme::page::{self, Matrices, Page, short};
+use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;
@@ -12,7 +12,6 @@ use dual_model::Matrix;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_numerics::lanes::Isa;
-use icl_numerics::largest;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -42,7 +41,7 @@ impl Item for DualScheme {
             specification: json!({ "kind": "dual-scheme/1", "settings": settings }),
             label: "scheme of the dual".into(),
             weight: 0.01,
-            schema: scheme::schema(),
+            schema: page::schema(),
             compute: Box::new(move || Ok(matrices(&settings, isa)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
@@ -77,7 +76,7 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named("matrices");
-    let difference = difference(&Page::new(&table), "f(q)", "h'")?;
+    let difference = Page::new(&table).difference("f(q)", "h'")?;
     let claim = at_most(
         [ITEM.id(), "equal", "matrices"],
         "Largest difference between attention's output and the dual's prediction",
@@ -90,12 +89,6 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
         figures: vec![(figure, vec!["matrices"])],
         claims: vec![claim],
     })
-}
-
-/// Largest absolute difference of two matrices.
-pub(crate) fn difference(page: &Page<'_>, a: &str, b: &str) -> anyhow::Result<f64> {
-    let (a, b) = (page.matrix(a)?.0, page.matrix(b)?.0);
-    Ok(largest::difference(&a, &b))
 }
 
 /// Side of an entry in points.

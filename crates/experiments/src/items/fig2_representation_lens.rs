@@ -1,9 +1,9 @@
 //! In-context learning as representation learning: pairs of a prompt before and after the dual's step.
 
 use crate::families::claims::at_most;
-use crate::families::scheme::{self, Matrices, Page, short};
-use crate::families::scheme_prompt::{SchemePrompt, Settings};
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::scheme::page::{self, Matrices, Page, short};
+use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;
@@ -44,7 +44,7 @@ impl Item for RepresentationLens {
             specification: json!({ "kind": "representation-lens/1", "settings": settings }),
             label: "scheme of the lens".into(),
             weight: 0.01,
-            schema: scheme::schema(),
+            schema: page::schema(),
             compute: Box::new(move || Ok(matrices(&settings, isa)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })

@@ -3,7 +3,7 @@
 //! Along its gradient steps the dual's prediction moves to attention's output, on the curve that its
 //! closed form gives, and ends there; panels compare the three modifications with plain.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

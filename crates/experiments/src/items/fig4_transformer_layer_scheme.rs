@@ -1,10 +1,9 @@
 //! The dual of one Transformer layer, drawn from the numbers of one prompt.
 
-use super::fig1_dual_scheme::difference;
 use crate::families::claims::at_most;
-use crate::families::scheme::{self, Matrices, Page, short};
-use crate::families::scheme_prompt::{LayerNumbers, Settings, layers};
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::scheme::page::{self, Matrices, Page, short};
+use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;
@@ -42,7 +41,7 @@ impl Item for LayerScheme {
             specification: json!({ "kind": "layer-scheme/1", "settings": settings }),
             label: "scheme of a layer".into(),
             weight: 0.01,
-            schema: scheme::schema(),
+            schema: page::schema(),
             compute: Box::new(move || Ok(matrices(&settings, isa)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
@@ -88,7 +87,7 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named("matrices");
-    let difference = difference(&Page::new(&table), "f(q) + b", "z")?;
+    let difference = Page::new(&table).difference("f(q) + b", "z")?;
     let claim = at_most(
         [ITEM.id(), "equal", "matrices"],
         "Largest difference between the layer's output and its dual's prediction",

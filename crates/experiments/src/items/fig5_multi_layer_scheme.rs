@@ -1,10 +1,9 @@
 //! One dual per layer of a stack, drawn from the numbers of one prompt.
 
-use super::fig1_dual_scheme::difference;
 use crate::families::claims::at_most;
-use crate::families::scheme::{self, Matrices, Page, short};
-use crate::families::scheme_prompt::{LayerNumbers, Settings, layers};
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::scheme::page::{self, Matrices, Page, short};
+use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::figure::Figure;
@@ -43,7 +42,7 @@ impl Item for StackScheme {
             specification: json!({ "kind": "stack-scheme/1", "settings": settings }),
             label: "scheme of a stack".into(),
             weight: 0.01,
-            schema: scheme::schema(),
+            schema: page::schema(),
             compute: Box::new(move || Ok(matrices(&settings, isa)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
@@ -89,7 +88,7 @@ fn depth(page: &Page<'_>) -> usize {
 
 fn differences(page: &Page<'_>) -> anyhow::Result<Vec<f64>> {
     (1..=depth(page))
-        .map(|l| difference(page, &format!("dual {l}"), &format!("stack {l}")))
+        .map(|l| page.difference(&format!("dual {l}"), &format!("stack {l}")))
         .collect()
 }
 

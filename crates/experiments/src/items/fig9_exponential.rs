@@ -1,6 +1,6 @@
 //! The exponential task: equivalence curve, and what the modifications change of the test loss.
 
-use crate::families::training_figure::TrainingFigure;
+use crate::training_figure::TrainingFigure;
 
 /// The item.
 pub(crate) static ITEM: TrainingFigure = TrainingFigure {

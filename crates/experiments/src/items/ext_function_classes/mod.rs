@@ -1,16 +1,18 @@
 //! Other function classes and other prompts: a tiny Transformer beside predictors without training.
 
+mod function_class;
+
 use crate::families::claims::tested;
-use crate::families::function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
-use crate::families::regression::Predictor;
 use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::regression::Predictor;
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Schema, Table};
+use function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{PromptShape, PromptSource};
 use icl_model::train::{Path, TrainSettings};
@@ -184,7 +186,7 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64, isa: Isa) -> 
             "kind": "class-transformer/1", "class": class, "settings": settings, "seed": seed
         }),
         label: format!("Transformer, {class} seed {seed}"),
-        weight: 10.0 * crate::families::training::weight(&model.train, 0) * settings.layers as f64,
+        weight: 10.0 * crate::cells::training::weight(&model.train, 0) * settings.layers as f64,
         schema: schema(),
         compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, isa)?)),
     }

@@ -100,6 +100,12 @@ impl<'a> Page<'a> {
         Ok((rows.into_iter().map(|i| values[i]).collect(), width))
     }
 
+    /// Largest absolute difference of two matrices.
+    pub(crate) fn difference(&self, a: &str, b: &str) -> anyhow::Result<f64> {
+        let (a, b) = (self.matrix(a)?.0, self.matrix(b)?.0);
+        Ok(largest::difference(&a, &b))
+    }
+
     /// The symmetric range that covers all the named matrices: their shared colour scale.
     pub(crate) fn range(&self, names: &[&str]) -> anyhow::Result<[f64; 2]> {
         let mut top = 0.0_f64;

@@ -1,9 +1,10 @@
 //! Would the checks notice a wrong implementation? Mutants of the dual against our checks, and against
 //! published tests' tolerances on those tests' own sizes.
 
+mod mutant;
+mod published;
+
 use crate::families::claims::{at_least, at_most, sampled, share_interval};
-use crate::families::mutant::{self, MUTANTS, Mutant};
-use crate::families::published::{self, PUBLISHED};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
@@ -11,6 +12,8 @@ use artifact::claim::Claim;
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::{ColumnType, Table};
 use icl_numerics::largest;
+use mutant::{MUTANTS, Mutant};
+use published::PUBLISHED;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@ mod drawing;
 mod settings;
 mod tables;
 
-use super::equivalence::{self, CurveSettings};
-use super::{training, transformer};
+use crate::cells::equivalence::{self, CurveSettings};
+use crate::cells::{training, transformer};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;

@@ -1,6 +1,6 @@
 //! A trained layer over demonstrations only, evaluated in `f64` on regression problems of any kind.
 
-use super::regression::Problem;
+use crate::regression::Problem;
 use icl_model::train::{AttentionKind, Trainer};
 use icl_numerics::largest;
 use icl_numerics::{math, order};

@@ -5,10 +5,10 @@
 //! away from them; the query collects them. With the gradient step as the layer that is gradient descent.
 //! Source of both comparisons: J. von Oswald et al. (2023).
 
-use super::attention_layer::AttentionLayer;
-use super::claims::{at_most, sampled};
-use super::regression::{Entries, Predictor, Problem, best_step};
-use super::resampled;
+use crate::families::claims::{at_most, sampled};
+use crate::families::resampled;
+use crate::regression::{Entries, Predictor, Problem, best_step};
+use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
@@ -49,7 +49,7 @@ pub(crate) fn cell(train: TrainSettings, problems: usize, isa: Isa) -> Cell {
     Cell {
         specification: json!({ "kind": "iterated/1", "train": train, "problems": problems }),
         label: format!("iterated layer, seed {}", train.seed),
-        weight: super::training::weight(&train, 0) + problems as f64 / 100.0,
+        weight: crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
         schema: schema(),
         compute: Box::new(move || {
             let mut trainer = Trainer::new(train.clone(), isa)?;

@@ -1,6 +1,6 @@
 //! Wrong duals, and the checks that must notice them.
 
-use super::layer_pair::{LayerPair, difference, mask};
+use crate::views::layer_pair::{LayerPair, difference, mask};
 use candle_core::{DType, Device, Tensor};
 use dual_model::Matrix;
 use dual_model::dual::Pair;

@@ -1,7 +1,7 @@
 //! Function classes and prompt strategies of S. Garg et al. (2022), for prompts of any number of
 //! demonstrations.
 
-use super::regression::Problem;
+use crate::regression::Problem;
 use icl_model::prompt::{PromptBatch, PromptShape, PromptSource};
 use icl_numerics::largest;
 use icl_numerics::order;

@@ -2,9 +2,10 @@
 
 use super::Run;
 use super::settings::{Floor, Settings};
+use crate::cells::equivalence;
 use crate::families::claims::{Measurement, agree, at_most, tested};
 use crate::families::comparison::{Comparison, Differences, compare};
-use crate::families::{equivalence, resampled};
+use crate::families::resampled;
 use anyhow::Context as _;
 use artifact::claim::Claim;
 use artifact::table::Table;

@@ -1,7 +1,7 @@
 //! Drawing of a figure from its tables.
 
 use super::settings::{PLAIN, PanelSettings, Settings, Transformer};
-use crate::families::equivalence;
+use crate::cells::equivalence;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 use icl_model::task;

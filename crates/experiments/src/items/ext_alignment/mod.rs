@@ -1,11 +1,14 @@
 //! Is trained attention a gradient step? Alignment during training, and beyond the training distribution.
 
-use crate::families::attention_layer::AttentionLayer;
+mod constructed;
+mod iterated;
+
 use crate::families::claims::{at_least, at_most, sampled};
-use crate::families::regression::{Entries, Predictor, Problem, best_step};
-use crate::families::{constructed, iterated, resampled};
+use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
+use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::Claim;
@@ -135,7 +138,7 @@ fn cell(settings: &Settings, name: &'static str, train: TrainSettings, isa: Isa)
             "kind": "alignment/1", "settings": settings, "train": train
         }),
         label: format!("alignment, {name} seed {}", train.seed),
-        weight: crate::families::training::weight(&train, 0)
+        weight: crate::cells::training::weight(&train, 0)
             + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
         schema: schema(),
         compute: Box::new(move || Ok(measure(&settings, name, &train, isa)?)),

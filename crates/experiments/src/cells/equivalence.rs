@@ -4,7 +4,7 @@
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
 //! weights and tokens in `f64`, and the projections that the dual takes are computed here.
 
-use super::claims::standard_error;
+use crate::families::claims::standard_error;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Device, Tensor};

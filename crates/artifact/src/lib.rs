@@ -6,7 +6,7 @@
 //! * [`digest`], [`manifest`], [`output`], [`lock`]: SHA-256, what a folder holds, the only writer, and locks
 //!   between processes.
 //! * [`verify`], [`tolerance`], [`claim`]: what was reproduced, at which level.
-//! * [`statistics`]: bootstrap intervals with the caller's random numbers.
+//! * [`statistics`]: intervals, paired comparisons and slopes, resamples drawn from named streams.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 

@@ -3,7 +3,6 @@
 //! * `item`: what an item is; `items`: one file per figure or table; `registry` lists them.
 //! * `training_figure`: the family of figures that are written as settings alone.
 //! * `cells`, `views`, `regression`, `scheme`: what several items compute or draw with.
-//! * `families`: statistics and claims.
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
 //!   again, and how all of it is reported.
@@ -21,7 +20,6 @@ mod clock;
 mod commands;
 mod console;
 mod costs;
-mod families;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;

@@ -4,8 +4,8 @@
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
 //! weights and tokens in `f64`, and the projections that the dual takes are computed here.
 
-use crate::families::claims::standard_error;
 use artifact::cell::Cell;
+use artifact::statistics::standard_error;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Device, Tensor};
 use dual_model::DualError;

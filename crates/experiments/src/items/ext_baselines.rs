@@ -1,17 +1,14 @@
 //! Trained attention beside what needs no training: error against the number of demonstrations.
 
 use crate::cells::training;
-use crate::families::claims::{
-    Measurement, agree, at_least, at_most, error_of, sampled, standard_error, tested,
-};
-use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::{bootstrap, error_of, standard_error};
 use artifact::table::{ColumnType, Table};
 use icl_model::prompt::PromptShape;
 use icl_model::train::{AttentionKind, TrainSettings};
@@ -229,7 +226,7 @@ fn blocks(errors: &[f64], scale: f64) -> Vec<f64> {
 
 /// Mean and 95 % bootstrap interval.
 fn interval(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let interval = resampled::mean(sample, &format!("baselines/bootstrap/{purpose}"))?;
+    let interval = bootstrap::mean(sample, &format!("baselines/bootstrap/{purpose}"))?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 
@@ -343,7 +340,7 @@ fn closed_form_claims(
         error: error_of([*lower, *upper]),
         closed: (d - n) / d,
     });
-    let place = |name, table| [ITEM.id(), name, table];
+    let place = |claim, table| Place { item: ITEM.id(), claim, table };
     Ok(vec![
         agree(
             place("gd-closed-form", "one_step"),
@@ -376,7 +373,7 @@ fn layer_claims(
     let [linear, low, high] = at("linear attention")?.map(|loss| loss / gd);
     let [two, two_low, two_high] = at("2 softmax heads")?;
     let [one, one_low, one_high] = at("1 softmax head")?.map(|loss| loss / gd);
-    let place = |name| [ITEM.id(), name, "curves"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "curves" };
     let one_head = at_least(
         place("one-head"),
         "One softmax head over one gradient step: far from it",

@@ -11,13 +11,12 @@
 //!
 //! Source of the last two: T. Wang, P. Isola (2020).
 
-use crate::families::claims::{at_least, at_most, sampled};
-use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::prompt::{PromptBatch, PromptShape};
 use icl_model::train::{HELD_OUT_SEED, TrainSettings, Trainer};
@@ -242,7 +241,12 @@ fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
         let furthest = largest::value(differences);
         let name = kind.replace("{}", "0");
         let statement = format!("{name} against plain: the largest difference of any measure");
-        claims.push(at_most([id, &name, "runs"], &statement, furthest, 0.0));
+        claims.push(at_most(
+            Place { item: id, claim: &name, table: "runs" },
+            &statement,
+            furthest,
+            0.0,
+        ));
     }
     for kind in &settings.kinds {
         for column in MEASURES {
@@ -262,10 +266,10 @@ fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow:
     };
     let correlations: Vec<f64> = (0..settings.seeds as usize).map(correlation).collect();
     let count = MEASURES.len() * settings.kinds.len();
-    let mean = resampled::mean_of_several(&correlations, count, "collapse/bootstrap")?;
+    let mean = bootstrap::mean_of_several(&correlations, count, "collapse/bootstrap")?;
     let strength = kind.replace("{}", "x");
     let name = format!("{strength}/{column}");
-    let place = [ITEM.id(), name.as_str(), "runs"];
+    let place = Place { item: ITEM.id(), claim: &name, table: "runs" };
     let what = column.replace('_', " ");
     let claim = if column == MEASURES[0] {
         let statement = format!("{strength}: {what} rises with x (Spearman's correlation)");
@@ -292,7 +296,7 @@ fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
     let line = |i: usize, kind: &str, column: &str| -> anyhow::Result<Series> {
         let mut columns: [Vec<f64>; 3] = Default::default();
         for sample in curve(settings, runs, kind, column)? {
-            let mean = resampled::mean(&sample, "collapse/figure")?;
+            let mean = bootstrap::mean(&sample, "collapse/figure")?;
             let row = [mean.mean, mean.lower, mean.upper];
             columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
         }

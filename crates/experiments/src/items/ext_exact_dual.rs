@@ -4,11 +4,11 @@
 //! each query and with the query-independent dual, whose coefficients are hashed before and after it
 //! answers every query.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference, mask};
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::digest::sha256;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Schema, Table};
@@ -186,7 +186,7 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
         largest::value(of.map(|(x, _)| *x))
     };
     let sets = table.integers("coefficient_sets")?.into_iter().max().unwrap_or(0);
-    let place = |name| [id, name, "differences"];
+    let place = |name| Place { item: id, claim: name, table: "differences" };
     let claims = vec![
         at_most(
             place("f64"),

@@ -1,15 +1,13 @@
 //! When random features fail: the relative error `sqrt((e^z - 1) / m)` of positive features, and a
 //! published set-up in which they are off by more than half while the exact dual is exact.
 
-use crate::families::claims::{
-    around, at_least, at_most, extreme, root_mean_square, sampled, standard_error,
-};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::{around, extreme, root_mean_square, standard_error};
 use artifact::table::{ColumnType, Table};
 use candle_core::DType;
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
@@ -206,17 +204,23 @@ fn claims(law: &Table, published: &Table) -> anyhow::Result<Vec<Claim>> {
     let errors = published.floats("mean_relative_error")?;
     let error = published.floats("standard_error")?[0];
     let failure = at_least(
-        [id, "published", "published"],
+        Place { item: id, claim: "published", table: "published" },
         "Mean relative error of positive features in the published set-up (d = 128, N = 24, 1024 features)",
         errors[0],
         0.5,
     );
     Ok(vec![
-        sampled(at_least([id, "law-low", "law"], statement, low, 0.8), low_ends),
-        sampled(at_most([id, "law-high", "law"], statement, high, 1.25), high_ends),
+        sampled(
+            at_least(Place { item: id, claim: "law-low", table: "law" }, statement, low, 0.8),
+            low_ends,
+        ),
+        sampled(
+            at_most(Place { item: id, claim: "law-high", table: "law" }, statement, high, 1.25),
+            high_ends,
+        ),
         sampled(failure, around(errors[0], error)),
         at_most(
-            [id, "exact", "published"],
+            Place { item: id, claim: "exact", table: "published" },
             "Error of the exact dual in the same set-up",
             errors[1],
             1e-12,

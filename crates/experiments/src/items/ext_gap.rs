@@ -1,15 +1,13 @@
 //! The generalisation gap in the number of demonstrations: exact supremum, theory, bound.
 
-use crate::families::claims::{
-    Measurement, agree, at_least, at_most, extreme, root_mean_square, sampled, share_interval,
-    standard_error,
-};
-use crate::families::slope::{log_slope, log_slope_error};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::{
+    extreme, log_slope, log_slope_error, root_mean_square, share_interval, standard_error,
+};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::gap::Population;
@@ -237,7 +235,7 @@ fn claims(draws: usize, table: &Table, results: &[Table]) -> anyhow::Result<Vec<
     let looseness = table.floats("looseness")?;
     let covered = largest::least(table.floats("covered")?);
     let rows = || 0..rms.len();
-    let place = |name| [ITEM.id(), name, "gap"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "gap" };
     let against_theory =
         rows().map(|i| Measurement { value: rms[i], error: rms_error[i], closed: theory[i] });
     let ratios = rows().map(|i| {
@@ -274,7 +272,7 @@ fn slope_claims(results: &[Table]) -> anyhow::Result<Vec<Claim>> {
     let (low, low_ends) = extreme(&slopes, -1.0);
     let (high, high_ends) = extreme(&slopes, 1.0);
     let statement = "Slope of the gap against N, both logarithmic";
-    let place = |name| [ITEM.id(), name, "gap"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "gap" };
     Ok(vec![
         sampled(at_least(place("slope-low"), statement, low, -0.53), low_ends),
         sampled(at_most(place("slope-high"), statement, high, -0.47), high_ends),

@@ -1,10 +1,10 @@
 //! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
 //! commute, and the loss has no minimum.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
@@ -255,12 +255,17 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let mut claims: Vec<_> = statements
         .iter()
         .map(|(name, statement, bound)| {
-            at_most([ITEM.id(), name, "checks"], statement, of_check(name), *bound)
+            at_most(
+                Place { item: ITEM.id(), claim: name, table: "checks" },
+                statement,
+                of_check(name),
+                *bound,
+            )
         })
         .collect();
     let curves: Vec<Vec<f64>> = results.iter().map(losses).collect::<anyhow::Result<_>>()?;
     claims.push(at_most(
-        [ITEM.id(), "unbounded", "checks"],
+        Place { item: ITEM.id(), claim: "unbounded", table: "checks" },
         "Decrease of the loss in an epoch against that in the first: it never slows down",
         largest::value(curves.iter().map(|curve| uneven(curve))),
         1e-10,

@@ -1,15 +1,13 @@
 //! The step size that one layer of linear attention learns, against its closed form.
 
-use crate::families::claims::tested;
-use crate::families::resampled::distance_from_one;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, bootstrap_mean};
+use artifact::statistics::{Interval, bootstrap::bootstrap_mean};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
@@ -159,7 +157,7 @@ fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
     let away = |i: usize| {
         let c = closed[i];
         let ratio = Interval { mean: mean[i] / c, lower: lower[i] / c, upper: upper[i] / c };
-        distance_from_one(&ratio)
+        ratio.distance_from_one()
     };
     let away: Vec<Interval> = (0..mean.len()).map(away).collect();
     let worst = largest::value(away.iter().map(|one| one.mean));
@@ -172,7 +170,13 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let loss = worst(table, ["relative_loss", "loss_lower", "loss_upper", "loss_closed"])?;
     let claim = |name: &str, statement: &str, [value, low, high]: [f64; 3]| Claim {
         expected: settings.expected,
-        ..tested([ITEM.id(), name, "steps"], statement, value, [low, high], 0.02)
+        ..tested(
+            Place { item: ITEM.id(), claim: name, table: "steps" },
+            statement,
+            value,
+            [low, high],
+            0.02,
+        )
     };
     Ok(vec![
         claim("step", "Learned step against N/(N + d + 1): largest deviation over N", step),

@@ -1,12 +1,11 @@
 //! The search for hyper-parameters, with its whole grid and its cost.
 
 use crate::cells::{training, transformer};
-use crate::families::claims::tested;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::Table;
 use icl_model::adam::AdamSettings;
@@ -188,7 +187,13 @@ fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim
         let at = |p: f64| ratios[(p * (RESAMPLES - 1) as f64).round() as usize];
         let statement = format!("{}: loss at the chosen point over the least", subject.name);
         let ends = [at(tail), at(1.0 - tail)];
-        Ok(tested([ITEM.id(), &subject.name, "grid"], &statement, ratio(&seeds), ends, 1.01))
+        Ok(tested(
+            Place { item: ITEM.id(), claim: &subject.name, table: "grid" },
+            &statement,
+            ratio(&seeds),
+            ends,
+            1.01,
+        ))
     };
     settings.subjects.iter().zip(grid).map(one).collect()
 }

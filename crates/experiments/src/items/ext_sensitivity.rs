@@ -2,13 +2,12 @@
 
 use crate::cells::equivalence::{self, CurveSettings};
 use crate::cells::training;
-use crate::families::claims::{at_most, tested};
-use crate::families::comparison::{Comparison, Differences, compare};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_most, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::statistics::comparison::{Comparison, Differences, compare};
 use artifact::table::Table;
 use icl_model::prompt::Inputs;
 use icl_model::task::Scale;
@@ -382,7 +381,7 @@ fn table(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
 fn claims(effects: &[Effect]) -> Vec<Claim> {
     let identity = largest::value(effects.iter().map(|effect| effect.identity));
     let mut claims = vec![at_most(
-        [ITEM.id(), "identity", "gaps"],
+        Place { item: ITEM.id(), claim: "identity", table: "gaps" },
         "Largest distance of the dual from attention after the last step, over all gaps",
         identity,
         1e-12,
@@ -393,7 +392,13 @@ fn claims(effects: &[Effect]) -> Vec<Claim> {
             let statement =
                 format!("{}: {} has a lower test loss than plain", effect.gap.name, one.name);
             let ends = [one.lower, one.upper];
-            claims.push(tested([ITEM.id(), &name, "gaps"], &statement, one.mean, ends, 0.0));
+            claims.push(tested(
+                Place { item: ITEM.id(), claim: &name, table: "gaps" },
+                &statement,
+                one.mean,
+                ends,
+                0.0,
+            ));
         }
     }
     claims

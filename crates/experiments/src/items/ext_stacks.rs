@@ -1,10 +1,9 @@
 //! Whole layers and stacks: layer-wise duals composed reproduce candle's forward pass.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
@@ -238,10 +237,20 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
         let up_to = |depth: usize| largest::value(errors.iter().take(depth).copied());
         let name = format!("one-{dtype}");
         let statement = format!("One layer's dual equals the layer in {dtype}");
-        claims.push(at_most([ITEM.id(), &name, "differences"], &statement, up_to(1), one));
+        claims.push(at_most(
+            Place { item: ITEM.id(), claim: &name, table: "differences" },
+            &statement,
+            up_to(1),
+            one,
+        ));
         let name = format!("twelve-{dtype}");
         let statement = format!("Composed duals equal the stack up to depth 12 in {dtype}");
-        claims.push(at_most([ITEM.id(), &name, "differences"], &statement, up_to(12), twelve));
+        claims.push(at_most(
+            Place { item: ITEM.id(), claim: &name, table: "differences" },
+            &statement,
+            up_to(12),
+            twelve,
+        ));
     }
     Ok(claims)
 }
@@ -282,7 +291,7 @@ fn growth(table: &Table) -> anyhow::Result<Table> {
             .collect();
         let x: Vec<f64> = rows.iter().map(|i| depths[*i]).collect();
         let y: Vec<f64> = rows.iter().map(|i| math::log10(differences[*i])).collect();
-        crate::families::slope::slope(&x, &y)
+        artifact::statistics::slope(&x, &y)
     };
     let largest = |(dtype, mask): (&str, &str)| {
         let rows = (0..depths.len()).filter(|i| dtypes[*i] == dtype && masks[*i] == mask);

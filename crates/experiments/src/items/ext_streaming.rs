@@ -1,10 +1,10 @@
 //! Causal order as a stream: one pass of dual updates yields the output of every token.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
@@ -145,7 +145,7 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
     let bytes = table.integers("feature_bytes")?;
     let growth =
         bytes.iter().max().copied().unwrap_or(0) - bytes.iter().min().copied().unwrap_or(0);
-    let place = |name| [ITEM.id(), name, "streaming"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "streaming" };
     let claims = vec![
         at_most(
             place("exact"),

@@ -1,11 +1,11 @@
 //! The correspondence of attention and its dual, drawn from the numbers of one prompt.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::Matrix;
@@ -78,7 +78,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named("matrices");
     let difference = Page::new(&table).difference("f(q)", "h'")?;
     let claim = at_most(
-        [ITEM.id(), "equal", "matrices"],
+        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
         "Largest difference between attention's output and the dual's prediction",
         difference,
         1e-12,

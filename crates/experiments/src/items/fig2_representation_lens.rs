@@ -1,11 +1,11 @@
 //! In-context learning as representation learning: pairs of a prompt before and after the dual's step.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::Matrix;
@@ -97,7 +97,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let (before, after, gain) = (row("similarity before")?, row("similarity after")?, row("gain")?);
     let error = before.iter().zip(&after).zip(&gain).map(|((b, a), g)| (a - b - g).abs());
     let least = largest::value(before.iter().zip(&after).map(|(b, a)| b - a));
-    let place = |name| [ITEM.id(), name, "matrices"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "matrices" };
     let claims = vec![
         at_most(
             place("kernel"),

@@ -1,11 +1,11 @@
 //! The dual of one Transformer layer, drawn from the numbers of one prompt.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::dual::Pair;
@@ -89,7 +89,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named("matrices");
     let difference = Page::new(&table).difference("f(q) + b", "z")?;
     let claim = at_most(
-        [ITEM.id(), "equal", "matrices"],
+        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
         "Largest difference between the layer's output and its dual's prediction",
         difference,
         1e-12,

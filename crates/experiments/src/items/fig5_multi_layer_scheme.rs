@@ -1,11 +1,11 @@
 //! One dual per layer of a stack, drawn from the numbers of one prompt.
 
-use crate::families::claims::at_most;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
+use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::dual::Pair;
@@ -96,7 +96,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named("matrices");
     let differences = differences(&Page::new(&table))?;
     let claim = at_most(
-        [ITEM.id(), "equal", "matrices"],
+        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
         "Largest difference between the stack's tokens and the composed duals', over the layers",
         largest::value(differences.iter().copied()),
         1e-10,

@@ -1,12 +1,11 @@
 //! Attention matrices of one trained layer: exact, and with four numbers of random features.
 
-use crate::families::claims::{at_most, sampled};
-use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Table};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use icl_model::prompt::PromptShape;
@@ -194,9 +193,9 @@ fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Re
         let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
         matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
     };
-    let ratio = resampled::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
+    let ratio = bootstrap::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
     let claim = at_most(
-        [ITEM.id(), "approach", "errors"],
+        Place { item: ITEM.id(), claim: "approach", table: "errors" },
         "Mean absolute error with the most features over that with the fewest, one draw, over the prompt's queries",
         ratio.mean,
         1.0,

@@ -3,16 +3,12 @@
 //! Keys and queries are random with `|q + k|^2 <= 1`, where the estimates' tails are light enough for
 //! variances to be measured; the failure beyond is `ext-feature-failure`.
 
-use crate::families::claims::{
-    Measurement, agree, around, at_least, at_most, sampled, standard_error,
-};
-use crate::families::resampled;
-use crate::families::slope::{log_slope, log_slope_error};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::{around, bootstrap, log_slope, log_slope_error, standard_error};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::feature_map::{self, FeatureMap, RANDOM, squared_sum};
 use icl_numerics::largest;
@@ -270,8 +266,18 @@ fn claims(
         let interval = around(slope, log_slope_error(x, y, y_errors));
         let statement = format!("Slope of the {name} kernel's mean squared error against d_r");
         let place = format!("slope-{name}");
-        let low = at_least([id, &format!("{place}-low"), "errors"], &statement, slope, -1.1);
-        let high = at_most([id, &format!("{place}-high"), "errors"], &statement, slope, -0.9);
+        let low = at_least(
+            Place { item: id, claim: &format!("{place}-low"), table: "errors" },
+            &statement,
+            slope,
+            -1.1,
+        );
+        let high = at_most(
+            Place { item: id, claim: &format!("{place}-high"), table: "errors" },
+            &statement,
+            slope,
+            -0.9,
+        );
         claims.extend([low, high].map(|claim| sampled(claim, interval)));
     }
     claims.extend(variance_claims(settings, variances, single)?);
@@ -293,7 +299,12 @@ fn variance_claims(
             format!("Measured variance of the {name} map within 5 % of its closed form");
         let one = Measurement { value: measured[i], error: errors[i], closed: theory[i] };
         let place = format!("variance-{name}");
-        claims.push(agree([id, &place, "variances"], &statement, [one], 0.05));
+        claims.push(agree(
+            Place { item: id, claim: &place, table: "variances" },
+            &statement,
+            [one],
+            0.05,
+        ));
     }
     let mse = |name: &str| -> anyhow::Result<Vec<f64>> {
         let i = RANDOM.iter().position(|other| *other == name).unwrap_or(0);
@@ -305,9 +316,9 @@ fn variance_claims(
     // pairs of one query are not independent: queries are resampled
     let by_query: Vec<f64> =
         below.chunks_exact(settings.n_tokens).map(|row| order::mean(row).unwrap_or(0.0)).collect();
-    let share = resampled::mean(&by_query, "feature-error/orthogonal")?;
+    let share = bootstrap::mean(&by_query, "feature-error/orthogonal")?;
     let claim = at_least(
-        [id, "orthogonal", "variances"],
+        Place { item: id, claim: "orthogonal", table: "variances" },
         "Share of pairs in which orthogonal rows are at or below independent ones",
         share.mean,
         0.9,
@@ -318,7 +329,7 @@ fn variance_claims(
     let ratio = measured[above] / measured[below];
     let relative = [above, below].map(|i| errors[i] / measured[i]);
     let claim = at_most(
-        [id, "favor++", "variances"],
+        Place { item: id, claim: "favor++", table: "variances" },
         "Mean variance of favor++ over that of the positive map",
         ratio,
         1.0,

@@ -3,11 +3,12 @@
 use super::Run;
 use super::settings::{Floor, Settings};
 use crate::cells::equivalence;
-use crate::families::claims::{Measurement, agree, at_most, tested};
-use crate::families::comparison::{Comparison, Differences, compare};
-use crate::families::resampled;
 use anyhow::Context as _;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Measurement, Place, agree, at_most, tested};
+use artifact::statistics::{
+    bootstrap,
+    comparison::{Comparison, Differences, compare},
+};
 use artifact::table::Table;
 use icl_numerics::largest;
 
@@ -19,7 +20,7 @@ pub(super) fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparis
         values: run.finals.iter().zip(plain).map(|(a, b)| a - b).collect(),
     };
     let all: Vec<Differences> = runs[1..].iter().map(differences).collect();
-    compare(&all, &format!("comparison/{id}"))
+    Ok(compare(&all, &format!("comparison/{id}"))?)
 }
 
 pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
@@ -41,13 +42,13 @@ pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<
     };
     let mut claims = vec![
         agree(
-            [id, "closed-form", "equivalence"],
+            Place { item: id, claim: "closed-form", table: "equivalence" },
             "The exact dual's mean squared step curve deviates from its closed form by at most 3 %",
             curve,
             0.03,
         ),
         at_most(
-            [id, "exact-end", "equivalence"],
+            Place { item: id, claim: "exact-end", table: "equivalence" },
             "After the last step the exact dual equals the layer, relative to the output's norm",
             end(equivalence::EXACT),
             1e-12,
@@ -55,7 +56,7 @@ pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<
     ];
     if names.iter().any(|name| name == equivalence::FEATURES) {
         claims.push(at_most(
-            [id, "feature-end", "equivalence"],
+            Place { item: id, claim: "feature-end", table: "equivalence" },
             "After the last step the feature dual equals feature attention, relative to the output's norm",
             end(equivalence::FEATURES),
             1e-12,
@@ -74,13 +75,19 @@ pub(super) fn floor_claim(
         return Ok(Vec::new());
     }
     let finals = &runs.first().context("plain is missing")?.finals;
-    let interval = resampled::mean(finals, &format!("floor/{id}"))?;
+    let interval = bootstrap::mean(finals, &format!("floor/{id}"))?;
     let statement = format!(
         "Plain reaches {factor} x {relative_loss} of E[s^2], the best of a restricted family of its weights"
     );
     let bound = factor * relative_loss;
     let ends = [interval.lower, interval.upper];
-    let claim = tested([id, "floor", "finals"], &statement, interval.mean, ends, bound);
+    let claim = tested(
+        Place { item: id, claim: "floor", table: "finals" },
+        &statement,
+        interval.mean,
+        ends,
+        bound,
+    );
     Ok(vec![Claim { expected, ..claim }])
 }
 
@@ -89,7 +96,13 @@ pub(super) fn comparison_claims(id: &str, comparisons: &[Comparison]) -> Vec<Cla
     let one = |one: &Comparison| {
         let statement = format!("{} has a lower test loss than plain", one.name);
         let ends = [one.lower, one.upper];
-        tested([id, &one.name, "comparison"], &statement, one.mean, ends, 0.0)
+        tested(
+            Place { item: id, claim: &one.name, table: "comparison" },
+            &statement,
+            one.mean,
+            ends,
+            0.0,
+        )
     };
     comparisons.iter().map(one).collect()
 }

@@ -1,8 +1,7 @@
 //! Tables of a figure.
 
 use super::Run;
-use crate::families::comparison::Comparison;
-use artifact::statistics::bootstrap_mean;
+use artifact::statistics::{bootstrap::bootstrap_mean, comparison::Comparison};
 use artifact::table::Table;
 use icl_numerics::stream::Stream;
 

@@ -5,15 +5,13 @@
 //! away from them; the query collects them. With the gradient step as the layer that is gradient descent.
 //! Source of both comparisons: J. von Oswald et al. (2023).
 
-use crate::families::claims::{at_most, sampled};
-use crate::families::resampled;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
-use artifact::statistics::Interval;
+use artifact::statistics::{Interval, bootstrap};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
@@ -149,9 +147,9 @@ fn pairs(iterated: &Table, comparison: &str) -> anyhow::Result<Pairs> {
 /// After fifty applications the layer is where gradient descent is.
 pub(crate) fn claim(id: &str, expected: bool, iterated: &Table) -> anyhow::Result<Claim> {
     let (_, [ours, theirs]) = pairs(iterated, ITERATED)?.pop().context("no application")?;
-    let far = resampled::distance_from_one(&resampled::ratio(&ours, &theirs, "iterated/claim")?);
+    let far = bootstrap::ratio(&ours, &theirs, "iterated/claim")?.distance_from_one();
     let claim = at_most(
-        [id, "iterated", "iterated"],
+        Place { item: id, claim: "iterated", table: "iterated" },
         "Median loss after fifty dampened applications of linear attention, against gradient descent's",
         far.mean,
         0.05,
@@ -169,7 +167,7 @@ pub(crate) fn panel(
     let mut columns: [[Vec<f64>; 4]; 2] = Default::default();
     for (x, samples) in pairs(iterated, comparison)? {
         for (columns, sample) in columns.iter_mut().zip(&samples) {
-            let Interval { mean, lower, upper } = resampled::mean(sample, "iterated/figure")?;
+            let Interval { mean, lower, upper } = bootstrap::mean(sample, "iterated/figure")?;
             columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
         }
     }

@@ -3,17 +3,15 @@
 mod constructed;
 mod iterated;
 
-use crate::families::claims::{at_least, at_most, sampled};
-use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::Interval;
+use artifact::statistics::{Interval, bootstrap};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::prompt::{Inputs, PromptShape};
@@ -290,20 +288,20 @@ fn samples(
 fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Result<Vec<Claim>> {
     let linear = LAYERS[0].0;
     let cosine = samples(table, linear, "none", "cosine")?.pop().context("no training step")?.1;
-    let cosine = resampled::mean(&cosine, BOOTSTRAP)?;
+    let cosine = bootstrap::mean(&cosine, BOOTSTRAP)?;
     let mut shifted: Vec<Interval> = Vec::new();
     for (shift, _) in SHIFTS {
         let theirs = samples(table, linear, shift, "gd_loss")?;
         for ((_, ours), (_, theirs)) in samples(table, linear, shift, "loss")?.iter().zip(&theirs) {
-            let ratio = resampled::ratio(ours, theirs, BOOTSTRAP)?;
-            shifted.push(resampled::distance_from_one(&ratio));
+            let ratio = bootstrap::ratio(ours, theirs, BOOTSTRAP)?;
+            shifted.push(ratio.distance_from_one());
         }
     }
     let worst = largest::value(shifted.iter().map(|one| one.mean));
     let lower = shifted.iter().find(|one| one.mean == worst).map_or(worst, |one| one.lower);
     let upper = largest::value(shifted.iter().map(|one| one.upper));
     let exact = largest::value(constructed.floats("difference")?);
-    let place = |name, table| [ITEM.id(), name, table];
+    let place = |claim, table| Place { item: ITEM.id(), claim, table };
     let mut claims = vec![
         sampled(
             at_least(
@@ -343,7 +341,7 @@ fn line(
 ) -> anyhow::Result<Series> {
     let mut columns: [Vec<f64>; 4] = Default::default();
     for (x, sample) in samples(table, layer, shift, column)? {
-        let Interval { mean, lower, upper } = resampled::mean(&sample, BOOTSTRAP)?;
+        let Interval { mean, lower, upper } = bootstrap::mean(&sample, BOOTSTRAP)?;
         columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
     }
     let [x, mean, lower, upper] = columns;

@@ -2,15 +2,14 @@
 
 mod function_class;
 
-use crate::families::claims::tested;
-use crate::families::resampled;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::Predictor;
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Schema, Table};
 use function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
 use icl_model::adam::AdamSettings;
@@ -256,7 +255,7 @@ fn losses(
 }
 
 fn band(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let interval = resampled::mean(sample, &format!("function-class/{purpose}"))?;
+    let interval = bootstrap::mean(sample, &format!("function-class/{purpose}"))?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 
@@ -269,7 +268,13 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
         let other = losses(table, [class, predictor, standard], n)?;
         let other = other.first().copied().context("a predictor is missing")?;
         let statement = format!("Loss of the Transformer on linear functions, below {predictor}");
-        let claim = tested([ITEM.id(), name, "runs"], &statement, mean, [lower, upper], other);
+        let claim = tested(
+            Place { item: ITEM.id(), claim: name, table: "runs" },
+            &statement,
+            mean,
+            [lower, upper],
+            other,
+        );
         Ok(Claim { expected: settings.expected, ..claim })
     };
     Ok(vec![claim("below-averaging", "averaging")?, claim("below-nearest", "3 nearest")?])

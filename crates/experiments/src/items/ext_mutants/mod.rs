@@ -4,12 +4,12 @@
 mod mutant;
 mod published;
 
-use crate::families::claims::{at_least, at_most, sampled, share_interval};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
+use artifact::statistics::share_interval;
 use artifact::table::{ColumnType, Table};
 use icl_numerics::largest;
 use mutant::{MUTANTS, Mutant};
@@ -151,7 +151,7 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let alive = others.filter(|mutant| share(**mutant, OURS, None) == 1.0).count();
     let control = share(Mutant::None, OURS, None);
     let passing = |mutant: Mutant, check: &str| share(mutant, "published", Some(check));
-    let place = |name| [ITEM.id(), name, "mutants"];
+    let place = |name| Place { item: ITEM.id(), claim: name, table: "mutants" };
     let share = passing(Mutant::Uniform, "xformers mse");
     let uniform = at_least(
         place("uniform-xformers"),

@@ -6,38 +6,43 @@
 //! (`k` from 0). The percentile bootstrap of so few numbers is too narrow: with ten seeds its 95 % intervals
 //! cover about 90 %, and verdicts near the bound are surer in words than in fact.
 
-use anyhow::ensure;
+use crate::ArtifactError;
 use icl_numerics::stream::Stream;
 use icl_numerics::{largest, order};
 
 const RESAMPLES: usize = 10_000;
 const ALPHA: f64 = 0.05;
+
 /// A setting's paired differences to plain, one per seed.
 #[derive(Debug, Clone)]
-pub(crate) struct Differences {
-    pub(crate) name: String,
-    pub(crate) values: Vec<f64>,
+pub struct Differences {
+    /// The setting.
+    pub name: String,
+    /// Setting minus plain, seed by seed.
+    pub values: Vec<f64>,
 }
 
 /// What the differences say.
 #[derive(Debug, Clone)]
-pub(crate) struct Comparison {
-    pub(crate) name: String,
+pub struct Comparison {
+    /// The setting.
+    pub name: String,
     /// Mean difference; negative is better than plain.
-    pub(crate) mean: f64,
-    /// Interval at Holm's level.
-    pub(crate) lower: f64,
-    pub(crate) upper: f64,
+    pub mean: f64,
+    /// Lower end of the interval at Holm's level.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
     /// Two-sided bootstrap p-value, adjusted after Holm.
-    pub(crate) p_holm: f64,
+    pub p_holm: f64,
     /// True difference that one comparison at 5 % alone would show with a probability of 80 %, by the normal
     /// approximation; at Holm's first step for ten comparisons it is about 1.3 times as large.
-    pub(crate) detectable: f64,
+    pub detectable: f64,
 }
 
 impl Comparison {
     /// The verdict in words.
-    pub(crate) fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         if self.upper < 0.0 {
             "better"
         } else if self.lower > 0.0 {
@@ -49,7 +54,10 @@ impl Comparison {
 }
 
 /// Compares every setting with plain; `purpose` names the stream of resamples.
-pub(crate) fn compare(all: &[Differences], purpose: &str) -> anyhow::Result<Vec<Comparison>> {
+///
+/// # Errors
+/// [`ArtifactError::Table`] if a setting has no difference.
+pub fn compare(all: &[Differences], purpose: &str) -> Result<Vec<Comparison>, ArtifactError> {
     let means: Vec<Vec<f64>> =
         all.iter().map(|one| resampled_means(&one.values, purpose)).collect::<Result<_, _>>()?;
     let p_values: Vec<f64> = means.iter().map(|means| two_sided_p(means)).collect();
@@ -89,8 +97,10 @@ pub(crate) fn compare(all: &[Differences], purpose: &str) -> anyhow::Result<Vec<
 }
 
 /// Sorted means of bootstrap resamples.
-fn resampled_means(values: &[f64], purpose: &str) -> anyhow::Result<Vec<f64>> {
-    ensure!(!values.is_empty(), "bootstrap: found no value, expected one per seed");
+fn resampled_means(values: &[f64], purpose: &str) -> Result<Vec<f64>, ArtifactError> {
+    if values.is_empty() {
+        return Err(ArtifactError::table("comparison", "sample", "no value", "one per seed"));
+    }
     let stream = Stream::new(0, purpose);
     let mean = |i: usize| {
         let mut draws = stream.sample(i as u64);

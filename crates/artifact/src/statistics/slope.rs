@@ -3,7 +3,7 @@
 use icl_numerics::{math, order};
 
 /// Least-squares slope of `y` against `x`; zero for fewer than two points.
-pub(crate) fn slope(x: &[f64], y: &[f64]) -> f64 {
+pub fn slope(x: &[f64], y: &[f64]) -> f64 {
     let (Some(mean_x), Some(mean_y)) = (order::mean(x), order::mean(y)) else { return 0.0 };
     let dx: Vec<f64> = x.iter().map(|x| x - mean_x).collect();
     let dy: Vec<f64> = y.iter().map(|y| y - mean_y).collect();
@@ -12,13 +12,13 @@ pub(crate) fn slope(x: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Slope of `log y` against `log x`.
-pub(crate) fn log_slope(x: &[f64], y: &[f64]) -> f64 {
+pub fn log_slope(x: &[f64], y: &[f64]) -> f64 {
     let logs = |values: &[f64]| values.iter().map(|v| math::ln(*v)).collect::<Vec<f64>>();
     slope(&logs(x), &logs(y))
 }
 
 /// Standard error of [`log_slope`] for independent `y` with these standard errors.
-pub(crate) fn log_slope_error(x: &[f64], y: &[f64], errors: &[f64]) -> f64 {
+pub fn log_slope_error(x: &[f64], y: &[f64], errors: &[f64]) -> f64 {
     let x: Vec<f64> = x.iter().map(|x| math::ln(*x)).collect();
     let mean = order::mean(&x).unwrap_or(0.0);
     let centred: Vec<f64> = x.iter().map(|x| x - mean).collect();

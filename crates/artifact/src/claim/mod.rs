@@ -1,4 +1,8 @@
-//! Claims as predicates over exported data.
+//! Claims as predicates over exported data, and short ways to state them.
+
+mod build;
+
+pub use build::{Measurement, Place, agree, at_least, at_most, sampled, tested};
 
 use serde::{Deserialize, Serialize};
 

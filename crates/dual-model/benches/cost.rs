@@ -6,10 +6,10 @@
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_map::{Positive, gaussian_rows};
 use dual_model::sequence::Visibility;
-use dual_model::shared::{FeatureState, SharedDual};
+use dual_model::shared::{SharedDual, SharedFeatureDual};
 use icl_model::composite::ops;
 use icl_numerics::stream::Stream;
 
@@ -40,7 +40,7 @@ fn all_queries(criterion: &mut Criterion) {
         b.iter(|| {
             let mut dual = SharedDual::new(d, d);
             for (key, value) in k.chunks_exact(d).zip(v.chunks_exact(d)) {
-                dual.step(Pair { key, value }).unwrap();
+                dual.step(KeyValue { key, value }).unwrap();
             }
             dual.predict_all(&queries, Visibility::All).unwrap()
         });
@@ -58,9 +58,9 @@ fn streams(criterion: &mut Criterion) {
         let (k, v) = (rows("k", t, d), rows("v", t, d));
         group.bench_with_input(BenchmarkId::new("features", t), &t, |b, _| {
             b.iter(|| {
-                let mut state = FeatureState::new(&map, d, d);
+                let mut state = SharedFeatureDual::new(&map, d, d);
                 for (key, value) in k.chunks_exact(d).zip(v.chunks_exact(d)) {
-                    state.step(Pair { key, value }).unwrap();
+                    state.step(KeyValue { key, value }).unwrap();
                     std::hint::black_box(state.predict(key).unwrap());
                 }
             });

@@ -16,7 +16,7 @@ use crate::{DualError, Real};
 
 /// A demonstration or query-side token as the dual sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Pair<'a, R = f64> {
+pub struct KeyValue<'a, R = f64> {
     /// Key, `[d_k]`.
     pub key: &'a [R],
     /// Value, `[d_v]`.
@@ -33,8 +33,8 @@ pub struct Normaliser<R = f64> {
 }
 
 impl<R: Real> Normaliser<R> {
-    /// `D(q)` over the given keys; `None` if there is no key.
-    pub fn new<'a>(keys: impl Iterator<Item = &'a [R]> + Clone, query: &[R]) -> Option<Self> {
+    /// `D(q)` over the given keys, each `[d_k]` as the query; `None` if there is no key.
+    pub fn new<'a>(keys: impl Iterator<Item = &'a [R]>, query: &[R]) -> Option<Self> {
         let mut logits = keys.map(|key| R::dot(key, query)).collect::<Vec<_>>().into_iter();
         let first = logits.next()?;
         let rest: Vec<R> = logits.collect();
@@ -62,7 +62,7 @@ impl<'a, R: Real> ExactDual<'a, R> {
     /// # Errors
     /// [`DualError::Size`] if the values differ in size.
     pub fn initial(
-        query_side: &[Pair<'a, R>],
+        query_side: &[KeyValue<'a, R>],
         normaliser: Normaliser<R>,
         d_v: usize,
     ) -> Result<Self, DualError> {
@@ -77,7 +77,7 @@ impl<'a, R: Real> ExactDual<'a, R> {
     ///
     /// # Errors
     /// [`DualError::Size`] if the value's size is not the dual's.
-    pub fn step(&mut self, demonstration: Pair<'a, R>) -> Result<(), DualError> {
+    pub fn step(&mut self, demonstration: KeyValue<'a, R>) -> Result<(), DualError> {
         DualError::size("value", demonstration.value.len(), self.d_v)?;
         let coefficient = demonstration.value.iter().map(|v| *v / self.normaliser.sum).collect();
         self.terms.push((demonstration.key, coefficient));
@@ -113,7 +113,7 @@ impl<'a, R: Real> ExactDual<'a, R> {
     ///
     /// # Errors
     /// [`DualError::Size`] if sizes differ.
-    pub fn loss(&self, demonstrations: &[Pair<'a, R>], eta: R) -> Result<R, DualError> {
+    pub fn loss(&self, demonstrations: &[KeyValue<'a, R>], eta: R) -> Result<R, DualError> {
         let mut sum = R::ZERO;
         for pair in demonstrations {
             sum += R::dot(pair.value, &self.predict(pair.key)?);
@@ -133,8 +133,8 @@ impl<'a, R: Real> ExactDual<'a, R> {
 /// # Errors
 /// [`DualError`] if sizes differ or nothing is visible.
 pub fn predict_after_training<'a, R: Real>(
-    demonstrations: &[Pair<'a, R>],
-    query_side: &[Pair<'a, R>],
+    demonstrations: &[KeyValue<'a, R>],
+    query_side: &[KeyValue<'a, R>],
     query: &[R],
     order: impl IntoIterator<Item = usize>,
 ) -> Result<Vec<R>, DualError> {
@@ -158,7 +158,7 @@ mod tests {
     fn two_demonstrations_give_the_logistic_function() {
         let root = 2.0_f64.sqrt();
         let demonstrations =
-            [Pair { key: &[0.0], value: &[0.0] }, Pair { key: &[root], value: &[1.0] }];
+            [KeyValue { key: &[0.0], value: &[0.0] }, KeyValue { key: &[root], value: &[1.0] }];
         let out = predict_after_training(&demonstrations, &[], &[root], 0..2).unwrap();
         let e2 = icl_numerics::math::exp(2.0);
         Tolerance::roundoff_f64(4).assert_close(out[0], e2 / (1.0 + e2), 1.0, "logistic");
@@ -166,8 +166,10 @@ mod tests {
 
     #[test]
     fn a_second_epoch_adds_exactly_one_more_increment_and_the_loss_falls_without_bound() {
-        let demonstrations =
-            [Pair { key: &[1.0, 0.5], value: &[2.0] }, Pair { key: &[-0.5, 1.0], value: &[1.0] }];
+        let demonstrations = [
+            KeyValue { key: &[1.0, 0.5], value: &[2.0] },
+            KeyValue { key: &[-0.5, 1.0], value: &[1.0] },
+        ];
         let query = [0.3, 0.7];
         let normaliser = Normaliser::new(demonstrations.iter().map(|p| p.key), &query).unwrap();
         let mut dual = ExactDual::initial(&[], normaliser, 1).unwrap();
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn sizes_that_do_not_fit_are_refused() {
         let normaliser = Normaliser { shift: 0.0, sum: 1.0 };
-        let side = [Pair { key: &[1.0], value: &[1.0, 2.0] }];
+        let side = [KeyValue { key: &[1.0], value: &[1.0, 2.0] }];
         let error = ExactDual::initial(&side, normaliser, 1).unwrap_err();
         assert_eq!(error.to_string(), "value: found size 2, expected 1");
     }

@@ -8,7 +8,7 @@
 //! Its prediction equals random-feature attention exactly and softmax attention as well as
 //! `phi(k) . phi(q)` estimates `exp(k . q)`.
 
-use crate::dual::Pair;
+use crate::dual::KeyValue;
 use crate::feature_map::FeatureMap;
 use crate::{DualError, Matrix};
 use icl_numerics::order;
@@ -28,8 +28,8 @@ impl<'m, M: FeatureMap + ?Sized> FeatureDual<'m, M> {
     /// [`DualError`] if sizes differ or no key is visible.
     pub fn initial(
         map: &'m M,
-        demonstrations: &[Pair<'_>],
-        query_side: &[Pair<'_>],
+        demonstrations: &[KeyValue<'_>],
+        query_side: &[KeyValue<'_>],
         query: &[f64],
     ) -> Result<Self, DualError> {
         let all = || demonstrations.iter().chain(query_side);
@@ -49,7 +49,7 @@ impl<'m, M: FeatureMap + ?Sized> FeatureDual<'m, M> {
     ///
     /// # Errors
     /// [`DualError::Size`] if a value's size is not the dual's.
-    pub fn gradient(&self, demonstrations: &[Pair<'_>], eta: f64) -> Result<Matrix, DualError> {
+    pub fn gradient(&self, demonstrations: &[KeyValue<'_>], eta: f64) -> Result<Matrix, DualError> {
         let mut gradient = Matrix::zeros(self.weights.rows(), self.weights.columns());
         for pair in demonstrations {
             let factor = -1.0 / (eta * self.normaliser);
@@ -62,7 +62,7 @@ impl<'m, M: FeatureMap + ?Sized> FeatureDual<'m, M> {
     ///
     /// # Errors
     /// [`DualError::Size`] if the value's size is not the dual's.
-    pub fn step(&mut self, demonstration: Pair<'_>) -> Result<(), DualError> {
+    pub fn step(&mut self, demonstration: KeyValue<'_>) -> Result<(), DualError> {
         let phi = self.map.key_features(demonstration.key);
         add_outer(&mut self.weights, 1.0 / self.normaliser, demonstration.value, &phi)
     }
@@ -79,7 +79,7 @@ impl<'m, M: FeatureMap + ?Sized> FeatureDual<'m, M> {
     pub fn loss(
         &self,
         weights: &Matrix,
-        demonstrations: &[Pair<'_>],
+        demonstrations: &[KeyValue<'_>],
         eta: f64,
     ) -> Result<f64, DualError> {
         let mut sum = 0.0;

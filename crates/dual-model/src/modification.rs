@@ -8,7 +8,7 @@
 //!
 //! They combine: values `g1`, then negatives, then `1 - alpha`. Paper: attention modifications.
 
-use crate::dual::{ExactDual, Normaliser, Pair};
+use crate::dual::{ExactDual, KeyValue, Normaliser};
 use crate::{DualError, Real};
 
 /// A map `g` of keys or values.
@@ -39,7 +39,7 @@ impl<R: Real> ModifiedLoss<'_, R> {
     /// [`DualError`] if the negative sets do not fit the demonstrations.
     pub fn training_pairs(
         &self,
-        demonstrations: &[Pair<'_, R>],
+        demonstrations: &[KeyValue<'_, R>],
     ) -> Result<Vec<TrainingPair<R>>, DualError> {
         let map = |g: Option<&Augmentation<'_, R>>, x: &[R]| match g {
             Some(g) => g(x),
@@ -83,12 +83,13 @@ fn mix<R: Real>(values: &[Vec<R>], beta: R, sets: &[Vec<usize>]) -> Result<Vec<V
 /// [`DualError`] if sizes differ or nothing is visible.
 pub fn predict_after_full_batch_step<R: Real>(
     loss: &ModifiedLoss<'_, R>,
-    demonstrations: &[Pair<'_, R>],
-    query_side: &[Pair<'_, R>],
+    demonstrations: &[KeyValue<'_, R>],
+    query_side: &[KeyValue<'_, R>],
     query: &[R],
 ) -> Result<Vec<R>, DualError> {
     let owned = loss.training_pairs(demonstrations)?;
-    let pairs: Vec<Pair<'_, R>> = owned.iter().map(|(key, value)| Pair { key, value }).collect();
+    let pairs: Vec<KeyValue<'_, R>> =
+        owned.iter().map(|(key, value)| KeyValue { key, value }).collect();
     let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
     let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
     let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());

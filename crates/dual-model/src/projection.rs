@@ -1,5 +1,9 @@
-//! Affine projections of many tokens, `y = scale (W x + b)`.
+//! Affine projections of many tokens, `y = W x + b`, and for keys and queries `y = d_h^(-1/4) (W x + b)`.
+//!
+//! The form for long sequences and wide layers: rows side by side in the registers, tokens by blocks, sums in
+//! the order of the inputs. [`crate::head::Head::project`] is the plain one.
 
+use crate::head::key_scale;
 use crate::shared::{BLOCK, products};
 use crate::{DualError, Real};
 use icl_numerics::lanes::{Isa, Kernel, Lanes};
@@ -23,12 +27,7 @@ impl<R: Real> Projection<R> {
     ///
     /// # Errors
     /// [`DualError::Size`] if the weights are no whole number of rows or the bias has another size.
-    pub fn new(
-        weights: &[f64],
-        bias: Option<&[f64]>,
-        d_in: usize,
-        scale: f64,
-    ) -> Result<Self, DualError> {
+    pub fn new(weights: &[f64], bias: Option<&[f64]>, d_in: usize) -> Result<Self, DualError> {
         let d_out = weights.len() / d_in;
         DualError::size("projection weights", weights.len(), d_out * d_in)?;
         DualError::size("projection bias", bias.map_or(d_out, <[f64]>::len), d_out)?;
@@ -40,7 +39,16 @@ impl<R: Real> Projection<R> {
             }
         }
         let bias = bias.map(|bias| bias.iter().map(|b| R::from_f64(*b)).collect());
-        Ok(Self { d_in, d_out, rows, bias, scale: R::from_f64(scale) })
+        Ok(Self { d_in, d_out, rows, bias, scale: R::ONE })
+    }
+
+    /// The same for the keys or the queries of one head of size `d_out`, which carry [`key_scale`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_keys(weights: &[f64], bias: Option<&[f64]>, d_in: usize) -> Result<Self, DualError> {
+        let map = Self::new(weights, bias, d_in)?;
+        Ok(Self { scale: R::from_f64(key_scale(map.d_out)), ..map })
     }
 
     /// The map of every token of `x` `[tokens, d_in]`, into `out` `[tokens, d_out]`.
@@ -96,24 +104,27 @@ mod tests {
     use icl_numerics::tolerance::Tolerance;
 
     #[test]
-    fn every_row_is_its_dot_product_plus_bias_times_scale() {
-        for (n, d_in, d_out) in [(1, 1, 1), (17, 5, 33), (35, 40, 64)] {
+    fn every_row_is_its_dot_product_plus_bias_times_the_scale_of_keys() {
+        for (n, d_in, d_out, scale) in
+            [(1, 1, 1, 1.0), (17, 5, 48, 0.379_917_842_825_796), (35, 40, 81, 1.0 / 3.0)]
+        {
             let draw = |purpose: &str, n: usize, d: usize| {
                 gaussian_rows(&Stream::new(1, purpose), n, d).concat()
             };
             let (x, w, b) = (draw("x", n, d_in), draw("w", d_out, d_in), draw("b", 1, d_out));
-            let map = Projection::<f64>::new(&w, Some(&b), d_in, 0.5).unwrap();
-            let mut out = vec![0.0; n * d_out];
-            map.apply(&x, &mut out).unwrap();
-            for (x, out) in x.chunks_exact(d_in).zip(out.chunks_exact(d_out)) {
-                let want: Vec<f64> = w
-                    .chunks_exact(d_in)
-                    .zip(&b)
-                    .map(|(row, b)| 0.5 * (order::dot(row, x) + b))
-                    .collect();
-                Tolerance::roundoff_f64(400).assert_all_close(out, &want, "projection");
+            let plain = Projection::<f64>::new(&w, Some(&b), d_in).unwrap();
+            let keys = Projection::<f64>::of_keys(&w, Some(&b), d_in).unwrap();
+            for (map, scale) in [(plain, 1.0), (keys, scale)] {
+                let mut out = vec![0.0; n * d_out];
+                map.apply(&x, &mut out).unwrap();
+                for (x, out) in x.chunks_exact(d_in).zip(out.chunks_exact(d_out)) {
+                    let rows = w.chunks_exact(d_in).zip(&b);
+                    let want: Vec<f64> =
+                        rows.map(|(row, b)| scale * (order::dot(row, x) + b)).collect();
+                    Tolerance::roundoff_f64(400).assert_all_close(out, &want, "projection");
+                }
+                assert!(map.apply(&x, &mut out[1..]).is_err());
             }
-            assert!(map.apply(&x, &mut out[1..]).is_err());
         }
     }
 }

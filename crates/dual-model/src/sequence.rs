@@ -1,8 +1,9 @@
 //! Every token as query, several heads, masks: the same statement with sums over what is visible.
 
-use crate::dual::{Pair, predict_after_training};
+use crate::dual::{KeyValue, predict_after_training};
 use crate::feature_dual::FeatureDual;
 use crate::feature_map::FeatureMap;
+use crate::head::Head;
 use crate::{DualError, Matrix, Real};
 
 /// Which keys a query may see. Invisible keys are excluded, not zeroed.
@@ -31,31 +32,16 @@ impl Visibility {
     }
 }
 
-/// Keys, queries and values of one head, `[tokens, d_k]`, `[tokens, d_k]`, `[tokens, d_v]`; the first
-/// `n_demos` tokens are demonstrations, the rest is the query side.
-#[derive(Debug, Clone)]
-pub struct Head<R = f64> {
-    /// Keys.
-    pub keys: Matrix<R>,
-    /// Queries.
-    pub queries: Matrix<R>,
-    /// Values.
-    pub values: Matrix<R>,
-}
-
-impl<R: Real> Head<R> {
-    /// Demonstrations and query-side tokens that query `i` sees.
-    fn visible(
-        &self,
-        i: usize,
-        n_demos: usize,
-        visibility: Visibility,
-    ) -> (Vec<Pair<'_, R>>, Vec<Pair<'_, R>>) {
-        let pair = |j: usize| Pair { key: self.keys.row(j), value: self.values.row(j) };
-        let end = visibility.end(i, self.keys.rows());
-        let split = n_demos.min(end);
-        ((0..split).map(pair).collect(), (split..end).map(pair).collect())
-    }
+/// Demonstrations and query-side tokens that query `i` sees; the first `n_demos` tokens are demonstrations.
+fn visible<R: Real>(
+    head: &Head<R>,
+    i: usize,
+    n_demos: usize,
+    visibility: Visibility,
+) -> (Vec<KeyValue<'_, R>>, Vec<KeyValue<'_, R>>) {
+    let end = visibility.end(i, head.n_tokens());
+    let split = n_demos.min(end);
+    (head.key_values(0..split), head.key_values(split..end))
 }
 
 /// Test predictions of the exact dual for every query, `[tokens, d_v]`: for each query `W_0` from the
@@ -69,7 +55,7 @@ pub fn exact_predictions<R: Real>(
     visibility: Visibility,
 ) -> Result<Matrix<R>, DualError> {
     every_query(head, |i| {
-        let (demonstrations, side) = head.visible(i, n_demos, visibility);
+        let (demonstrations, side) = visible(head, i, n_demos, visibility);
         predict_after_training(&demonstrations, &side, head.queries.row(i), 0..demonstrations.len())
     })
 }
@@ -85,7 +71,7 @@ pub fn feature_predictions<M: FeatureMap + ?Sized>(
     visibility: Visibility,
 ) -> Result<Matrix, DualError> {
     every_query(head, |i| {
-        let (demonstrations, side) = head.visible(i, n_demos, visibility);
+        let (demonstrations, side) = visible(head, i, n_demos, visibility);
         let query = head.queries.row(i);
         let mut dual = FeatureDual::initial(map, &demonstrations, &side, query)?;
         demonstrations.iter().try_for_each(|pair| dual.step(*pair))?;

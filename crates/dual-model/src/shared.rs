@@ -9,16 +9,30 @@
 //!
 //! Trained step by step over a sequence, the state after `i` steps answers query `i` under the causal
 //! mask: exactly with coefficients ([`SharedDual`], cost `T` per query), with features in a state whose
-//! size does not grow ([`FeatureState`], cost constant per query).
+//! size does not grow ([`SharedFeatureDual`], cost constant per query).
 //!
-//! Numerics: the exact form shifts by the largest logit of the query, which cancels in the ratio.
+//! ```
+//! use dual_model::{dual::KeyValue, shared::SharedDual};
+//!
+//! let mut dual = SharedDual::new(2, 1);
+//! dual.step(KeyValue { key: &[0.0, 0.0], value: &[1.0] })?;
+//! dual.step(KeyValue { key: &[1.0, 2.0], value: &[3.0] })?;
+//! // the same coefficients for every query: logits 0 and 0, then 0 and ln 3
+//! assert_eq!(dual.coefficients(), [1.0, 1.0, 3.0, 1.0]);
+//! assert_eq!(dual.predict(&[2.0, -1.0])?, [2.0]);
+//! assert!((dual.predict(&[3.0_f64.ln(), 0.0])?[0] - 2.5).abs() < 1e-15);
+//! # Ok::<(), dual_model::DualError>(())
+//! ```
+//!
+//! Numerics: the exact form shifts by the largest logit of the query, which cancels in the ratio. Theory:
+//! `docs/theory.md`, section 3.
 
-use crate::dual::Pair;
+use crate::dual::KeyValue;
 use crate::sequence::Visibility;
 use crate::{DualError, Matrix, Real};
 use icl_numerics::lanes::{Isa, Kernel, Lanes};
 
-pub use crate::feature_state::FeatureState;
+pub use crate::shared_feature::SharedFeatureDual;
 
 /// Keys, or columns of an output, whose sums are formed together in the registers.
 pub(crate) const BLOCK: usize = 32;
@@ -43,7 +57,7 @@ impl<R: Real> SharedDual<R> {
     ///
     /// # Errors
     /// [`DualError::Size`] if key or value has another size.
-    pub fn step(&mut self, pair: Pair<'_, R>) -> Result<(), DualError> {
+    pub fn step(&mut self, pair: KeyValue<'_, R>) -> Result<(), DualError> {
         DualError::size("key", pair.key.len(), self.d_k)?;
         DualError::size("value", pair.value.len(), self.d_v)?;
         let j = self.len();
@@ -226,7 +240,8 @@ fn combine<R: Real>(weights: &[R], coefficients: &[R], out: &mut [R]) -> R {
 mod tests {
     use super::*;
     use crate::feature_map::{Positive, gaussian_rows};
-    use crate::sequence::{Head, exact_predictions, feature_predictions};
+    use crate::head::Head;
+    use crate::sequence::{exact_predictions, feature_predictions};
     use icl_numerics::stream::Stream;
     use icl_numerics::tolerance::Tolerance;
 
@@ -247,7 +262,7 @@ mod tests {
             let own = exact_predictions(&head, 11, visibility).unwrap();
             let mut shared = SharedDual::new(5, 5);
             for i in 0..23 {
-                shared.step(Pair { key: head.keys.row(i), value: head.values.row(i) }).unwrap();
+                shared.step(head.key_value(i)).unwrap();
             }
             let before = shared.coefficients().to_vec();
             let got = shared.predict_all(&head.queries, visibility).unwrap();
@@ -262,11 +277,11 @@ mod tests {
         let map = Positive::new(gaussian_rows(&Stream::new(4, "w"), 31, 3));
         let exact = exact_predictions(&head, 17, Visibility::Causal).unwrap();
         let featured = feature_predictions(&map, &head, 17, Visibility::Causal).unwrap();
-        let (mut dual, mut state) = (SharedDual::new(3, 3), FeatureState::new(&map, 3, 3));
+        let (mut dual, mut state) = (SharedDual::new(3, 3), SharedFeatureDual::new(&map, 3, 3));
         let bytes = state.bytes();
         let t = Tolerance::roundoff_f64(200);
         for i in 0..17 {
-            let pair = Pair { key: head.keys.row(i), value: head.values.row(i) };
+            let pair = head.key_value(i);
             dual.step(pair).unwrap();
             state.step(pair).unwrap();
             let query = head.queries.row(i);

@@ -11,26 +11,16 @@
 //! prediction. The pattern comes from the plain dual's own prediction of `h'`. A stack composes: layer
 //! `l` has its own duals, trained on the tokens that layer `l - 1` predicted.
 
-use crate::dual::{ExactDual, Normaliser, Pair, predict_after_training};
+use crate::dual::{ExactDual, KeyValue, Normaliser, predict_after_training};
+use crate::head::{Head, HeadMatrices};
 use crate::sequence::Visibility;
 use crate::{DualError, Matrix, Real};
-
-/// Projections of one head, each `[d, d]`, applied as `W x`; keys and queries are scaled by `d^(-1/4)`.
-#[derive(Debug, Clone)]
-pub struct HeadWeights<R = f64> {
-    /// `W_Q`.
-    pub w_q: Matrix<R>,
-    /// `W_K`.
-    pub w_k: Matrix<R>,
-    /// `W_V`.
-    pub w_v: Matrix<R>,
-}
 
 /// Weights of one layer.
 #[derive(Debug, Clone)]
 pub struct LayerWeights<R = f64> {
     /// Heads; their outputs are summed.
-    pub heads: Vec<HeadWeights<R>>,
+    pub heads: Vec<HeadMatrices<R>>,
     /// `W_1`, `[hidden, d]`.
     pub w_1: Matrix<R>,
     /// `b_1`, `[hidden]`.
@@ -45,25 +35,20 @@ pub struct LayerWeights<R = f64> {
     pub layer_norm: Option<R>,
 }
 
-/// Keys, values and queries of one head over all tokens.
-struct Projected<R> {
-    keys: Matrix<R>,
-    queries: Matrix<R>,
-    values: Matrix<R>,
+/// A query and what it sees.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    /// Index of the query's token.
+    query: usize,
+    /// Tokens that it sees: the first so many.
+    seen: usize,
+    /// Demonstrations: the first so many tokens.
+    n_demos: usize,
 }
 
 impl<R: Real> LayerWeights<R> {
-    fn project(&self, tokens: &Matrix<R>) -> Result<Vec<Projected<R>>, DualError> {
-        let scale = R::from_f64(1.0 / (tokens.columns() as f64).sqrt().sqrt());
-        let head = |head: &HeadWeights<R>| {
-            let mut keys = head.w_k.apply_to_rows(tokens)?;
-            let mut queries = head.w_q.apply_to_rows(tokens)?;
-            for entry in keys.entries_mut().iter_mut().chain(queries.entries_mut()) {
-                *entry = *entry * scale;
-            }
-            Ok(Projected { keys, queries, values: head.w_v.apply_to_rows(tokens)? })
-        };
-        self.heads.iter().map(head).collect()
+    fn project(&self, tokens: &Matrix<R>) -> Result<Vec<Head<R>>, DualError> {
+        self.heads.iter().map(|matrices| Head::project(tokens, matrices)).collect()
     }
 
     /// Predictions of the layer's duals for every token, `[tokens, d]`; the first `n_demos` tokens are
@@ -77,16 +62,18 @@ impl<R: Real> LayerWeights<R> {
         n_demos: usize,
         visibility: Visibility,
     ) -> Result<Matrix<R>, DualError> {
-        let projected = self.project(tokens)?;
+        let heads = self.project(tokens)?;
         let mut rows = Vec::with_capacity(tokens.entries().len());
         for i in 0..tokens.rows() {
             let seen = visibility.end(i, tokens.rows());
             if seen == 0 {
                 return Err(DualError::NothingVisible { query: i });
             }
-            let attention = trained(&projected, i, seen, n_demos, |v| Ok(v.to_vec()))?;
-            let mut z =
-                self.predict_one(&projected, tokens.row(i), &attention, [i, seen, n_demos])?;
+            let view = View { query: i, seen, n_demos };
+            let attention = trained(&heads, view, |v| Ok(v.to_vec()))?;
+            let map = self.linear_map(tokens.row(i), &attention)?;
+            let f = trained(&heads, view, |v| map.apply(v))?;
+            let mut z = add(&f, &map.constant);
             if let Some(epsilon) = self.layer_norm {
                 normalise(&mut z, epsilon);
             }
@@ -107,16 +94,16 @@ impl<R: Real> LayerWeights<R> {
         query: usize,
         order: &[usize],
     ) -> Result<Vec<Vec<R>>, DualError> {
-        let projected = self.project(tokens)?;
+        let heads = self.project(tokens)?;
         let seen = tokens.rows();
-        let attention = trained(&projected, query, seen, n_demos, |v| Ok(v.to_vec()))?;
+        let attention = trained(&heads, View { query, seen, n_demos }, |v| Ok(v.to_vec()))?;
         let map = self.linear_map(tokens.row(query), &attention)?;
         let mut steps: Vec<Vec<R>> = vec![map.constant.clone(); order.len() + 1];
-        for head in &projected {
+        for head in &heads {
             let values: Vec<Vec<R>> =
                 head.values.iter_rows().map(|v| map.apply(v)).collect::<Result<_, _>>()?;
-            let pair = |j: usize| Pair { key: head.keys.row(j), value: &values[j] };
-            let side: Vec<Pair<'_, R>> = (n_demos..seen).map(pair).collect();
+            let pair = |j: usize| KeyValue { key: head.keys.row(j), value: &values[j] };
+            let side: Vec<KeyValue<'_, R>> = (n_demos..seen).map(pair).collect();
             let x = head.queries.row(query);
             let normaliser = Normaliser::new((0..seen).map(|j| head.keys.row(j)), x)
                 .ok_or(DualError::NothingVisible { query })?;
@@ -143,19 +130,6 @@ impl<R: Real> LayerWeights<R> {
         }
         Ok(map)
     }
-
-    /// `f(q) + b` of the dual trained on the transformed values.
-    fn predict_one(
-        &self,
-        projected: &[Projected<R>],
-        x: &[R],
-        attention: &[R],
-        [i, seen, n_demos]: [usize; 3],
-    ) -> Result<Vec<R>, DualError> {
-        let map = self.linear_map(x, attention)?;
-        let f = trained(projected, i, seen, n_demos, |v| map.apply(v))?;
-        Ok(add(&f, &map.constant))
-    }
 }
 
 /// `v -> M v` for one query, and the constant `b`.
@@ -175,20 +149,18 @@ impl<R: Real> LinearMap<'_, R> {
 
 /// The sum over heads of the duals trained on transformed values of the visible tokens.
 fn trained<R: Real>(
-    projected: &[Projected<R>],
-    query: usize,
-    seen: usize,
-    n_demos: usize,
+    heads: &[Head<R>],
+    View { query, seen, n_demos }: View,
     transform: impl Fn(&[R]) -> Result<Vec<R>, DualError>,
 ) -> Result<Vec<R>, DualError> {
     let mut sum: Option<Vec<R>> = None;
-    for head in projected {
+    for head in heads {
         let values: Vec<Vec<R>> =
             (0..seen).map(|j| transform(head.values.row(j))).collect::<Result<_, _>>()?;
-        let pairs: Vec<Pair<'_, R>> = values
+        let pairs: Vec<KeyValue<'_, R>> = values
             .iter()
             .enumerate()
-            .map(|(j, value)| Pair { key: head.keys.row(j), value })
+            .map(|(j, value)| KeyValue { key: head.keys.row(j), value })
             .collect();
         let (demonstrations, side) = pairs.split_at(n_demos.min(seen));
         let order = 0..demonstrations.len();

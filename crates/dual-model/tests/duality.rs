@@ -7,7 +7,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use dual_model::feature_map::{FeatureMap, Positive};
-use dual_model::sequence::{Head, Visibility, exact_predictions, feature_predictions};
+use dual_model::head::Head;
+use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};

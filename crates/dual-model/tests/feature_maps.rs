@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::{FavorPlusPlus, RANDOM, Taylor, gaussian_rows, random};
 use icl_numerics::stream::Stream;
@@ -104,8 +104,8 @@ fn taylor_features_make_the_equality_explicit() {
         rows.iter().map(unit).collect()
     };
     let (keys, values, queries) = (rows("keys", 9), rows("values", 9), rows("queries", 4));
-    let pairs: Vec<Pair<'_>> =
-        keys.iter().zip(&values).map(|(key, value)| Pair { key, value }).collect();
+    let pairs: Vec<KeyValue<'_>> =
+        keys.iter().zip(&values).map(|(key, value)| KeyValue { key, value }).collect();
     let (demos, side) = pairs.split_at(8);
     for query in &queries {
         let weights: Vec<f64> = keys.iter().map(|key| math::exp(order::dot(key, query))).collect();

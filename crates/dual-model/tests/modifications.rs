@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use candle_core::{DType, Device, Tensor};
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::modification::{ModifiedLoss, predict_after_full_batch_step};
 use icl_model::attention::{self, Augmentation, Form, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
@@ -98,8 +98,8 @@ impl Fixture {
                 (0..=N).map(|token| self.project(name, head, token, scale)).collect()
             };
             let (queries, keys, values) = (all("w_q", scale), all("w_k", scale), all("w_v", 1.0));
-            let pairs: Vec<Pair<'_>> =
-                keys.iter().zip(&values).map(|(key, value)| Pair { key, value }).collect();
+            let pairs: Vec<KeyValue<'_>> =
+                keys.iter().zip(&values).map(|(key, value)| KeyValue { key, value }).collect();
             let sets = parts.negatives.map(|(m, _)| lowest(&queries, &keys, m));
             let on_keys = |x: &[f64]| self.augment(parts.keys, "g_keys", x);
             let on_values = |x: &[f64]| self.augment(parts.values, "g_values", x);

@@ -153,6 +153,9 @@ mod tests {
         let mut draws = stream.sample(3);
         let words: Vec<u32> = (0..4).map(|_| draws.next_u32()).collect();
         assert_eq!(words, [1_285_988_522, 3_733_145_176, 3_330_429_723, 1_723_767_905]);
+        // by an independent implementation in another language
+        assert_eq!(stream.sample(0).permutation(7), [5, 0, 4, 1, 3, 2, 6]);
+        assert_eq!(stream.sample(1).permutation(7), [3, 1, 2, 0, 5, 6, 4]);
         assert_ne!(Stream::new(7, "a"), Stream::new(8, "a"));
         assert_ne!(Stream::new(7, "a"), Stream::new(7, "b"));
     }

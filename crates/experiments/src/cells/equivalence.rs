@@ -2,17 +2,19 @@
 //! gradient steps, over held-out prompts and random orders.
 //!
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
-//! weights and tokens in `f64`, and the projections that the dual takes are computed here.
+//! weights and tokens in `f64`.
 
+use super::orders::{OrderIndex, error_over_orders, rotated_order};
+use crate::views::heads;
 use artifact::cell::Cell;
-use artifact::statistics::standard_error;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Device, Tensor};
-use dual_model::DualError;
-use dual_model::dual::{ExactDual, Normaliser, Pair};
+use dual_model::dual::{ExactDual, KeyValue, Normaliser};
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::{Positive, gaussian_rows};
+use dual_model::head::{Head, HeadMatrices};
 use dual_model::step_curve::{distance, mean_square_curve};
+use dual_model::{DualError, Matrix};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
 use icl_model::train::{TrainSettings, Trainer};
@@ -75,19 +77,6 @@ pub(crate) fn cell(settings: CurveSettings, isa: Isa) -> Cell {
     }
 }
 
-/// One head of one prompt as the dual sees it.
-struct HeadView {
-    keys: Vec<Vec<f64>>,
-    values: Vec<Vec<f64>>,
-    query: Vec<f64>,
-}
-
-impl HeadView {
-    fn pairs(&self) -> Vec<Pair<'_>> {
-        self.keys.iter().zip(&self.values).map(|(key, value)| Pair { key, value }).collect()
-    }
-}
-
 /// A dual for all heads: steps and predictions are summed over heads.
 trait Dual {
     fn step(&mut self, i: usize) -> anyhow::Result<()>;
@@ -95,11 +84,11 @@ trait Dual {
 }
 
 struct Exact<'a> {
-    heads: Vec<(ExactDual<'a>, Vec<Pair<'a>>, &'a [f64])>,
+    heads: Vec<(ExactDual<'a>, Vec<KeyValue<'a>>, &'a [f64])>,
 }
 
 struct Features<'a> {
-    heads: Vec<(FeatureDual<'a, Positive>, Vec<Pair<'a>>, &'a [f64])>,
+    heads: Vec<(FeatureDual<'a, Positive>, Vec<KeyValue<'a>>, &'a [f64])>,
 }
 
 /// Element-wise sum of the heads' predictions, in the order of the heads.
@@ -130,30 +119,34 @@ impl Dual for Features<'_> {
 }
 
 impl<'a> Exact<'a> {
-    fn initial(views: &'a [HeadView]) -> anyhow::Result<Self> {
-        let head = |view: &'a HeadView| {
-            let pairs = view.pairs();
-            let (demos, side) = pairs.split_at(pairs.len() - 1);
-            let keys = pairs.iter().map(|pair| pair.key);
+    fn initial(heads: &'a [Head]) -> anyhow::Result<Self> {
+        let head = |head: &'a Head| {
+            let (demos, side, query) = parts(head);
+            let keys = head.keys.iter_rows();
             let normaliser =
-                Normaliser::new(keys, &view.query).ok_or(DualError::NothingVisible { query: 0 })?;
-            let dual = ExactDual::initial(side, normaliser, side[0].value.len())?;
-            anyhow::Ok((dual, demos.to_vec(), view.query.as_slice()))
+                Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
+            let dual = ExactDual::initial(&side, normaliser, head.values.columns())?;
+            anyhow::Ok((dual, demos, query))
         };
-        Ok(Self { heads: views.iter().map(head).collect::<Result<_, _>>()? })
+        Ok(Self { heads: heads.iter().map(head).collect::<Result<_, _>>()? })
     }
 }
 
 impl<'a> Features<'a> {
-    fn initial(views: &'a [HeadView], map: &'a Positive) -> anyhow::Result<Self> {
-        let head = |view: &'a HeadView| {
-            let pairs = view.pairs();
-            let (demos, side) = pairs.split_at(pairs.len() - 1);
-            let dual = FeatureDual::initial(map, demos, side, &view.query)?;
-            anyhow::Ok((dual, demos.to_vec(), view.query.as_slice()))
+    fn initial(heads: &'a [Head], map: &'a Positive) -> anyhow::Result<Self> {
+        let head = |head: &'a Head| {
+            let (demos, side, query) = parts(head);
+            let dual = FeatureDual::initial(map, &demos, &side, query)?;
+            anyhow::Ok((dual, demos, query))
         };
-        Ok(Self { heads: views.iter().map(head).collect::<Result<_, _>>()? })
+        Ok(Self { heads: heads.iter().map(head).collect::<Result<_, _>>()? })
     }
+}
+
+/// Demonstrations, query side and query of a prompt, whose last token is the query.
+fn parts(head: &Head) -> (Vec<KeyValue<'_>>, Vec<KeyValue<'_>>, &[f64]) {
+    let last = head.n_tokens() - 1;
+    (head.key_values(0..last), head.key_values(last..last + 1), head.queries.row(last))
 }
 
 /// Everything both sides need, in `f64`.
@@ -162,8 +155,8 @@ struct Trained {
     n_heads: usize,
     tokens: Tensor,
     weights: Weights,
-    projections: [Vec<f64>; 3],
-    prompts: Vec<Vec<f64>>,
+    matrices: Vec<HeadMatrices>,
+    prompts: Vec<Matrix>,
 }
 
 fn trained(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Trained> {
@@ -172,17 +165,18 @@ fn trained(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Trained> {
     let parameters = trainer.parameters();
     let (d, n_heads) = (settings.train.prompt.d(), settings.train.n_heads);
     let device = Device::Cpu;
-    let wide = |name: &str| -> Vec<f64> {
-        parameters.get(name).unwrap_or(&[]).iter().map(|x| f64::from(*x)).collect()
-    };
-    let projections = ["w_q", "w_k", "w_v"].map(wide);
+    let matrices = heads::of_parameters(parameters, d)?;
     let vars = parameters.to_vars(DType::F64, &device)?;
     let weights = vars.into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
     let held_out = trainer.held_out();
     let n = settings.prompts.min(held_out.n_prompts);
     let tokens = held_out.tokens_tensor(DType::F64, &device)?.narrow(0, 0, n)?;
-    let widen = |p: usize| held_out.prompt(p).into_iter().map(f64::from).collect();
-    Ok(Trained { d, n_heads, tokens, weights, projections, prompts: (0..n).map(widen).collect() })
+    let widen = |p: usize| {
+        let tokens: Vec<f64> = held_out.prompt(p).into_iter().map(f64::from).collect();
+        Matrix::new(tokens.len() / d, d, tokens)
+    };
+    let prompts = (0..n).map(widen).collect::<Result<_, _>>()?;
+    Ok(Trained { d, n_heads, tokens, weights, matrices, prompts })
 }
 
 impl Trained {
@@ -194,21 +188,9 @@ impl Trained {
         Ok(layer.query_output(&self.weights, &self.tokens)?.to_vec2()?)
     }
 
-    /// Keys, values and query of every head of prompt `p`.
-    fn views(&self, p: usize) -> Vec<HeadView> {
-        let d = self.d;
-        let rows: Vec<&[f64]> = self.prompts[p].chunks_exact(d).collect();
-        let scale = 1.0 / (d as f64).sqrt().sqrt();
-        let project = |which: usize, head: usize, x: &[f64], scale: f64| -> Vec<f64> {
-            let matrix = &self.projections[which][head * d * d..][..d * d];
-            matrix.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect()
-        };
-        let view = |head: usize| HeadView {
-            keys: rows.iter().map(|x| project(1, head, x, scale)).collect(),
-            values: rows.iter().map(|x| project(2, head, x, 1.0)).collect(),
-            query: rows.last().map(|x| project(0, head, x, scale)).unwrap_or_default(),
-        };
-        (0..self.n_heads).map(view).collect()
+    /// Every head of prompt `p`.
+    fn heads(&self, p: usize) -> Result<Vec<Head>, DualError> {
+        self.matrices.iter().map(|matrices| Head::project(&self.prompts[p], matrices)).collect()
     }
 }
 
@@ -262,24 +244,24 @@ fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
     let mut curves = [EXACT, FEATURES, FEATURES_SOFTMAX].map(|name| (name, Curve::new(n + 1)));
     let orders = Stream::new(0, "dual/orders");
     for p in 0..trained.prompts.len() {
-        let views = trained.views(p);
+        let heads = trained.heads(p)?;
         let most = settings.orders.max(settings.feature_orders);
         for o in 0..most {
-            let order = rotated_order(&orders, [p, most, o], n);
+            let order = rotated_order(&orders, OrderIndex { prompt: p, orders: most, order: o }, n);
             if o < settings.orders {
-                let mut dual = Exact::initial(&views)?;
+                let mut dual = Exact::initial(&heads)?;
                 walk(&mut dual, &order, |i, f| curves[0].1.record(i, f, &softmax[p]))?;
             }
             if o < settings.feature_orders {
-                let mut dual = Features::initial(&views, &map)?;
+                let mut dual = Features::initial(&heads, &map)?;
                 walk(&mut dual, &order, |i, f| {
                     curves[1].1.record(i, f, &featured[p]);
                     curves[2].1.record(i, f, &softmax[p]);
                 })?;
             }
         }
-        let exact = increments(&mut Exact::initial(&views)?, n)?;
-        let feature = increments(&mut Features::initial(&views, &map)?, n)?;
+        let exact = increments(&mut Exact::initial(&heads)?, n)?;
+        let feature = increments(&mut Features::initial(&heads, &map)?, n)?;
         let zero = vec![0.0; trained.d];
         let offset: Vec<f64> = featured[p].iter().zip(&softmax[p]).map(|(f, h)| f - h).collect();
         curves[0].1.record_closed_form(&exact, &zero);
@@ -287,21 +269,6 @@ fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
         curves[2].1.record_closed_form(&feature, &offset);
     }
     to_table(&curves)
-}
-
-/// Order `o` of `orders` of a prompt: random permutations, each with all its rotations.
-///
-/// Every order is uniform, and over the rotations of one permutation every demonstration is equally often
-/// among those left after a step: means over orders vary much less than those of independent orders.
-pub(crate) fn rotated_order(
-    stream: &Stream,
-    [prompt, orders, o]: [usize; 3],
-    n: usize,
-) -> Vec<usize> {
-    let permutation = prompt * orders.div_ceil(n) + o / n;
-    let mut order = stream.sample(permutation as u64).permutation(n);
-    order.rotate_left(o % n);
-    order
 }
 
 /// Trains in the given order and reports the prediction before and after every step.
@@ -329,23 +296,6 @@ fn increments(dual: &mut dyn Dual, n: usize) -> anyhow::Result<Vec<Vec<f64>>> {
         before = after;
     }
     Ok(increments)
-}
-
-/// Standard error of the mean square of distances, prompt by prompt: the prompts are given, the
-/// permutations of the `n` demonstrations are drawn, each with its rotations.
-fn error_over_orders(distances: &[f64], prompts: usize, n: usize) -> f64 {
-    let orders = (distances.len() / prompts.max(1)).max(1);
-    // fewer orders than two permutations' rotations are taken one by one
-    let group = if orders < 2 * n { 1 } else { n };
-    let mean_square = |group: &[f64]| order::sum_of_squares(group) / group.len() as f64;
-    let errors: Vec<f64> = distances
-        .chunks_exact(orders)
-        .map(|prompt| {
-            let groups = prompt.chunks_exact(group).map(mean_square);
-            standard_error(&groups.collect::<Vec<f64>>())
-        })
-        .collect();
-    order::sum_of_squares(&errors).sqrt() / errors.len().max(1) as f64
 }
 
 pub(crate) fn to_table(curves: &[(&str, Curve)]) -> anyhow::Result<Table> {

@@ -1,12 +1,15 @@
 //! Cells of figures whose layer is a whole Transformer layer, or a stack.
 
 use super::equivalence::{self, Curve, EXACT};
+use super::orders::{OrderIndex, rotated_order};
 use super::training::{self, HELD_OUT};
+use crate::views::heads;
 use artifact::cell::Cell;
 use artifact::table::Table;
 use candle_core::DType;
-use dual_model::transformer::{HeadWeights, LayerWeights, predict_stack};
-use dual_model::{DualError, Matrix, sequence::Visibility};
+use dual_model::Matrix;
+use dual_model::sequence::Visibility;
+use dual_model::transformer::{LayerWeights, predict_stack};
 use icl_model::mask::Mask;
 use icl_model::train::TestPoint;
 use icl_model::transformer::TransformerLayer;
@@ -95,7 +98,8 @@ fn curve(
         let tokens = Matrix::new(n + 1, settings.train.prompt.d(), tokens)?;
         let tokens = predict_stack(before, &tokens, n, Visibility::All)?.pop().unwrap_or(tokens);
         for o in 0..orders {
-            let order = equivalence::rotated_order(&stream, [p, orders, o], n);
+            let index = OrderIndex { prompt: p, orders, order: o };
+            let order = rotated_order(&stream, index, n);
             let steps = last.predict_along_steps(&tokens, n, n, &order)?;
             steps.iter().enumerate().for_each(|(i, f)| curve.record(i, f, &output));
         }
@@ -130,16 +134,11 @@ fn weights(layer: &TransformerLayer) -> anyhow::Result<LayerWeights> {
     let values = |name: &str| -> anyhow::Result<Vec<f64>> {
         Ok(layer.weights[name].flatten_all()?.to_vec1()?)
     };
-    let (d, heads) = (layer.shape.d, layer.shape.n_heads);
-    let [q, k, v] = [values("w_q")?, values("w_k")?, values("w_v")?];
+    let d = layer.shape.d;
     let (w_1, w_2) = (values("w_1")?, values("w_2")?);
     let hidden = w_1.len() / d;
-    let head = |h: usize| {
-        let part = |w: &[f64]| Matrix::new(d, d, w[h * d * d..(h + 1) * d * d].to_vec());
-        Ok(HeadWeights { w_q: part(&q)?, w_k: part(&k)?, w_v: part(&v)? })
-    };
     Ok(LayerWeights {
-        heads: (0..heads).map(head).collect::<Result<_, DualError>>()?,
+        heads: heads::of_weights(&layer.weights, d)?,
         w_1: Matrix::new(hidden, d, w_1)?,
         b_1: values("b_1")?,
         w_2: Matrix::new(d, hidden, w_2)?,

@@ -13,8 +13,8 @@ use artifact::digest::sha256;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::DType;
-use dual_model::dual::Pair;
-use dual_model::sequence::{Head, Visibility, exact_predictions};
+use dual_model::head::Head;
+use dual_model::sequence::{Visibility, exact_predictions};
 use dual_model::shared::SharedDual;
 use dual_model::{Matrix, Real};
 use icl_model::composite::AttentionKernel;
@@ -162,9 +162,7 @@ fn shared_dual<R: Real>(
     visibility: Visibility,
 ) -> anyhow::Result<(Matrix<R>, i64)> {
     let mut dual = SharedDual::new(head.keys.columns(), head.values.columns());
-    for (key, value) in head.keys.iter_rows().zip(head.values.iter_rows()) {
-        dual.step(Pair { key, value })?;
-    }
+    head.key_values(0..head.n_tokens()).into_iter().try_for_each(|pair| dual.step(pair))?;
     let digest = |dual: &SharedDual<R>| {
         let bytes: Vec<u8> =
             dual.coefficients().iter().flat_map(|x| x.to_f64().to_le_bytes()).collect();

@@ -2,6 +2,7 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::heads;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -11,6 +12,7 @@ use artifact::statistics::{
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::gap::Population;
+use dual_model::head::{HeadMatrices, key_scale};
 use icl_model::prompt::PromptShape;
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
@@ -142,16 +144,12 @@ fn population(
         t
     };
     let tokens: Vec<Vec<f64>> = (0..settings.population).map(token).collect();
-    let project = |name: &str, scale: f64| -> anyhow::Result<Matrix> {
-        let w = trainer.parameters().get(name).unwrap_or(&[]);
-        let w: Vec<f64> = w.iter().map(|x| scale * f64::from(*x)).collect();
-        let rows: Vec<Vec<f64>> = tokens
-            .iter()
-            .map(|t| w.chunks_exact(d).map(|row| order::dot(row, t)).collect())
-            .collect();
-        Ok(Matrix::from_rows(rows.iter().map(Vec::as_slice))?)
-    };
-    let (keys, values) = (project("w_k", 1.0 / (d as f64).sqrt().sqrt())?, project("w_v", 1.0)?);
+    let tokens = Matrix::from_rows(tokens.iter().map(Vec::as_slice))?;
+    let HeadMatrices { mut w_k, w_v, .. } =
+        heads::of_parameters(trainer.parameters(), d)?.swap_remove(0);
+    // the scale goes to the matrix and not, as in `Head::project`, to the keys: the order of the published digits
+    w_k.entries_mut().iter_mut().for_each(|w| *w *= key_scale(d));
+    let (keys, values) = (w_k.apply_to_rows(&tokens)?, w_v.apply_to_rows(&tokens)?);
     let half = |x: &[f64]| order::dot(x, x) / 2.0;
     let population = match kernel {
         "exp" => Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y)))?,

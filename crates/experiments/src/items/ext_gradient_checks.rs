@@ -8,9 +8,10 @@ use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::{Positive, gaussian_rows};
+use dual_model::head::key_scale;
 use dual_model::modification::ModifiedLoss;
 use icl_numerics::finite_difference::gradient;
 use icl_numerics::largest;
@@ -95,8 +96,8 @@ struct Prompt {
 
 impl Prompt {
     fn new(settings: &Settings, seed: u64) -> Self {
-        // keys and queries scaled by d^(-1/4): logits of order one
-        let scale = 1.0 / (settings.d as f64).sqrt().sqrt();
+        // logits of order one
+        let scale = key_scale(settings.d);
         let rows = |purpose: &str, n: usize, factor: f64| -> Vec<Vec<f64>> {
             let rows = gaussian_rows(&Stream::new(seed, purpose), n, settings.d);
             rows.into_iter().map(|row| row.into_iter().map(|x| factor * x).collect()).collect()
@@ -108,9 +109,10 @@ impl Prompt {
         }
     }
 
-    fn pairs(&self) -> (Vec<Pair<'_>>, Vec<Pair<'_>>) {
+    fn pairs(&self) -> (Vec<KeyValue<'_>>, Vec<KeyValue<'_>>) {
         let pairs = self.keys.iter().zip(&self.values);
-        let mut all: Vec<Pair<'_>> = pairs.map(|(key, value)| Pair { key, value }).collect();
+        let mut all: Vec<KeyValue<'_>> =
+            pairs.map(|(key, value)| KeyValue { key, value }).collect();
         let side = all.split_off(all.len() - 1);
         (all, side)
     }
@@ -158,7 +160,8 @@ fn modified(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Res
     let mut errors = Vec::new();
     for loss in &losses {
         let owned = loss.training_pairs(&demonstrations)?;
-        let pairs: Vec<Pair<'_>> = owned.iter().map(|(key, value)| Pair { key, value }).collect();
+        let pairs: Vec<KeyValue<'_>> =
+            owned.iter().map(|(key, value)| KeyValue { key, value }).collect();
         let mut dual = FeatureDual::initial(map, &pairs, &side, &prompt.query)?;
         let start = dual.weights().clone();
         let (rows, columns) = (start.rows(), start.columns());

@@ -7,8 +7,9 @@ use artifact::claim::{Claim, Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
+use dual_model::head::HeadMatrices;
 use dual_model::sequence::Visibility;
-use dual_model::transformer::{HeadWeights, LayerWeights, predict_stack};
+use dual_model::transformer::{LayerWeights, predict_stack};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
 use icl_model::mask::Mask;
@@ -154,13 +155,9 @@ fn dual_layer<R: Real>(s: &Settings, seed: u64, layer: usize) -> anyhow::Result<
         .map(|(name, _, values)| (name, values.into_iter().map(R::from_f64).collect()))
         .collect();
     let d = s.d;
-    let head = |h: usize| {
-        let part =
-            |name: &str| Matrix::new(d, d, arrays[name][h * d * d..(h + 1) * d * d].to_vec());
-        Ok(HeadWeights { w_q: part("w_q")?, w_k: part("w_k")?, w_v: part("w_v")? })
-    };
+    let [w_q, w_k, w_v] = ["w_q", "w_k", "w_v"].map(|name| &arrays[name]);
     Ok(LayerWeights {
-        heads: (0..s.n_heads).map(head).collect::<Result<_, dual_model::DualError>>()?,
+        heads: HeadMatrices::of_heads(d, w_q, w_k, w_v)?,
         w_1: Matrix::new(s.hidden, d, arrays["w_1"].clone())?,
         b_1: arrays["b_1"].clone(),
         w_2: Matrix::new(d, s.hidden, arrays["w_2"].clone())?,

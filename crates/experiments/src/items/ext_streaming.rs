@@ -9,10 +9,10 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_map::{Positive, gaussian_rows};
-use dual_model::sequence::Head;
-use dual_model::shared::{FeatureState, SharedDual};
+use dual_model::head::Head;
+use dual_model::shared::{SharedDual, SharedFeatureDual};
 use icl_model::composite::AttentionKernel;
 use icl_model::mask::Mask;
 use icl_numerics::largest;
@@ -106,7 +106,7 @@ fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
             Ok(dual.predict(query)?)
         })?);
         exact_bytes += dual.bytes();
-        let mut state = FeatureState::new(&map, settings.d, settings.d);
+        let mut state = SharedFeatureDual::new(&map, settings.d, settings.d);
         features.push(stream(head, |pair, query| {
             state.step(pair)?;
             Ok(state.predict(query)?)
@@ -128,14 +128,13 @@ fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
 /// The answer to every token's query right after the update with its key and value.
 fn stream(
     head: &Head,
-    mut update: impl FnMut(Pair<'_>, &[f64]) -> anyhow::Result<Vec<f64>>,
+    mut update: impl FnMut(KeyValue<'_>, &[f64]) -> anyhow::Result<Vec<f64>>,
 ) -> anyhow::Result<Matrix> {
     let mut entries = Vec::with_capacity(head.values.entries().len());
-    for i in 0..head.keys.rows() {
-        let pair = Pair { key: head.keys.row(i), value: head.values.row(i) };
-        entries.extend(update(pair, head.queries.row(i))?);
+    for i in 0..head.n_tokens() {
+        entries.extend(update(head.key_value(i), head.queries.row(i))?);
     }
-    Ok(Matrix::new(head.keys.rows(), head.values.columns(), entries)?)
+    Ok(Matrix::new(head.n_tokens(), head.values.columns(), entries)?)
 }
 
 fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {

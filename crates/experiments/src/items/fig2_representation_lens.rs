@@ -9,6 +9,7 @@ use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::Matrix;
+use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_numerics::lanes::Isa;
@@ -55,28 +56,32 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
     let prompt = SchemePrompt::new(settings, isa)?;
     let (map, n) = (prompt.features(), settings.n_demos);
     let (demonstrations, side) = prompt.pairs();
-    let mut dual = FeatureDual::initial(&map, &demonstrations, &side, &prompt.query)?;
+    let mut dual = FeatureDual::initial(&map, &demonstrations, &side, prompt.query())?;
     let predictions = |dual: &FeatureDual<'_, _>| -> anyhow::Result<Vec<Vec<f64>>> {
-        prompt.keys[..n].iter().map(|k| Ok(dual.predict(k)?)).collect()
+        demonstrations.iter().map(|pair| Ok(dual.predict(pair.key)?)).collect()
     };
     let similarities = |f: &[Vec<f64>]| -> Vec<f64> {
-        f.iter().zip(&prompt.values).map(|(f, v)| order::dot(f, v)).collect()
+        f.iter().zip(&demonstrations).map(|(f, pair)| order::dot(f, pair.value)).collect()
     };
     let before = predictions(&dual)?;
     demonstrations.iter().try_for_each(|pair| dual.step(*pair))?;
     let after = predictions(&dual)?;
-    let phi: Vec<Vec<f64>> = prompt.keys.iter().map(|k| map.key_features(k)).collect();
+    let phi: Vec<Vec<f64>> = prompt.head.keys.iter_rows().map(|k| map.key_features(k)).collect();
     let products = |rows: &[Vec<f64>]| Matrix::from_fn(n, n, |i, j| order::dot(&rows[i], &rows[j]));
     let mut all = Matrices::default();
-    all.add_columns("keys", &prompt.keys[..n]);
-    all.add_columns("values", &prompt.values[..n]);
+    let of = |part: fn(&KeyValue<'_>) -> Vec<f64>| -> Vec<Vec<f64>> {
+        demonstrations.iter().map(part).collect()
+    };
+    let values = of(|pair| pair.value.to_vec());
+    all.add_columns("keys", &of(|pair| pair.key.to_vec()));
+    all.add_columns("values", &values);
     all.add_columns("before", &before);
     all.add_columns("after", &after);
     all.add("similarity before", Matrix::new(1, n, similarities(&before))?);
     all.add("similarity after", Matrix::new(1, n, similarities(&after))?);
-    let (kernel, gram) = (products(&phi), products(&prompt.values));
+    let (kernel, gram) = (products(&phi), products(&values));
     // D = sum_j K(k_j, q) over all tokens
-    let phi_q = map.query_features(&prompt.query);
+    let phi_q = map.query_features(prompt.query());
     let d: f64 = phi.iter().map(|phi| order::dot(phi, &phi_q)).sum();
     let gain = (0..n)
         .map(|i| {

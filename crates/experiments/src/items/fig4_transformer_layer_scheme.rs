@@ -8,7 +8,7 @@ use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_numerics::lanes::Isa;
@@ -57,23 +57,25 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
     let preactivation = layer.hidden(&attention);
     let mask: Vec<f64> = preactivation.iter().map(|p| f64::from(u8::from(*p > 0.0))).collect();
     // the dual's side
-    let transformed: Vec<Vec<f64>> = layer.values.iter().map(|v| layer.through(v, &mask)).collect();
+    let head = &layer.head;
+    let transformed: Vec<Vec<f64>> =
+        head.values.iter_rows().map(|v| layer.through(v, &mask)).collect();
     let bias = layer.constant(&mask);
-    let pairs: Vec<Pair<'_>> =
-        layer.keys.iter().zip(&transformed).map(|(key, value)| Pair { key, value }).collect();
+    let pairs = head.keys.iter_rows().zip(&transformed);
+    let pairs: Vec<KeyValue<'_>> = pairs.map(|(key, value)| KeyValue { key, value }).collect();
     let (demonstrations, side) = pairs.split_at(n);
-    let (map, query) = (layer.features(), &layer.queries[n]);
+    let (map, query) = (layer.features(), head.queries.row(n));
     let mut dual = FeatureDual::initial(&map, demonstrations, side, query)?;
     let mut all = Matrices::default();
-    all.add_columns("H", &tokens);
-    all.add_columns("V", &layer.values);
+    all.add_transposed("H", &tokens);
+    all.add_transposed("V", &head.values);
     all.add_columns("h'", &[attention]);
     all.add_columns("hidden", &[preactivation]);
     all.add_columns("mask", &[mask]);
     all.add_columns("z", &[output]);
     all.add_columns("M V", &transformed);
     all.add_columns("b", std::slice::from_ref(&bias));
-    let phi: Vec<Vec<f64>> = layer.keys.iter().map(|k| map.key_features(k)).collect();
+    let phi: Vec<Vec<f64>> = head.keys.iter_rows().map(|k| map.key_features(k)).collect();
     all.add_columns("phi(K)", &phi);
     all.add("W0", dual.weights().clone());
     let step = |dual: &mut FeatureDual<'_, _>, i: usize| dual.step(demonstrations[i]);

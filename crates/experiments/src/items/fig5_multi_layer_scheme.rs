@@ -8,8 +8,8 @@ use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
 use artifact::table::Table;
-use dual_model::dual::Pair;
-use dual_model::shared::FeatureState;
+use dual_model::Matrix;
+use dual_model::shared::SharedFeatureDual;
 use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use serde_json::json;
@@ -53,30 +53,30 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
     let (stack, tokens) = layers(settings, true, isa)?;
     let n = settings.n_demos;
     let mut all = Matrices::default();
-    all.add_columns("dual 0", &tokens);
+    all.add_transposed("dual 0", &tokens);
     let (mut ours, mut theirs) = (tokens.clone(), tokens);
     for (l, layer) in stack.iter().enumerate() {
         // the dual's side: one W for all queries, a constant channel under the values
         let numbers = LayerNumbers::new(layer, &ours)?;
         let map = numbers.features();
-        let d = ours[0].len();
-        let mut state = FeatureState::new(&map, d, d);
-        let pair = |j: usize| Pair { key: &numbers.keys[j], value: &numbers.values[j] };
-        state.step(pair(n))?;
+        let (head, d) = (&numbers.head, ours.columns());
+        let mut state = SharedFeatureDual::new(&map, d, d);
+        state.step(head.key_value(n))?;
         all.add(format!("W0 {}", l + 1), state.weights().clone());
-        let step = |state: &mut FeatureState<'_, _>, j: usize| state.step(pair(j));
+        let step = |state: &mut SharedFeatureDual<'_, _>, j: usize| state.step(head.key_value(j));
         all.add_steps(&format!("step {}", l + 1), &mut state, n, |state| state.weights(), step)?;
         all.add(format!("W1 {}", l + 1), state.weights().clone());
-        ours = numbers
+        let after = head
             .queries
-            .iter()
-            .zip(&ours)
+            .iter_rows()
+            .zip(ours.iter_rows())
             .map(|(q, x)| Ok(numbers.after_attention(x, &state.predict(q)?)))
-            .collect::<anyhow::Result<_>>()?;
-        all.add_columns(format!("dual {}", l + 1), &ours);
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        ours = Matrix::from_rows(after.iter().map(Vec::as_slice))?;
+        all.add_transposed(format!("dual {}", l + 1), &ours);
         // candle's side, on candle's own tokens
         theirs = LayerNumbers::new(layer, &theirs)?.candle_all(layer, n)?;
-        all.add_columns(format!("stack {}", l + 1), &theirs);
+        all.add_transposed(format!("stack {}", l + 1), &theirs);
     }
     all.to_table("matrices")
 }

@@ -2,12 +2,15 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::heads;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Table};
+use dual_model::Matrix;
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
+use dual_model::head::Head;
 use icl_model::prompt::PromptShape;
 use icl_model::train::{TrainSettings, Trainer};
 use icl_numerics::lanes::Isa;
@@ -91,17 +94,10 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
         isa,
     )?;
     trainer.run()?;
-    let tokens: Vec<f64> =
-        trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
-    let scale = 1.0 / (d as f64).sqrt().sqrt();
-    let project = |name: &str| -> Vec<Vec<f64>> {
-        let w: Vec<f64> =
-            trainer.parameters().get(name).unwrap_or(&[]).iter().map(|x| f64::from(*x)).collect();
-        let row = |x: &[f64]| w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect();
-        tokens.chunks_exact(d).map(row).collect()
-    };
-    let (queries, keys) = (project("w_q"), project("w_k"));
-    let n = keys.len();
+    let tokens = trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+    let tokens = Matrix::new(shape.n_tokens(), d, tokens)?;
+    let head = Head::project(&tokens, &heads::of_parameters(trainer.parameters(), d)?[0])?;
+    let n = head.n_tokens();
     let (mut features, mut weights) = (Vec::new(), Vec::new());
     for m in std::iter::once(&0).chain(&settings.features) {
         let omegas = gaussian_rows(&Stream::new(0, "heatmaps/omega"), *m, d);
@@ -110,8 +106,8 @@ fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
             0 => math::exp(order::dot(q, k)),
             _ => order::dot(&map.query_features(q), &map.key_features(k)),
         };
-        for q in &queries {
-            let row: Vec<f64> = keys.iter().map(|k| kernel(q, k)).collect();
+        for q in head.queries.iter_rows() {
+            let row: Vec<f64> = head.keys.iter_rows().map(|k| kernel(q, k)).collect();
             let total = order::sum(&row);
             weights.extend(row.into_iter().map(|x| x / total));
             features.extend(vec![*m as i64; n]);

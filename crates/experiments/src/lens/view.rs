@@ -6,10 +6,10 @@ use super::layer::{Affine, Layer, Mix};
 use super::rotary::Rotary;
 use super::side::{self, Output};
 use dual_model::Real;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_map::{self, FeatureMap, Taylor};
 use dual_model::projection::Projection;
-use dual_model::shared::{FeatureState, SharedDual};
+use dual_model::shared::{SharedDual, SharedFeatureDual};
 use icl_numerics::stream::Stream;
 use icl_numerics::{largest, order};
 use std::ops::Range;
@@ -60,7 +60,10 @@ pub(crate) fn explain<R: Real>(
         _ => side::by_heads(layer, input, |b, g| side.featured(b, g))?,
     };
     let mix = match &layer.mix {
-        Mix::Projected(output) => Some(projection::<R>(output, 0, output.rows, 1.0)?),
+        Mix::Projected(output) => {
+            let (weight, bias) = output.part(0, output.rows);
+            Some(Projection::<R>::new(weight, bias, output.columns)?)
+        }
         Mix::Joined | Mix::Summed => None,
     };
     let project = |rows: &[f64]| {
@@ -82,30 +85,21 @@ fn widened<R: Real>(x: &[R]) -> Vec<f64> {
     x.iter().map(|x| x.to_f64()).collect()
 }
 
-fn projection<R: Real>(
-    affine: &Affine,
-    start: usize,
-    n: usize,
-    scale: f64,
-) -> anyhow::Result<Projection<R>> {
-    let (weight, bias) = affine.part(start, n);
-    Ok(Projection::new(weight, bias, affine.columns, scale)?)
-}
-
 impl Side<'_> {
-    /// `d_h^(-1/4)`: queries and keys carry it each, so that scores are divided by `sqrt(d_h)`.
-    fn scale(&self) -> f64 {
-        1.0 / (self.layer.heads.size as f64).sqrt().sqrt()
+    /// Rows of one head of a map.
+    fn part<'a>(&self, affine: &'a Affine, head: usize) -> (&'a [f64], Option<&'a [f64]>) {
+        affine.part(head * self.layer.heads.size, self.layer.heads.size)
     }
 
-    fn map<R: Real>(
-        &self,
-        affine: &Affine,
-        head: usize,
-        scale: f64,
-    ) -> anyhow::Result<Projection<R>> {
-        let size = self.layer.heads.size;
-        projection(affine, head * size, size, scale)
+    /// Keys or queries of one head: they carry `d_h^(-1/4)` each, so that scores are divided by `sqrt(d_h)`.
+    fn of_keys<R: Real>(&self, affine: &Affine, head: usize) -> anyhow::Result<Projection<R>> {
+        let (weight, bias) = self.part(affine, head);
+        Ok(Projection::of_keys(weight, bias, affine.columns)?)
+    }
+
+    fn of_values<R: Real>(&self, head: usize) -> anyhow::Result<Projection<R>> {
+        let (weight, bias) = self.part(&self.layer.value, head);
+        Ok(Projection::new(weight, bias, self.layer.value.columns)?)
     }
 
     /// A block of tokens, projected; turned by their positions if `turn`.
@@ -144,18 +138,18 @@ impl Side<'_> {
     /// The query heads that read head `g`: trained once on what is visible, then asked block by block.
     fn exact<R: Real>(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
         let (n, size) = (self.input.n_tokens, self.layer.heads.size);
-        let keys = self.all::<R>(&self.map(&self.layer.key, g, self.scale())?, b, true)?;
-        let values = self.all::<R>(&self.map(&self.layer.value, g, 1.0)?, b, false)?;
+        let keys = self.all::<R>(&self.of_keys(&self.layer.key, g)?, b, true)?;
+        let values = self.all::<R>(&self.of_values(g)?, b, false)?;
         let seen = self.input.seen(b);
         let mut dual = SharedDual::new(size, size);
         for j in &seen.keys {
             let (key, value) = (row(&keys, *j, size), row(&values, *j, size));
-            dual.step(Pair { key, value })?;
+            dual.step(KeyValue { key, value })?;
         }
         let (mut outputs, mut sizes) = (Vec::new(), Vec::new());
         let known = KeySizes::new(&seen, &keys, &values, size);
         for h in g * self.layer.group()..(g + 1) * self.layer.group() {
-            let map = self.map::<R>(&self.layer.query, h, self.scale())?;
+            let map = self.of_keys::<R>(&self.layer.query, h)?;
             let parts = side::by_blocks(n, |rows| {
                 let queries = self.projected(&map, b, rows.clone(), true)?;
                 let mut out = vec![R::ZERO; queries.len()];
@@ -172,13 +166,13 @@ impl Side<'_> {
     /// The same with features, in `f64`: a stream of steps, each query asked when what it sees is in.
     fn featured(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
         let size = self.layer.heads.size;
-        let keys = self.all::<f64>(&self.map(&self.layer.key, g, self.scale())?, b, true)?;
-        let values = self.all::<f64>(&self.map(&self.layer.value, g, 1.0)?, b, false)?;
+        let keys = self.all::<f64>(&self.of_keys(&self.layer.key, g)?, b, true)?;
+        let values = self.all::<f64>(&self.of_values(g)?, b, false)?;
         let seen = self.input.seen(b);
         let known = KeySizes::new(&seen, &keys, &values, size);
         let (mut outputs, mut sizes) = (Vec::new(), Vec::new());
         for h in g * self.layer.group()..(g + 1) * self.layer.group() {
-            let map = self.map::<f64>(&self.layer.query, h, self.scale())?;
+            let map = self.of_keys::<f64>(&self.layer.query, h)?;
             let queries = self.all(&map, b, true)?;
             let own;
             let map = if let Some(map) = &self.map {
@@ -187,7 +181,8 @@ impl Side<'_> {
                 own = map_of_head(self.arguments, size, &queries, &keys)?;
                 own.as_ref()
             };
-            outputs.push(stream(map, &seen, [&keys, &queries, &values], size)?);
+            let rows = HeadRows { keys: &keys, queries: &queries, values: &values, size };
+            outputs.push(stream(map, &seen, rows)?);
             sizes.push(known.with(norms(&queries, size)));
         }
         Ok((outputs, sizes))
@@ -198,19 +193,24 @@ fn row<R>(x: &[R], i: usize, size: usize) -> &[R] {
     &x[i * size..(i + 1) * size]
 }
 
-/// Steps and queries of one head in the order of the tokens.
-fn stream(
-    map: &dyn FeatureMap,
-    seen: &Seen,
-    [keys, queries, values]: [&[f64]; 3],
+/// One head, each `[tokens, size]`.
+#[derive(Clone, Copy)]
+struct HeadRows<'a> {
+    keys: &'a [f64],
+    queries: &'a [f64],
+    values: &'a [f64],
     size: usize,
-) -> anyhow::Result<Vec<f64>> {
-    let mut state = FeatureState::new(map, size, size);
+}
+
+/// Steps and queries of one head in the order of the tokens.
+fn stream(map: &dyn FeatureMap, seen: &Seen, head: HeadRows<'_>) -> anyhow::Result<Vec<f64>> {
+    let HeadRows { keys, queries, values, size } = head;
+    let mut state = SharedFeatureDual::new(map, size, size);
     let mut taken = 0;
     let mut out = Vec::with_capacity(queries.len());
     for (i, count) in seen.counts.iter().enumerate() {
         for j in &seen.keys[taken..*count] {
-            state.step(Pair { key: row(keys, *j, size), value: row(values, *j, size) })?;
+            state.step(KeyValue { key: row(keys, *j, size), value: row(values, *j, size) })?;
         }
         taken = *count;
         match count {

@@ -32,6 +32,12 @@ impl Matrices {
         self.add(name, Matrix::from_fn(rows, columns.len(), |i, j| columns[j][i]));
     }
 
+    /// Adds the rows of a matrix side by side, as columns.
+    pub(crate) fn add_transposed(&mut self, name: impl Into<String>, rows: &Matrix) {
+        let entry = |i: usize, j: usize| rows.row(j)[i];
+        self.add(name, Matrix::from_fn(rows.columns(), rows.rows(), entry));
+    }
+
     /// Takes `n` steps and adds what each changed of `W`, as `<name> 1`, `<name> 2`, ....
     pub(crate) fn add_steps<S>(
         &mut self,

@@ -2,10 +2,12 @@
 
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
+use crate::views::heads;
 use candle_core::{DType, Device, Tensor};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_map::Exact;
+use dual_model::head::{Head, HeadMatrices};
 use icl_model::attention::{self, LayerShape};
 use icl_model::composite::{AttentionKernel, Layer};
 use icl_model::mask::Mask;
@@ -75,12 +77,10 @@ impl Settings {
     }
 }
 
-/// Tokens of a prompt and their projections in a one-head layer, in `f64`.
+/// Tokens of a prompt and their one head, in `f64`; the last token is the query.
 pub(crate) struct SchemePrompt {
-    pub(crate) tokens: Vec<Vec<f64>>,
-    pub(crate) keys: Vec<Vec<f64>>,
-    pub(crate) values: Vec<Vec<f64>>,
-    pub(crate) query: Vec<f64>,
+    pub(crate) tokens: Matrix,
+    pub(crate) head: Head,
     n_demos: usize,
     trainer: Trainer,
 }
@@ -90,52 +90,35 @@ impl SchemePrompt {
     pub(crate) fn new(settings: &Settings, isa: Isa) -> anyhow::Result<Self> {
         let mut trainer = Trainer::new(settings.layer(), isa)?;
         trainer.run()?;
-        let d = settings.d_t + 1;
-        let flat: Vec<f64> =
-            trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
-        let tokens: Vec<Vec<f64>> = flat.chunks_exact(d).map(<[f64]>::to_vec).collect();
-        let project = |name: &str, scale: f64, x: &[f64]| -> Vec<f64> {
-            let w: Vec<f64> = trainer
-                .parameters()
-                .get(name)
-                .unwrap_or(&[])
-                .iter()
-                .map(|x| f64::from(*x))
-                .collect();
-            w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect()
-        };
-        let scale = 1.0 / (d as f64).sqrt().sqrt();
-        let every =
-            |name: &str, scale: f64| tokens.iter().map(|x| project(name, scale, x)).collect();
-        Ok(Self {
-            keys: every("w_k", scale),
-            values: every("w_v", 1.0),
-            query: tokens.last().map(|x| project("w_q", scale, x)).unwrap_or_default(),
-            n_demos: settings.n_demos,
-            tokens,
-            trainer,
-        })
+        let (n_demos, d) = (settings.n_demos, settings.d_t + 1);
+        let flat = trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+        let tokens = Matrix::new(n_demos + 1, d, flat)?;
+        let head = one_head(&heads::of_parameters(trainer.parameters(), d)?, &tokens)?;
+        Ok(Self { tokens, head, n_demos, trainer })
     }
 
     /// Features that are exact on the prompt's keys.
     pub(crate) fn features(&self) -> Exact {
-        Exact::new(self.keys.iter().map(Vec::as_slice))
+        Exact::new(self.head.keys.iter_rows())
+    }
+
+    /// The query.
+    pub(crate) fn query(&self) -> &[f64] {
+        self.head.queries.row(self.n_demos)
     }
 
     /// Demonstrations and query side as the dual sees them.
-    pub(crate) fn pairs(&self) -> (Vec<Pair<'_>>, Vec<Pair<'_>>) {
-        let mut all: Vec<Pair<'_>> =
-            self.keys.iter().zip(&self.values).map(|(key, value)| Pair { key, value }).collect();
-        let side = all.split_off(self.n_demos);
-        (all, side)
+    pub(crate) fn pairs(&self) -> (Vec<KeyValue<'_>>, Vec<KeyValue<'_>>) {
+        let n = self.n_demos;
+        (self.head.key_values(0..n), self.head.key_values(n..n + 1))
     }
 
     /// Weights and output for the query token by candle's layer.
     pub(crate) fn attention(&self) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
         let vars = self.trainer.parameters().to_vars(DType::F64, &Device::Cpu)?;
         let weights = vars.into_iter().map(|(n, v)| (n, v.as_tensor().clone())).collect();
-        let (n, d) = (self.tokens.len(), self.query.len());
-        let tokens = Tensor::from_vec(self.tokens.concat(), (1, n, d), &Device::Cpu)?;
+        let (n, d) = (self.tokens.rows(), self.tokens.columns());
+        let tokens = tensor(&self.tokens)?;
         let plain = attention::parse("plain")?;
         let shape = LayerShape { d, n_heads: 1 };
         let layer =
@@ -150,28 +133,40 @@ impl SchemePrompt {
     }
 }
 
+/// `[1, tokens, d]`.
+fn tensor(tokens: &Matrix) -> anyhow::Result<Tensor> {
+    let shape = (1, tokens.rows(), tokens.columns());
+    Ok(Tensor::from_slice(tokens.entries(), shape, &Device::Cpu)?)
+}
+
+/// The layer's only head.
+fn one_head(matrices: &[HeadMatrices], tokens: &Matrix) -> anyhow::Result<Head> {
+    let [matrices] = matrices else {
+        anyhow::bail!("a scheme shows one head, found {}", matrices.len());
+    };
+    Ok(Head::project(tokens, matrices)?)
+}
+
 /// The layers of a stack and the prompt's tokens.
 pub(crate) fn layers(
     settings: &Settings,
     residual: bool,
     isa: Isa,
-) -> anyhow::Result<(Vec<TransformerLayer>, Vec<Vec<f64>>)> {
+) -> anyhow::Result<(Vec<TransformerLayer>, Matrix)> {
     let (train, layers, hidden) = (settings.layer(), settings.layers, settings.hidden);
     let stack = TransformerSettings { train, layers, hidden, residual };
     let mut trainer = TransformerTrainer::new(stack, isa)?;
     trainer.run()?;
     let prompts = trainer.held_out(settings.prompt + 1);
-    let flat: Vec<f64> = prompts.prompt(settings.prompt).into_iter().map(f64::from).collect();
-    let tokens = flat.chunks_exact(settings.d_t + 1).map(<[f64]>::to_vec).collect();
+    let flat = prompts.prompt(settings.prompt).into_iter().map(f64::from).collect();
+    let tokens = Matrix::new(settings.n_demos + 1, settings.d_t + 1, flat)?;
     Ok((trainer.layers(DType::F64)?, tokens))
 }
 
 /// The numbers of one Transformer layer with one head, and of its tokens, in `f64`.
 pub(crate) struct LayerNumbers {
-    tokens: Vec<Vec<f64>>,
-    pub(crate) keys: Vec<Vec<f64>>,
-    pub(crate) queries: Vec<Vec<f64>>,
-    pub(crate) values: Vec<Vec<f64>>,
+    tokens: Matrix,
+    pub(crate) head: Head,
     w_1: Matrix,
     b_1: Vec<f64>,
     w_2: Matrix,
@@ -180,24 +175,15 @@ pub(crate) struct LayerNumbers {
 
 impl LayerNumbers {
     /// Projects the tokens with the layer's weights.
-    pub(crate) fn new(layer: &TransformerLayer, tokens: &[Vec<f64>]) -> anyhow::Result<Self> {
+    pub(crate) fn new(layer: &TransformerLayer, tokens: &Matrix) -> anyhow::Result<Self> {
         let d = layer.shape.d;
         let array = |name: &str| -> anyhow::Result<Vec<f64>> {
             Ok(layer.weights[name].flatten_all()?.to_vec1()?)
         };
-        let project = |name: &str, scale: f64| -> anyhow::Result<Vec<Vec<f64>>> {
-            let w = array(name)?;
-            let row =
-                |x: &Vec<f64>| w.chunks_exact(d).map(|row| scale * order::dot(row, x)).collect();
-            Ok(tokens.iter().map(row).collect())
-        };
-        let scale = 1.0 / (d as f64).sqrt().sqrt();
         let (b_1, b_2) = (array("b_1")?, array("b_2")?);
         Ok(Self {
-            tokens: tokens.to_vec(),
-            keys: project("w_k", scale)?,
-            queries: project("w_q", scale)?,
-            values: project("w_v", 1.0)?,
+            tokens: tokens.clone(),
+            head: one_head(&heads::of_weights(&layer.weights, d)?, tokens)?,
             w_1: Matrix::new(b_1.len(), d, array("w_1")?)?,
             w_2: Matrix::new(d, b_1.len(), array("w_2")?)?,
             b_1,
@@ -207,7 +193,7 @@ impl LayerNumbers {
 
     /// Features that are exact on the layer's keys.
     pub(crate) fn features(&self) -> Exact {
-        Exact::new(self.keys.iter().map(Vec::as_slice))
+        Exact::new(self.head.keys.iter_rows())
     }
 
     /// `W_1 a + b_1`.
@@ -237,18 +223,13 @@ impl LayerNumbers {
         a.iter().zip(linear).zip(constant).map(|((a, l), c)| a + l + c).collect()
     }
 
-    fn tensor(&self) -> anyhow::Result<Tensor> {
-        let shape = (1, self.tokens.len(), self.tokens[0].len());
-        Ok(Tensor::from_vec(self.tokens.concat(), shape, &Device::Cpu)?)
-    }
-
     /// `h'` and output for the query token by candle.
     pub(crate) fn candle(
         &self,
         layer: &TransformerLayer,
         n_demos: usize,
     ) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-        let (tokens, kernel) = (self.tensor()?, AttentionKernel::Softmax);
+        let (tokens, kernel) = (tensor(&self.tokens)?, AttentionKernel::Softmax);
         let modification = layer.modification.as_ref();
         let attention = Layer { shape: layer.shape, modification, kernel: &kernel };
         let attended = attention.forward(&layer.weights, &tokens, n_demos, &Mask::None)?.output;
@@ -261,8 +242,9 @@ impl LayerNumbers {
         &self,
         layer: &TransformerLayer,
         n_demos: usize,
-    ) -> anyhow::Result<Vec<Vec<f64>>> {
-        let out = layer.forward(&self.tensor()?, n_demos, &Mask::None)?;
-        Ok(out.squeeze(0)?.to_vec2()?)
+    ) -> anyhow::Result<Matrix> {
+        let out = layer.forward(&tensor(&self.tokens)?, n_demos, &Mask::None)?;
+        let entries = out.flatten_all()?.to_vec1()?;
+        Ok(Matrix::new(self.tokens.rows(), self.tokens.columns(), entries)?)
     }
 }

@@ -2,7 +2,8 @@
 //! a dual takes.
 
 use candle_core::{DType, Device, Tensor};
-use dual_model::sequence::{Head, Visibility};
+use dual_model::head::{Head, HeadMatrices};
+use dual_model::sequence::Visibility;
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::composite::{AttentionKernel, Layer};
@@ -64,28 +65,15 @@ impl LayerPair {
         Ok(out.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
     }
 
-    /// Keys, queries and values of every head, computed here.
+    /// Keys, queries and values of every head.
     pub(crate) fn heads<R: Real>(&self) -> anyhow::Result<Vec<Head<R>>> {
         let (tokens, projections) = self.arrays();
-        let d = self.d;
         let round = |x: &[f64]| x.iter().map(|x| R::from_f64(*x)).collect::<Vec<R>>();
-        let tokens = round(&tokens);
-        let scale = R::from_f64(1.0 / (d as f64).sqrt().sqrt());
-        let project = |which: usize, head: usize, scale: R| -> anyhow::Result<Matrix<R>> {
-            let w = round(&projections[which][head * d * d..][..d * d]);
-            let entry = |i: usize, j: usize| {
-                scale * R::dot(&w[j * d..(j + 1) * d], &tokens[i * d..(i + 1) * d])
-            };
-            Ok(Matrix::from_fn(self.n_tokens, d, entry))
-        };
-        let head = |h: usize| {
-            Ok(Head {
-                queries: project(0, h, scale)?,
-                keys: project(1, h, scale)?,
-                values: project(2, h, R::ONE)?,
-            })
-        };
-        (0..self.n_heads).map(head).collect()
+        let tokens = Matrix::new(self.n_tokens, self.d, round(&tokens))?;
+        let [w_q, w_k, w_v] = projections.map(|w| round(&w));
+        let matrices = HeadMatrices::of_heads(self.d, &w_q, &w_k, &w_v)?;
+        let heads = matrices.iter().map(|matrices| Head::project(&tokens, matrices));
+        Ok(heads.collect::<Result<_, _>>()?)
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::views::layer_pair::{LayerPair, difference, mask};
 use candle_core::{DType, Device, Tensor};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
+use dual_model::dual::KeyValue;
 use dual_model::feature_map::{FeatureMap, Positive, gaussian_rows};
-use dual_model::sequence::{Head, Visibility};
-use dual_model::shared::FeatureState;
+use dual_model::head::Head;
+use dual_model::sequence::Visibility;
+use dual_model::shared::SharedFeatureDual;
 use icl_model::composite::AttentionKernel;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -145,20 +146,20 @@ pub(crate) fn predictions(
     let zeros = vec![0.0; head.keys.columns().max(d_v)];
     let mut entries = Vec::with_capacity(n * d_v);
     // queries that see the same tokens share one state
-    let mut trained: Option<(usize, FeatureState<'_, MutantMap>)> = None;
+    let mut trained: Option<(usize, SharedFeatureDual<'_, MutantMap>)> = None;
     for i in 0..n {
         let end = visibility.end(i, n);
         let state = match trained.take() {
             Some((seen, state)) if seen == end => state,
             _ => {
-                let mut state = FeatureState::new(&map, head.keys.columns(), d_v);
+                let mut state = SharedFeatureDual::new(&map, head.keys.columns(), d_v);
                 let start = usize::from(mutant == Mutant::OneFewer && end > 1);
                 for j in start..end {
-                    state.step(Pair { key: head.keys.row(j), value: head.values.row(j) })?;
+                    state.step(head.key_value(j))?;
                 }
                 if mutant == Mutant::MaskedZeroed && matches!(visibility, Visibility::Prefix(_)) {
                     let (key, value) = (&zeros[..head.keys.columns()], &zeros[..d_v]);
-                    (end..n).try_for_each(|_| state.step(Pair { key, value }))?;
+                    (end..n).try_for_each(|_| state.step(KeyValue { key, value }))?;
                 }
                 state
             }

@@ -6,9 +6,9 @@
 
 use super::mutant::{Mutant, predictions};
 use dual_model::Matrix;
-use dual_model::dual::Pair;
 use dual_model::feature_map::gaussian_rows;
-use dual_model::sequence::{Head, Visibility};
+use dual_model::head::{Head, key_scale};
+use dual_model::sequence::Visibility;
 use dual_model::shared::SharedDual;
 use icl_numerics::largest;
 use icl_numerics::order;
@@ -123,9 +123,7 @@ impl Published {
         let omegas = gaussian_rows(&Stream::new(draw, "published/omega"), self.d_r, self.d);
         let predicted = predictions(mutant, &head, visibility, &omegas)?;
         let mut dual = SharedDual::new(self.d, self.d_v);
-        for (key, value) in head.keys.iter_rows().zip(head.values.iter_rows()) {
-            dual.step(Pair { key, value })?;
-        }
+        head.key_values(0..tokens).into_iter().try_for_each(|pair| dual.step(pair))?;
         let exact = dual.predict_all(&head.queries, visibility)?;
         Ok(self.judge(predicted.entries(), exact.entries()))
     }
@@ -136,8 +134,8 @@ impl Published {
             let values = Matrix::from_fn(tokens, self.d_v, |i, _| f64::from(u8::from(i == 0)));
             return Ok((Head { keys: ones.clone(), queries: ones, values }, Visibility::Causal));
         }
-        // queries and keys over d^(1/4): their products are the scaled logits
-        let scale = 1.0 / (self.d as f64).sqrt().sqrt();
+        // products of queries and keys are the scaled logits
+        let scale = key_scale(self.d);
         let rows = |purpose: &str, d: usize, factor: f64| -> anyhow::Result<Matrix> {
             let rows = gaussian_rows(&Stream::new(draw, purpose), tokens, d).concat();
             Ok(Matrix::new(tokens, d, rows.into_iter().map(|x| factor * x).collect())?)

@@ -1,6 +1,6 @@
 //! The feature dual over a stream, in a state whose size does not grow.
 
-use crate::dual::Pair;
+use crate::dual::KeyValue;
 use crate::feature_map::{FeatureMap, Scaled};
 use crate::{DualError, Matrix};
 use icl_numerics::{largest, math};
@@ -24,7 +24,7 @@ const MODERATE: f64 = 200.0;
 /// of a query share, such as `e^{-|q|^2/2}`, cancel with `m`. Shifts are zero while exponents are moderate, so
 /// that `W` is then the plain sum, bit by bit.
 #[derive(Debug, Clone)]
-pub struct FeatureState<'m, M: FeatureMap + ?Sized> {
+pub struct SharedFeatureDual<'m, M: FeatureMap + ?Sized> {
     map: &'m M,
     weights: Matrix,
     /// Largest exponent of each feature so far.
@@ -37,7 +37,7 @@ fn shift(top: f64) -> f64 {
     if top.abs() <= MODERATE { 0.0 } else { top }
 }
 
-impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
+impl<'m, M: FeatureMap + ?Sized> SharedFeatureDual<'m, M> {
     /// Before any step, for keys of size `d_k` and values of size `d_v`.
     pub fn new(map: &'m M, d_k: usize, d_v: usize) -> Self {
         let d_r = map.key_features(&vec![0.0; d_k]).len();
@@ -49,7 +49,7 @@ impl<'m, M: FeatureMap + ?Sized> FeatureState<'m, M> {
     ///
     /// # Errors
     /// [`DualError::Size`] if key or value has another size.
-    pub fn step(&mut self, pair: Pair<'_>) -> Result<(), DualError> {
+    pub fn step(&mut self, pair: KeyValue<'_>) -> Result<(), DualError> {
         DualError::size("value", pair.value.len() + 1, self.weights.rows())?;
         let mut phi = self.map.scaled_key_features(pair.key);
         DualError::size("features", phi.factors.len(), self.weights.columns())?;
@@ -135,10 +135,10 @@ mod tests {
     fn predictions(map: &dyn FeatureMap, norm: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let (keys, queries) = (rows("k", 19, 4, norm), rows("q", 19, 4, norm));
         let values = rows("v", 19, 3, 1.0);
-        let mut state = FeatureState::new(map, 4, 3);
+        let mut state = SharedFeatureDual::new(map, 4, 3);
         let mut got = Vec::new();
         for i in 0..19 {
-            state.step(Pair { key: &keys[i], value: &values[i] }).unwrap();
+            state.step(KeyValue { key: &keys[i], value: &values[i] }).unwrap();
             got.push(state.predict(&queries[i]).unwrap());
         }
         (got, values)
@@ -200,8 +200,8 @@ mod tests {
             for name in RANDOM {
                 let map = random(name, &Stream::new(i as u64, "w"), 8, 4, norm).unwrap();
                 let key = &rows("k", 1, 4, norm)[0];
-                let mut state = FeatureState::new(map.as_ref(), 4, 2);
-                state.step(Pair { key, value: &[1.5, -2.0] }).unwrap();
+                let mut state = SharedFeatureDual::new(map.as_ref(), 4, 2);
+                state.step(KeyValue { key, value: &[1.5, -2.0] }).unwrap();
                 let got = state.predict(key).unwrap();
                 Tolerance::roundoff_f64(100).assert_all_close(&got, &[1.5, -2.0], name);
             }
@@ -211,9 +211,9 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_not_hidden() {
         let map = random("positive", &Stream::new(0, "w"), 8, 1, 1.0).unwrap();
-        let mut state = FeatureState::new(map.as_ref(), 1, 1);
-        state.step(Pair { key: &[1.0], value: &[1.0] }).unwrap();
-        state.step(Pair { key: &[1e200], value: &[1.0] }).unwrap();
+        let mut state = SharedFeatureDual::new(map.as_ref(), 1, 1);
+        state.step(KeyValue { key: &[1.0], value: &[1.0] }).unwrap();
+        state.step(KeyValue { key: &[1e200], value: &[1.0] }).unwrap();
         assert!(state.predict(&[1.0]).unwrap()[0].is_nan());
     }
 }

@@ -2,17 +2,18 @@
 //! hook ends soon, in little memory, and without a panic; what it asserts is asserted of every input.
 
 use crate::item::{self, Context};
-use crate::lens;
 use crate::profile::Profile;
 use crate::record::RunRecord;
 use crate::registry;
 use crate::settings::SettingsFile;
-use crate::tensor_file;
 use artifact::claim::Claim;
 use artifact::manifest::{Manifest, TableEntry, canonical_json, parse_sums};
 use artifact::store::{self, Receipt};
 use artifact::table::{ColumnType, Schema, Table};
 use artifact::verify::compare_tables;
+use icl_lens::{
+    DualKernel, Layout, Mask, Options, Pairs, Precision, RotaryStyle, TensorFile, explain,
+};
 use icl_numerics::lanes::Isa;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,19 +90,33 @@ fn schema_of_header(bytes: &[u8]) -> Option<Schema> {
     header.split(',').map(column).collect()
 }
 
-/// Flags of `icl lens`, chosen by the first byte.
-const FLAGS: [&[&str]; 8] = [
-    &[],
-    &["--heads", "2"],
-    &["--mask", "causal"],
-    &["--heads", "2", "--kv-heads", "1", "--rotary", "10000"],
-    &["--feature-map", "positive", "--d-r", "8"],
-    &["--dtype", "f32", "--rotary", "10", "--rotary-style", "interleaved"],
-    &["--layout", "linear", "--demos", "1"],
-    &["--layout", "per-head", "--head-size", "2", "--feature-map", "trigonometric", "--d-r", "8"],
-];
+/// What the lens is asked for, chosen by the first byte.
+fn options(choice: u8) -> Options {
+    let plain = Options { pairs: Pairs::Never, ..Options::default() };
+    match choice % 8 {
+        0 => plain,
+        1 => Options { heads: Some(2), ..plain },
+        2 => Options { mask: Mask::Causal, ..plain },
+        3 => Options { heads: Some(2), kv_heads: Some(1), rotary: Some(1e4), ..plain },
+        4 => Options { kernel: DualKernel::Positive, d_r: 8, ..plain },
+        5 => Options {
+            precision: Precision::F32,
+            rotary: Some(10.0),
+            rotary_style: RotaryStyle::Interleaved,
+            ..plain
+        },
+        6 => Options { layout: Some(Layout::Linear), demos: Some(1), ..plain },
+        _ => Options {
+            layout: Some(Layout::PerHead),
+            head_size: Some(2),
+            kernel: DualKernel::Trigonometric,
+            d_r: 8,
+            ..plain
+        },
+    }
+}
 
-/// As the safetensors files of an attention layer and its tokens: the first byte chooses the flags, the next
+/// As the safetensors files of an attention layer and its tokens: the first byte chooses the options, the next
 /// two say how long the file with the weights is, the rest is the one with the tokens.
 ///
 /// # Panics
@@ -110,10 +125,16 @@ pub fn tensors(bytes: &[u8]) {
     let Some((&[choice, low, high], files)) = bytes.split_first_chunk() else { return };
     let length = usize::from(u16::from_le_bytes([low, high])).min(files.len());
     let (weights, tokens) = files.split_at(length);
-    [weights, tokens].into_iter().for_each(tensor_file::fuzz_header);
-    let flags = FLAGS[usize::from(choice) % FLAGS.len()];
-    let flags: Vec<&str> = flags.iter().copied().chain(["--threads", "1"]).collect();
-    _ = lens::explain_bytes(weights, tokens, &flags);
+    let open = |bytes: &[u8]| TensorFile::from_bytes("fuzz", bytes.to_vec(), 64 << 20).ok();
+    for file in [weights, tokens].into_iter().filter_map(open) {
+        for name in file.names() {
+            _ = file.numbers(name, "any");
+            _ = file.array(name, "any");
+        }
+    }
+    if let (Some(weights), Some(tokens)) = (open(weights), open(tokens)) {
+        _ = explain(&options(choice), &weights, &tokens).map(|explained| explained.report.json());
+    }
 }
 
 /// As each of the texts that stand beside outputs and results: the canonical text of what parses parses to

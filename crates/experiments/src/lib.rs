@@ -6,7 +6,6 @@
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
 //!   again, and how all of it is reported.
-//! * `lens`, `tensor_file`: a user's own layer and files.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
 //! * `host`, `costs`, `timing`, `clock`, `progress`, `console`: what is measured and said, and never hashed.
@@ -25,7 +24,6 @@ pub mod fuzzing;
 mod host;
 mod item;
 mod items;
-pub mod lens;
 mod outcome;
 mod outputs;
 mod plan;
@@ -40,7 +38,6 @@ mod scheme;
 mod settings;
 mod signals;
 mod spot_check;
-pub mod tensor_file;
 mod timing;
 mod training_figure;
 mod views;

@@ -1,8 +1,8 @@
 //! The user's tokens and what of them each query sees.
 
-use super::arguments::{LensArguments, LensMask};
+use crate::error::{LensError, Result};
+use crate::options::{Mask, Options};
 use crate::tensor_file::{Array, TensorFile};
-use anyhow::bail;
 
 /// Tokens `[batch, n_tokens, d]` and their mask.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(crate) struct Seen {
 
 impl Input {
     /// Reads and checks the tokens.
-    pub(crate) fn read(arguments: &LensArguments, file: &TensorFile) -> anyhow::Result<Self> {
+    pub(crate) fn read(options: &Options, file: &TensorFile) -> Result<Self> {
         let known = ["tokens", "attention_mask", "lengths"];
         if let Some(name) = file.names().find(|name| !known.contains(name)) {
             let shape = file.shape(name).unwrap_or_default();
@@ -50,14 +50,13 @@ impl Input {
                 return Err(file.refuse("tokens", found, expected, "bring the tokens to it"));
             }
         };
-        let n_demos = arguments.demos.unwrap_or(n_tokens - 1);
+        let n_demos = options.demos.unwrap_or(n_tokens - 1);
         if n_demos > n_tokens {
-            bail!(
-                "--demos: found {n_demos}, expected at most T = {n_tokens}, the number of tokens; lower it"
-            );
+            let expected = format!("at most T = {n_tokens}, the number of tokens");
+            return Err(LensError::refused("--demos", n_demos.to_string(), expected, "lower it"));
         }
         let real = real(file, batch, n_tokens)?;
-        let (batched, causal) = (shape.len() == 3, arguments.mask == LensMask::Causal);
+        let (batched, causal) = (shape.len() == 3, options.mask == Mask::Causal);
         Ok(Self { tokens: values, batch, n_tokens, d, batched, n_demos, causal, real })
     }
 
@@ -97,7 +96,7 @@ impl Input {
 }
 
 /// The padding mask `[batch, n_tokens]` of `attention_mask` or `lengths`, if the file has one.
-fn real(file: &TensorFile, batch: usize, n_tokens: usize) -> anyhow::Result<Option<Vec<bool>>> {
+fn real(file: &TensorFile, batch: usize, n_tokens: usize) -> Result<Option<Vec<bool>>> {
     let has = |name: &str| file.shape(name).is_some();
     match (has("attention_mask"), has("lengths")) {
         (false, false) => Ok(None),
@@ -111,7 +110,7 @@ fn real(file: &TensorFile, batch: usize, n_tokens: usize) -> anyhow::Result<Opti
 }
 
 /// `attention_mask`, `[B, T]` or `[T]`: 1 is a token, 0 padding.
-fn masked(file: &TensorFile, batch: usize, n_tokens: usize) -> anyhow::Result<Vec<bool>> {
+fn masked(file: &TensorFile, batch: usize, n_tokens: usize) -> Result<Vec<bool>> {
     let (name, next) = ("attention_mask", "correct it");
     let expected = format!("[{batch}, {n_tokens}] or [{n_tokens}]");
     let Array { shape, values } = file.numbers(name, &expected)?;
@@ -128,7 +127,7 @@ fn masked(file: &TensorFile, batch: usize, n_tokens: usize) -> anyhow::Result<Ve
 }
 
 /// `lengths`, `[B]`: tokens before the padding.
-fn by_lengths(file: &TensorFile, batch: usize, n_tokens: usize) -> anyhow::Result<Vec<bool>> {
+fn by_lengths(file: &TensorFile, batch: usize, n_tokens: usize) -> Result<Vec<bool>> {
     let (name, next) = ("lengths", "correct it");
     let Array { shape, values } = file.numbers(name, &format!("[{batch}]"))?;
     if shape != [batch] {

@@ -1,7 +1,8 @@
 //! What attention and dual have in common: the order of the work, never its arithmetic.
 
-use super::input::Input;
-use super::layer::{Layer, Mix};
+use crate::error::Result;
+use crate::input::Input;
+use crate::layer::{Layer, Mix};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -19,8 +20,8 @@ pub(crate) fn blocks(n: usize) -> Vec<Range<usize>> {
 /// `f` of every block of tokens, in their order. Results do not depend on the threads.
 pub(crate) fn by_blocks<T: Send>(
     n: usize,
-    f: impl Fn(Range<usize>) -> anyhow::Result<T> + Sync + Send,
-) -> anyhow::Result<Vec<T>> {
+    f: impl Fn(Range<usize>) -> Result<T> + Sync + Send,
+) -> Result<Vec<T>> {
     blocks(n).into_par_iter().map(f).collect()
 }
 
@@ -30,8 +31,8 @@ pub(crate) fn by_blocks<T: Send>(
 pub(crate) fn by_heads<T: Send>(
     layer: &Layer,
     input: &Input,
-    f: impl Fn(usize, usize) -> anyhow::Result<(Vec<Vec<f64>>, T)> + Sync + Send,
-) -> anyhow::Result<(Vec<f64>, Vec<T>)> {
+    f: impl Fn(usize, usize) -> Result<(Vec<Vec<f64>>, T)> + Sync + Send,
+) -> Result<(Vec<f64>, Vec<T>)> {
     let (n, size, width) = (input.n_tokens, layer.heads.size, layer.joined());
     let mut joined = vec![0.0; input.batch * n * width];
     let mut others = Vec::new();
@@ -39,8 +40,7 @@ pub(crate) fn by_heads<T: Send>(
     let units: Vec<(usize, usize)> =
         (0..input.batch).flat_map(|b| (0..kv_heads).map(move |g| (b, g))).collect();
     for units in units.chunks(if n <= BLOCK { TOGETHER } else { 1 }) {
-        let found: Vec<_> =
-            units.par_iter().map(|(b, g)| f(*b, *g)).collect::<anyhow::Result<_>>()?;
+        let found: Vec<_> = units.par_iter().map(|(b, g)| f(*b, *g)).collect::<Result<_>>()?;
         for ((b, g), (outputs, other)) in units.iter().zip(found) {
             for (h, output) in outputs.iter().enumerate() {
                 let column = (g * layer.group() + h) * size;
@@ -68,9 +68,9 @@ pub(crate) struct Output {
 pub(crate) fn mixed(
     layer: &Layer,
     joined: Vec<f64>,
-    project: impl Fn(&[f64]) -> anyhow::Result<Vec<f64>> + Sync + Send,
+    project: impl Fn(&[f64]) -> Result<Vec<f64>> + Sync + Send,
     add: impl Fn(f64, f64) -> f64,
-) -> anyhow::Result<Output> {
+) -> Result<Output> {
     let (width, size) = (layer.joined(), layer.heads.size);
     let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
     let faults = if finite(&joined) {

@@ -1,10 +1,11 @@
 //! The user's attention, as candle operations: the side that the dual is compared with.
 
-use super::arguments::RotaryStyle;
-use super::input::Input;
-use super::layer::{Affine, Layer, Mix};
-use super::rotary::Rotary;
-use super::side::{self, Output};
+use crate::error::Result;
+use crate::input::Input;
+use crate::layer::{Affine, Layer, Mix};
+use crate::options::RotaryStyle;
+use crate::rotary::Rotary;
+use crate::side::{self, Output};
 use candle_core::{DType, Device, Tensor};
 use icl_model::mask;
 use icl_model::multi_head::{Attended, Linear};
@@ -29,7 +30,7 @@ pub(crate) fn attend(
     rotary: Option<&Rotary>,
     dtype: DType,
     with_weights: bool,
-) -> anyhow::Result<(Output, Option<Vec<f64>>)> {
+) -> Result<(Output, Option<Vec<f64>>)> {
     let (query, key) = (linear(&layer.query, dtype)?, linear(&layer.key, dtype)?);
     let value = linear(&layer.value, dtype)?;
     let side = Side { layer, input, rotary, dtype, query, key, value, with_weights };
@@ -50,7 +51,7 @@ pub(crate) fn attend(
 impl Side<'_> {
     /// Outputs of the query heads that read head `g` of keys and values, and their weights one after the
     /// other.
-    fn heads(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<f64>)> {
+    fn heads(&self, b: usize, g: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
         let (n, size) = (self.input.n_tokens, self.layer.heads.size);
         let (key, value) = (self.key.rows(g * size, size)?, self.value.rows(g * size, size)?);
         let parts = side::by_blocks(n, |rows| {
@@ -77,7 +78,7 @@ impl Side<'_> {
         query: &Linear,
         keys: &Tensor,
         values: &Tensor,
-    ) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
         let (n, size, device) = (self.input.n_tokens, self.layer.heads.size, Device::Cpu);
         let causal = self.input.causal;
         let end = if causal { rows.end } else { n };
@@ -108,18 +109,18 @@ impl Side<'_> {
         Ok((output, weights))
     }
 
-    fn tokens(&self, b: usize, rows: Range<usize>) -> anyhow::Result<Tensor> {
+    fn tokens(&self, b: usize, rows: Range<usize>) -> Result<Tensor> {
         tensor(self.input.rows(b, rows.clone()), &[rows.len(), self.input.d], self.dtype)
     }
 
     /// Queries or keys `[rows, d_h]`, turned by their positions.
-    fn turned(&self, x: &Tensor, rows: Range<usize>) -> anyhow::Result<Tensor> {
+    fn turned(&self, x: &Tensor, rows: Range<usize>) -> Result<Tensor> {
         let Some(rotary) = self.rotary else { return Ok(x.clone()) };
         let (n, pairs) = (rows.len(), rotary.pairs);
         let range = rows.start * pairs..rows.end * pairs;
         let cosines = tensor(&rotary.cosines[range.clone()], &[n, pairs], self.dtype)?;
         let sines = tensor(&rotary.sines[range], &[n, pairs], self.dtype)?;
-        let halves = |a: &Tensor, b: &Tensor| -> anyhow::Result<(Tensor, Tensor)> {
+        let halves = |a: &Tensor, b: &Tensor| -> Result<(Tensor, Tensor)> {
             let first = ((a * &cosines)? - (b * &sines)?)?;
             Ok((first, ((a * &sines)? + (b * &cosines)?)?))
         };
@@ -139,15 +140,15 @@ impl Side<'_> {
     }
 }
 
-fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> anyhow::Result<Tensor> {
+fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> Result<Tensor> {
     Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
 }
 
-fn flat(x: &Tensor) -> anyhow::Result<Vec<f64>> {
+fn flat(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
 }
 
-fn linear(affine: &Affine, dtype: DType) -> anyhow::Result<Linear> {
+fn linear(affine: &Affine, dtype: DType) -> Result<Linear> {
     let weight = tensor(&affine.weight, &[affine.rows, affine.columns], dtype)?;
     let bias = affine.bias.as_ref().map(|bias| tensor(bias, &[affine.rows], dtype)).transpose()?;
     Ok(Linear { weight, bias })

@@ -1,7 +1,7 @@
 //! A user's layer in one form, whatever the layout of its file.
 
-use super::arguments::{Layout, LensArguments};
-use anyhow::bail;
+use crate::error::{LensError, Result};
+use crate::options::{Layout, Options};
 
 /// An affine map `y = W x + b`.
 #[derive(Debug, Clone)]
@@ -82,64 +82,56 @@ impl Layer {
 
 impl Heads {
     /// Heads of a layer whose queries have `query` rows and whose keys and values have `key` rows, from what
-    /// the arguments say.
-    pub(crate) fn from_rows(
-        arguments: &LensArguments,
-        query: usize,
-        key: usize,
-    ) -> anyhow::Result<Self> {
-        let size = match (arguments.head_size, arguments.heads, arguments.kv_heads) {
+    /// the options say.
+    pub(crate) fn from_rows(options: &Options, query: usize, key: usize) -> Result<Self> {
+        let size = match (options.head_size, options.heads, options.kv_heads) {
             (Some(size), _, _) => size,
             (None, Some(heads), _) => divided("--heads", heads, query, "queries")?,
             (None, None, Some(kv_heads)) => divided("--kv-heads", kv_heads, key, "keys")?,
             (None, None, None) => query,
         };
         if !query.is_multiple_of(size) || !key.is_multiple_of(size) {
-            bail!(
-                "heads: found {query} rows of queries and {key} rows of keys, expected multiples of the head \
-                 size {size}{}; state --heads, or --head-size and --kv-heads",
-                if size == query { " (one head, as --heads is not given)" } else { "" }
-            );
+            let one = if size == query { " (one head, as --heads is not given)" } else { "" };
+            let found = format!("{query} rows of queries and {key} rows of keys");
+            let expected = format!("multiples of the head size {size}{one}");
+            let next = "state --heads, or --head-size and --kv-heads";
+            return Err(LensError::refused("heads", found, expected, next));
         }
         let found = Self { heads: query / size, kv_heads: key / size, size };
-        found.agrees(arguments)?;
+        found.agrees(options)?;
         Ok(found)
     }
 
-    /// Checks that heads read from shapes are those that the arguments state, and that they group.
-    pub(crate) fn agrees(self, arguments: &LensArguments) -> anyhow::Result<()> {
+    /// Checks that heads read from shapes are those that the options state, and that they group.
+    pub(crate) fn agrees(self, options: &Options) -> Result<()> {
         for (option, stated, found) in [
-            ("--heads", arguments.heads, self.heads),
-            ("--kv-heads", arguments.kv_heads, self.kv_heads),
-            ("--head-size", arguments.head_size, self.size),
+            ("--heads", options.heads, self.heads),
+            ("--kv-heads", options.kv_heads, self.kv_heads),
+            ("--head-size", options.head_size, self.size),
         ] {
             if let Some(stated) = stated
                 && stated != found
             {
-                bail!(
-                    "{option}: found {stated}, expected {found}, as the shapes of the weights say; leave it \
-                     out or correct it"
-                );
+                let expected = format!("{found}, as the shapes of the weights say");
+                let next = "leave it out or correct it";
+                return Err(LensError::refused(option, stated.to_string(), expected, next));
             }
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
-            bail!(
-                "heads: found {} of queries and {} of keys and values, expected a multiple; correct --heads \
-                 or --kv-heads",
-                self.heads,
-                self.kv_heads
-            );
+            let found =
+                format!("{} of queries and {} of keys and values", self.heads, self.kv_heads);
+            let next = "correct --heads or --kv-heads";
+            return Err(LensError::refused("heads", found, "a multiple", next));
         }
         Ok(())
     }
 }
 
-fn divided(option: &str, heads: usize, rows: usize, side: &str) -> anyhow::Result<usize> {
+fn divided(option: &str, heads: usize, rows: usize, side: &str) -> Result<usize> {
     if !rows.is_multiple_of(heads) {
-        bail!(
-            "{option}: found {heads}, expected a divisor of {rows}, the rows of the {side}; choose one, or \
-             state --head-size"
-        );
+        let expected = format!("a divisor of {rows}, the rows of the {side}");
+        let next = "choose one, or state --head-size";
+        return Err(LensError::refused(option, heads.to_string(), expected, next));
     }
     Ok(rows / heads)
 }
@@ -158,29 +150,36 @@ pub(crate) fn transposed(values: &[f64], rows: usize, columns: usize) -> Vec<f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::parse;
 
-    fn heads(flags: &[&str], query: usize, key: usize) -> anyhow::Result<(usize, usize, usize)> {
-        let heads = Heads::from_rows(&parse(flags).unwrap(), query, key)?;
+    /// Heads, heads of keys and values, and size, from what is stated of the same three.
+    fn heads(
+        [heads, kv_heads, head_size]: [usize; 3],
+        query: usize,
+        key: usize,
+    ) -> Result<(usize, usize, usize)> {
+        let stated = |n: usize| (n > 0).then_some(n);
+        let [heads, kv_heads, head_size] = [heads, kv_heads, head_size].map(stated);
+        let options = Options { heads, kv_heads, head_size, ..Options::default() };
+        let heads = Heads::from_rows(&options, query, key)?;
         Ok((heads.heads, heads.kv_heads, heads.size))
     }
 
     #[test]
     fn heads_follow_from_rows_and_what_is_stated() {
-        assert_eq!(heads(&[], 8, 8).unwrap(), (1, 1, 8));
-        assert_eq!(heads(&["--heads", "4"], 8, 4).unwrap(), (4, 2, 2));
-        assert_eq!(heads(&["--kv-heads", "2"], 8, 4).unwrap(), (4, 2, 2));
-        assert_eq!(heads(&["--head-size", "4"], 16, 4).unwrap(), (4, 1, 4));
-        for (flags, part) in [
-            (&[][..], "one head"),
-            (&["--heads", "3"], "--heads: found 3"),
-            (&["--heads", "2", "--kv-heads", "2"], "--kv-heads: found 2, expected 1"),
-            (&["--head-size", "3"], "head size 3"),
+        assert_eq!(heads([0, 0, 0], 8, 8).unwrap(), (1, 1, 8));
+        assert_eq!(heads([4, 0, 0], 8, 4).unwrap(), (4, 2, 2));
+        assert_eq!(heads([0, 2, 0], 8, 4).unwrap(), (4, 2, 2));
+        assert_eq!(heads([0, 0, 4], 16, 4).unwrap(), (4, 1, 4));
+        for (stated, part) in [
+            ([0, 0, 0], "one head"),
+            ([3, 0, 0], "--heads: found 3"),
+            ([2, 2, 0], "--kv-heads: found 2, expected 1"),
+            ([0, 0, 3], "head size 3"),
         ] {
-            let error = heads(flags, 8, 4).unwrap_err().to_string();
+            let error = heads(stated, 8, 4).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        assert!(heads(&["--head-size", "2"], 6, 8).is_err());
+        assert!(heads([0, 0, 2], 6, 8).is_err());
     }
 
     #[test]

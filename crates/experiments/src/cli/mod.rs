@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::lens::arguments::LensArguments;
+mod lens;
+
+pub(crate) use lens::LensArguments;
+
 use crate::profile::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use icl_model::task::Scale;

@@ -1,11 +1,10 @@
 //! What the lens says: differences, the bound they must keep, and what was assumed.
 
-use super::arguments::{LensArguments, LensDtype, LensFeatureMap};
-use super::input::Input;
-use super::layer::{Layer, Mix};
-use super::side::Output;
-use super::view::{Dual, Sizes};
-use crate::console::say;
+use crate::input::Input;
+use crate::layer::{Layer, Mix};
+use crate::options::{DualKernel, Options, Precision};
+use crate::side::Output;
+use crate::view::{Dual, Sizes};
 use icl_numerics::largest;
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ struct From {
 
 /// The result of a run.
 #[derive(Debug, Clone)]
-pub(crate) struct Report {
+pub struct Report {
     absolute: f64,
     relative: f64,
     /// For the exact map only: features approximate.
@@ -49,10 +48,10 @@ pub(crate) struct Report {
 /// ```
 ///
 /// and at least 1e-12 (f64) or 1e-5 (f32), which the sums over values and the output projection stay below.
-fn bound(dtype: LensDtype, d: usize, size: usize, logits: f64) -> f64 {
-    let (epsilon, least) = match dtype {
-        LensDtype::F64 => (f64::EPSILON, 1e-12),
-        LensDtype::F32 => (f64::from(f32::EPSILON), 1e-5),
+fn bound(precision: Precision, d: usize, size: usize, logits: f64) -> f64 {
+    let (epsilon, least) = match precision {
+        Precision::F64 => (f64::EPSILON, 1e-12),
+        Precision::F32 => (f64::from(f32::EPSILON), 1e-5),
     };
     let c = 2.0 * (2.0 * (d as f64).sqrt() + (size as f64).sqrt());
     largest::at_least(c * epsilon * (1.0 + logits), least)
@@ -61,7 +60,7 @@ fn bound(dtype: LensDtype, d: usize, size: usize, logits: f64) -> f64 {
 impl Report {
     /// Compares the two sides.
     pub(crate) fn new(
-        arguments: &LensArguments,
+        options: &Options,
         layer: &Layer,
         input: &Input,
         attention: &Output,
@@ -76,28 +75,48 @@ impl Report {
         });
         let logits = largest::value(products);
         let not_finite = |x: &[f64]| x.iter().filter(|x| !x.is_finite()).count();
-        let exact = arguments.feature_map == LensFeatureMap::Exact;
+        let exact = options.kernel == DualKernel::Exact;
         let size = layer.heads.size;
         Self {
             absolute,
             relative,
-            bound: exact.then(|| bound(arguments.dtype, layer.d, size, logits)),
+            bound: exact.then(|| bound(options.precision, layer.d, size, logits)),
             logits,
             not_finite: [not_finite(attended), not_finite(predicted)],
             entries: attended.len(),
             from: from(layer, input, [attention, &dual.output], &dual.sizes),
-            facts: facts(arguments, layer, input),
-            assumed: assumed(arguments, layer, input),
+            facts: facts(options, layer, input),
+            assumed: assumed(options, layer, input),
         }
     }
 
     /// Whether all outputs are numbers and the bound is kept.
-    pub(crate) fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         self.not_finite == [0, 0] && self.bound.is_none_or(|bound| self.relative <= bound)
     }
 
+    /// Largest difference between attention and dual; NaN if one of them is.
+    pub fn absolute_difference(&self) -> f64 {
+        self.absolute
+    }
+
+    /// The same relative to the largest output of attention.
+    pub fn relative_difference(&self) -> f64 {
+        self.relative
+    }
+
+    /// The largest relative difference that rounding explains; none where features approximate.
+    pub fn bound(&self) -> Option<f64> {
+        self.bound
+    }
+
+    /// What was assumed, one line each.
+    pub fn assumed(&self) -> &[String] {
+        &self.assumed
+    }
+
     /// As JSON; numbers that are not finite are null.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let mut record = json!({
             "largest_absolute_difference": self.absolute,
             "largest_relative_difference": self.relative,
@@ -119,7 +138,8 @@ impl Report {
         self.assumed.push(line);
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// As lines of text.
+    pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let [attention, dual] = self.not_finite;
         let n = self.entries;
@@ -155,15 +175,6 @@ impl Report {
     }
 }
 
-/// Prints the result.
-pub(crate) fn print(arguments: &LensArguments, report: &Report) {
-    if arguments.json {
-        say!("{:#}", report.json());
-    } else {
-        report.lines().iter().for_each(|line| say!("{line}"));
-    }
-}
-
 /// The smallest query of a head whose output is not finite on either side.
 fn from(layer: &Layer, input: &Input, sides: [&Output; 2], sizes: &[Sizes]) -> Option<From> {
     let (n, heads) = (input.n_tokens, layer.heads.heads);
@@ -179,7 +190,7 @@ fn from(layer: &Layer, input: &Input, sides: [&Output; 2], sizes: &[Sizes]) -> O
     smallest
 }
 
-fn facts(arguments: &LensArguments, layer: &Layer, input: &Input) -> Value {
+fn facts(options: &Options, layer: &Layer, input: &Input) -> Value {
     json!({
         "tokens": input.n_tokens,
         "d": input.d,
@@ -189,13 +200,13 @@ fn facts(arguments: &LensArguments, layer: &Layer, input: &Input) -> Value {
         "heads": layer.heads.heads,
         "kv_heads": layer.heads.kv_heads,
         "head_size": layer.heads.size,
-        "dtype": if arguments.dtype == LensDtype::F64 { "f64" } else { "f32" },
-        "feature_map": arguments.feature_map.name(),
-        "threads": super::threads(arguments),
+        "dtype": options.precision.name(),
+        "feature_map": options.kernel.name(),
+        "threads": options.threads,
     })
 }
 
-fn assumed(arguments: &LensArguments, layer: &Layer, input: &Input) -> Vec<String> {
+fn assumed(options: &Options, layer: &Layer, input: &Input) -> Vec<String> {
     let heads = layer.heads;
     let mut lines = vec![
         format!(
@@ -217,7 +228,7 @@ fn assumed(arguments: &LensArguments, layer: &Layer, input: &Input) -> Vec<Strin
     if matches!(layer.mix, Mix::Joined) {
         lines.push("no output projection: heads side by side are the output".to_owned());
     }
-    if let Some(theta) = arguments.rotary {
+    if let Some(theta) = options.rotary {
         lines.push(format!("queries and keys are rotated by positions 0 to T-1, base {theta}"));
     }
     if input.padded() {
@@ -227,12 +238,12 @@ fn assumed(arguments: &LensArguments, layer: &Layer, input: &Input) -> Vec<Strin
             input.blind()
         ));
     }
-    if arguments.feature_map != LensFeatureMap::Exact {
+    if options.kernel != DualKernel::Exact {
         lines.push(format!(
             "features: {} of at most {} features, seed {}, in f64; the dual then approximates softmax",
-            arguments.feature_map.name(),
-            arguments.d_r,
-            arguments.seed
+            options.kernel.name(),
+            options.d_r,
+            options.seed
         ));
     }
     lines
@@ -244,11 +255,11 @@ mod tests {
 
     #[test]
     fn the_bound_grows_with_the_logits_and_is_no_looser_than_a_hundredfold() {
-        assert_eq!(bound(LensDtype::F64, 8, 8, 1.0), 1e-12);
-        assert_eq!(bound(LensDtype::F32, 8, 8, 1.0), 1e-5);
+        assert_eq!(bound(Precision::F64, 8, 8, 1.0), 1e-12);
+        assert_eq!(bound(Precision::F32, 8, 8, 1.0), 1e-5);
         let logits = 1e5;
-        let large = bound(LensDtype::F64, 64, 16, logits);
+        let large = bound(Precision::F64, 64, 16, logits);
         assert!(large > 1e-12 && large < 100.0 * f64::EPSILON * logits);
-        assert!(bound(LensDtype::F64, 8, 8, f64::NAN).is_nan());
+        assert!(bound(Precision::F64, 8, 8, f64::NAN).is_nan());
     }
 }

@@ -1,8 +1,9 @@
 //! Which tensors of a file are the layer, and in which layout.
 
-use super::arguments::{Layout, LensArguments};
-use super::layer::Layer;
-use super::read;
+use crate::error::{LensError, Result};
+use crate::layer::Layer;
+use crate::options::{Layout, Options};
+use crate::read;
 use crate::tensor_file::{TensorFile, some};
 
 /// Names under which layers are saved.
@@ -90,7 +91,7 @@ impl Found {
     }
 
     /// Names of the output projection that the file has, if any.
-    pub(crate) fn output(&self, file: &TensorFile) -> anyhow::Result<Option<(String, String)>> {
+    pub(crate) fn output(&self, file: &TensorFile) -> Result<Option<(String, String)>> {
         let mut names = self.family.outputs.iter().map(|(w, b)| (self.name(w), self.name(b)));
         let found = names.find(|(weight, bias)| [weight, bias].iter().any(|n| has(file, n)));
         if let Some((weight, bias)) = &found
@@ -113,27 +114,23 @@ fn has(file: &TensorFile, name: &str) -> bool {
 }
 
 /// The layer of the file, in one form; `d` is the size of a token.
-pub(crate) fn layer(
-    arguments: &LensArguments,
-    file: &TensorFile,
-    d: usize,
-) -> anyhow::Result<Layer> {
-    let found = find(arguments, file)?;
-    let layout = layout(arguments, file, &found, d)?;
+pub(crate) fn layer(options: &Options, file: &TensorFile, d: usize) -> Result<Layer> {
+    let found = find(options, file)?;
+    let layout = layout(options, file, &found, d)?;
     only(file, &found, layout)?;
-    read::layer(arguments, file, &found, layout, d)
+    read::layer(options, file, &found, layout, d)
 }
 
-/// The only layer that fits the arguments.
-fn find(arguments: &LensArguments, file: &TensorFile) -> anyhow::Result<Found> {
+/// The only layer that fits the options.
+fn find(options: &Options, file: &TensorFile) -> Result<Found> {
     let mut layers: Vec<Found> = file.names().filter_map(candidate).collect();
     let known = layers.len();
-    if let Some(prefix) = &arguments.prefix {
+    if let Some(prefix) = &options.prefix {
         let stated = prefix.trim_end_matches('.');
         layers.retain(|layer| layer.prefix.trim_end_matches('.') == stated);
     }
     let all = layers.len();
-    if let Some(layout) = arguments.layout {
+    if let Some(layout) = options.layout {
         layers.retain(|layer| layer.family.layouts.contains(&layout));
     }
     match (layers.as_slice(), known, all) {
@@ -145,7 +142,7 @@ fn find(arguments: &LensArguments, file: &TensorFile) -> anyhow::Result<Found> {
             Err(file.fault(found, "one", "correct --prefix"))
         }
         ([], ..) => {
-            let layout = arguments.layout.map_or("", Layout::name);
+            let layout = options.layout.map_or("", Layout::name);
             let next = "leave --layout out or correct it";
             Err(file.fault("no attention layer of that layout", format!("{layout} names"), next))
         }
@@ -165,7 +162,7 @@ fn find(arguments: &LensArguments, file: &TensorFile) -> anyhow::Result<Found> {
     }
 }
 
-fn none(file: &TensorFile) -> anyhow::Error {
+fn none(file: &TensorFile) -> LensError {
     let names: Vec<&str> = FAMILIES.iter().map(|family| family.weights[0]).collect();
     let found = format!("no attention layer among the tensors {}", some(file.names()));
     let expected = format!("a name that ends in one of {}", names.join(", "));
@@ -187,17 +184,12 @@ fn candidate(name: &str) -> Option<Found> {
 }
 
 /// The layout stated, or the only one that fits names, shape and metadata.
-fn layout(
-    arguments: &LensArguments,
-    file: &TensorFile,
-    found: &Found,
-    d: usize,
-) -> anyhow::Result<Layout> {
+fn layout(options: &Options, file: &TensorFile, found: &Found, d: usize) -> Result<Layout> {
     let name = found.name(found.family.weights[0]);
-    if let (None, [layout]) = (arguments.layout, found.family.layouts) {
+    if let (None, [layout]) = (options.layout, found.family.layouts) {
         return Ok(*layout);
     }
-    if let Some(layout) = arguments.layout {
+    if let Some(layout) = options.layout {
         return Ok(layout);
     }
     let shape = file.shape(&name).unwrap_or_default();
@@ -229,7 +221,7 @@ fn layout(
 }
 
 /// Refuses tensors that stand in the layer and are not known: they may change what it computes.
-fn only(file: &TensorFile, found: &Found, layout: Layout) -> anyhow::Result<()> {
+fn only(file: &TensorFile, found: &Found, layout: Layout) -> Result<()> {
     let outputs = found.family.outputs.iter().flat_map(|(weight, bias)| [*weight, *bias]);
     let known: Vec<&str> =
         found.family.weights.iter().chain(found.family.biases).copied().chain(outputs).collect();

@@ -3,8 +3,11 @@
 //! Nothing is believed: the length of the header, sizes, offsets and shapes are checked before anything is
 //! allocated, and every fault names the file, the tensor, what was found and what was expected.
 
-use anyhow::anyhow;
-use artifact::output;
+mod number;
+
+use crate::error::{LensError, Result};
+use crate::options::Precision;
+use number::widen;
 use safetensors::tensor::{Dtype, TensorInfo, TensorView};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,7 +17,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 /// Bytes of the tensors read from one file, as `f64`, and of a file that cannot be read in parts.
-pub(crate) const BUDGET: u64 = 4 << 30;
+pub const BUDGET: u64 = 4 << 30;
 /// Bytes of a header.
 const MAX_HEADER: u64 = 16 << 20;
 /// The longest axis of a tensor that is read.
@@ -24,9 +27,11 @@ const PIECE: usize = 1 << 20;
 
 /// A tensor, widened to `f64`.
 #[derive(Debug, Clone)]
-pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f64>,
+pub struct Array {
+    /// Length of every axis.
+    pub shape: Vec<usize>,
+    /// Numbers, row by row.
+    pub values: Vec<f64>,
 }
 
 /// Where the bytes are.
@@ -40,7 +45,7 @@ enum Source {
 
 /// The tensors of a file.
 #[derive(Debug)]
-pub(crate) struct TensorFile {
+pub struct TensorFile {
     name: String,
     source: Source,
     /// First byte after the header.
@@ -53,11 +58,12 @@ pub(crate) struct TensorFile {
 
 impl TensorFile {
     /// Opens a file and reads its header.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// [`LensError`] if it cannot be read or is no safetensors file.
+    pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let failed = |error: std::io::Error| {
-            anyhow!("{name}: cannot read: {error}; check the path and its permissions")
-        };
+        let failed = |cause: std::io::Error| LensError::Open { file: name.clone(), cause };
         let file = File::open(path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?;
         if kind.is_file() {
@@ -68,23 +74,34 @@ impl TensorFile {
         Self::from_bytes(&name, bytes, BUDGET)
     }
 
-    /// The file whose content is `bytes`; tensors of at most `budget` bytes are read from it.
-    pub(crate) fn from_bytes(name: &str, bytes: Vec<u8>, budget: u64) -> anyhow::Result<Self> {
+    /// The file whose content is `bytes`; tensors of at most `budget` bytes, as `f64`, are read from it.
+    ///
+    /// # Errors
+    /// [`LensError`] if there are more bytes or they are no safetensors file.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>, budget: u64) -> Result<Self> {
         let length = bytes.len() as u64;
         if length > budget {
-            return Err(anyhow!(
-                "{name}: found more than {budget} bytes, expected at most so many; save fewer tensors"
-            ));
+            let found = format!("more than {budget} bytes");
+            let next = "save fewer tensors";
+            return Err(LensError::refused(name, found, "at most so many", next));
         }
         Self::parse(name.to_owned(), Source::Bytes(bytes), length, budget)
     }
 
-    fn parse(name: String, source: Source, length: u64, budget: u64) -> anyhow::Result<Self> {
+    /// A file's content made of these tensors, each with its shape and its numbers row by row.
+    ///
+    /// # Errors
+    /// [`LensError::Safetensors`] if a shape does not hold its numbers.
+    pub fn from_arrays(name: &str, arrays: &[(&str, &[usize], &[f64])]) -> Result<Self> {
+        let arrays: Vec<_> = arrays.iter().map(|(n, s, x)| (*n, s.to_vec(), *x)).collect();
+        Self::from_bytes(name, serialized(&arrays, Precision::F64)?, BUDGET)
+    }
+
+    fn parse(name: String, source: Source, length: u64, budget: u64) -> Result<Self> {
         let (tensors, metadata) = (BTreeMap::new(), BTreeMap::new());
         let mut file = Self { name, source, start: 0, tensors, metadata, left: Cell::new(budget) };
         let damaged = |found: String, expected: &str| {
-            let name = &file.name;
-            anyhow!("{name}: header: found {found}, expected {expected}; write the file again")
+            LensError::refused(format!("{}: header", file.name), found, expected, AGAIN)
         };
         if length < 8 {
             return Err(damaged(format!("{length} bytes"), "a safetensors file"));
@@ -121,7 +138,7 @@ impl TensorFile {
 
     /// Checks that the tensors lie in the `length` bytes of data, have the size of their shape and do
     /// not overlap.
-    fn check(&self, length: u64) -> anyhow::Result<()> {
+    fn check(&self, length: u64) -> Result<()> {
         let mut ranges = Vec::with_capacity(self.tensors.len());
         for (name, info) in &self.tensors {
             let (begin, end) = info.data_offsets;
@@ -145,7 +162,7 @@ impl TensorFile {
     }
 
     /// Fills `buffer` from byte `at` of the file.
-    fn bytes(&self, at: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
+    fn bytes(&self, at: u64, buffer: &mut [u8]) -> Result<()> {
         let read = match &self.source {
             Source::File(file) => {
                 let mut file = file;
@@ -156,13 +173,12 @@ impl TensorFile {
                 part.unwrap_or_default().read_exact_into(buffer)
             }
         };
-        read.map_err(|error| {
-            anyhow!("{}: cannot read {} bytes at {at}: {error}", self.name, buffer.len())
-        })
+        let (file, length) = (&self.name, buffer.len());
+        read.map_err(|cause| LensError::Read { file: file.clone(), length, at, cause })
     }
 
     /// Names of all tensors.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
@@ -176,8 +192,11 @@ impl TensorFile {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// A tensor of finite floating-point numbers, of any shape.
-    pub(crate) fn array(&self, name: &str, expected: &str) -> anyhow::Result<Array> {
+    /// A tensor of finite floating-point numbers, of any shape; `expected` names the shape in messages.
+    ///
+    /// # Errors
+    /// [`LensError`] if it is missing, of another dtype, not finite or too large.
+    pub fn array(&self, name: &str, expected: &str) -> Result<Array> {
         let info = self.info(name, expected)?;
         let known = [Dtype::F64, Dtype::F32, Dtype::BF16, Dtype::F16];
         if !known.contains(&info.dtype) {
@@ -194,8 +213,12 @@ impl TensorFile {
         }
     }
 
-    /// A tensor of any dtype of whole bytes (truth values are 0 and 1) and of any shape.
-    pub(crate) fn numbers(&self, name: &str, expected: &str) -> anyhow::Result<Array> {
+    /// A tensor of any dtype of whole bytes (truth values are 0 and 1) and of any shape; see
+    /// [`TensorFile::array`].
+    ///
+    /// # Errors
+    /// [`LensError`] if it is missing, of another dtype or too large.
+    pub fn numbers(&self, name: &str, expected: &str) -> Result<Array> {
         let info = self.info(name, expected)?;
         if info.shape.iter().any(|axis| *axis == 0 || *axis > MAX_AXIS) {
             let range = format!("axes of length 1 to {MAX_AXIS}");
@@ -229,7 +252,7 @@ impl TensorFile {
         Ok(Array { shape: info.shape.clone(), values })
     }
 
-    fn info(&self, name: &str, expected: &str) -> anyhow::Result<&TensorInfo> {
+    fn info(&self, name: &str, expected: &str) -> Result<&TensorInfo> {
         self.tensors.get(name).ok_or_else(|| {
             let found = format!("none (the file has: {})", some(self.names()));
             self.refuse(name, found, format!("one of shape {expected}"), "add it")
@@ -243,8 +266,9 @@ impl TensorFile {
         found: impl Display,
         expected: impl Display,
         next: &str,
-    ) -> anyhow::Error {
-        anyhow!("{}: tensor `{name}`: found {found}, expected {expected}; {next}", self.name)
+    ) -> LensError {
+        let place = format!("{}: tensor `{name}`", self.name);
+        LensError::refused(place, found.to_string(), expected.to_string(), next)
     }
 
     /// What is wrong with the file.
@@ -253,8 +277,8 @@ impl TensorFile {
         found: impl Display,
         expected: impl Display,
         next: &str,
-    ) -> anyhow::Error {
-        anyhow!("{}: found {found}, expected {expected}; {next}", self.name)
+    ) -> LensError {
+        LensError::refused(&self.name, found.to_string(), expected.to_string(), next)
     }
 }
 
@@ -287,109 +311,38 @@ impl ReadExactInto for &[u8] {
     }
 }
 
-/// Appends the numbers of a piece of whole entries; `false` for a dtype that has no whole bytes.
-fn widen(dtype: Dtype, piece: &[u8], values: &mut Vec<f64>) -> bool {
-    /// Numbers of `N` bytes each.
-    fn each<const N: usize>(piece: &[u8], values: &mut Vec<f64>, number: impl Fn([u8; N]) -> f64) {
-        values.extend(piece.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)));
-    }
-    match dtype {
-        Dtype::F64 => each(piece, values, f64::from_le_bytes),
-        Dtype::F32 => each(piece, values, |b| f64::from(f32::from_le_bytes(b))),
-        Dtype::BF16 => each(piece, values, |b| from_bf16(u16::from_le_bytes(b))),
-        Dtype::F16 => each(piece, values, |b| from_f16(u16::from_le_bytes(b))),
-        Dtype::BOOL | Dtype::U8 => each(piece, values, |b| f64::from(u8::from_le_bytes(b))),
-        Dtype::I8 => each(piece, values, |b| f64::from(i8::from_le_bytes(b))),
-        Dtype::U16 => each(piece, values, |b| f64::from(u16::from_le_bytes(b))),
-        Dtype::I16 => each(piece, values, |b| f64::from(i16::from_le_bytes(b))),
-        Dtype::U32 => each(piece, values, |b| f64::from(u32::from_le_bytes(b))),
-        Dtype::I32 => each(piece, values, |b| f64::from(i32::from_le_bytes(b))),
-        Dtype::U64 => each(piece, values, |b| u64::from_le_bytes(b) as f64),
-        Dtype::I64 => each(piece, values, |b| i64::from_le_bytes(b) as f64),
-        _ => return false,
-    }
-    true
-}
-
-/// bfloat16: the upper half of an `f32`.
-fn from_bf16(bits: u16) -> f64 {
-    f64::from(f32::from_bits(u32::from(bits) << 16))
-}
-
-/// IEEE half precision: sign, five bits of exponent, ten of fraction.
-fn from_f16(bits: u16) -> f64 {
-    let (exponent, fraction) = (u64::from(bits >> 10) & 31, f64::from(bits & 1023));
-    // 2^{e - 25}, by its own exponent field
-    let power = |e: u64| f64::from_bits((e + 1023 - 25) << 52);
-    let magnitude = match exponent {
-        0 => fraction * power(1),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        e => (1024.0 + fraction) * power(e),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
-/// Writes tensors as `f64`, or rounded to `f32`.
-pub(crate) fn write_tensors(
-    path: &Path,
+/// Tensors as a safetensors file's content, as `f64` or rounded to `f32`.
+pub(crate) fn serialized(
     arrays: &[(&str, Vec<usize>, &[f64])],
-    double: bool,
-) -> anyhow::Result<()> {
+    precision: Precision,
+) -> Result<Vec<u8>> {
     let bytes = |values: &[f64]| -> Vec<u8> {
-        if double {
-            values.iter().flat_map(|x| x.to_le_bytes()).collect()
-        } else {
-            values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect()
+        match precision {
+            Precision::F64 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Precision::F32 => values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
         }
     };
     let data: Vec<Vec<u8>> = arrays.iter().map(|(_, _, values)| bytes(values)).collect();
-    let dtype = if double { Dtype::F64 } else { Dtype::F32 };
+    let dtype = match precision {
+        Precision::F64 => Dtype::F64,
+        Precision::F32 => Dtype::F32,
+    };
     let views = arrays
         .iter()
         .zip(&data)
         .map(|((name, shape, _), data)| Ok((*name, TensorView::new(dtype, shape.clone(), data)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    Ok(output::write_atomically(path, &safetensors::serialize(views, None)?)?)
-}
-
-/// Parses a header and reads every tensor within 64 MiB; for fuzzing.
-pub fn fuzz_header(bytes: &[u8]) {
-    if let Ok(file) = TensorFile::from_bytes("fuzz", bytes.to_vec(), 64 << 20) {
-        for name in file.names() {
-            let _ = file.numbers(name, "any");
-            let _ = file.array(name, "any");
-        }
-    }
+        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    Ok(safetensors::serialize(views, None)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn file(header: &str, data: &[u8]) -> anyhow::Result<TensorFile> {
+    fn file(header: &str, data: &[u8]) -> Result<TensorFile> {
         let size = (header.len() as u64).to_le_bytes();
         let bytes = [&size[..], header.as_bytes(), data].concat();
         TensorFile::from_bytes("t", bytes, BUDGET)
-    }
-
-    #[test]
-    fn half_precisions_are_widened_exactly() {
-        for (bits, want) in [
-            (0x0000, 0.0),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 5.960_464_477_539_063e-8),
-            (0x03ff, 6.097_555_160_522_461e-5),
-            (0x0400, 6.103_515_625e-5),
-            (0x7c00, f64::INFINITY),
-        ] {
-            assert_eq!(from_f16(bits), want, "{bits:04x}");
-        }
-        assert!(from_f16(0x7e00).is_nan());
-        assert_eq!(from_bf16(0x3f80), 1.0);
-        assert_eq!(from_bf16(0xc0a0), -5.0);
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The dual's side: one set of coefficients per sequence and head answers every query.
 
-use super::arguments::{LensArguments, LensFeatureMap};
-use super::input::{Input, Seen};
-use super::layer::{Affine, Layer, Mix};
-use super::rotary::Rotary;
-use super::side::{self, Output};
+use crate::error::Result;
+use crate::features::{map, map_of_head};
+use crate::input::{Input, Seen};
+use crate::layer::{Affine, Layer, Mix};
+use crate::options::{DualKernel, Options};
+use crate::rotary::Rotary;
+use crate::side::{self, Output};
 use dual_model::Real;
 use dual_model::dual::KeyValue;
-use dual_model::feature_map::{self, FeatureMap, Taylor};
+use dual_model::feature_map::FeatureMap;
 use dual_model::projection::Projection;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
-use icl_numerics::stream::Stream;
 use icl_numerics::{largest, order};
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ pub(crate) struct Sizes {
 
 /// The layer in precision `R`.
 struct Side<'a> {
-    arguments: &'a LensArguments,
+    options: &'a Options,
     layer: &'a Layer,
     input: &'a Input,
     rotary: Option<&'a Rotary>,
@@ -45,18 +46,18 @@ struct Side<'a> {
 
 /// The dual's prediction for every token.
 pub(crate) fn explain<R: Real>(
-    arguments: &LensArguments,
+    options: &Options,
     layer: &Layer,
     input: &Input,
     rotary: Option<&Rotary>,
-) -> anyhow::Result<Dual> {
-    let map = match arguments.feature_map {
-        LensFeatureMap::Exact | LensFeatureMap::FavorPlusPlus => None,
-        _ => Some(map(arguments, layer.heads.size, 1.0)?),
+) -> Result<Dual> {
+    let map = match options.kernel {
+        DualKernel::Exact | DualKernel::FavorPlusPlus => None,
+        _ => Some(map(options, layer.heads.size, 1.0)?),
     };
-    let side = Side { arguments, layer, input, rotary, map };
-    let (joined, sizes) = match arguments.feature_map {
-        LensFeatureMap::Exact => side::by_heads(layer, input, |b, g| side.exact::<R>(b, g))?,
+    let side = Side { options, layer, input, rotary, map };
+    let (joined, sizes) = match options.kernel {
+        DualKernel::Exact => side::by_heads(layer, input, |b, g| side.exact::<R>(b, g))?,
         _ => side::by_heads(layer, input, |b, g| side.featured(b, g))?,
     };
     let mix = match &layer.mix {
@@ -92,12 +93,12 @@ impl Side<'_> {
     }
 
     /// Keys or queries of one head: they carry `d_h^(-1/4)` each, so that scores are divided by `sqrt(d_h)`.
-    fn of_keys<R: Real>(&self, affine: &Affine, head: usize) -> anyhow::Result<Projection<R>> {
+    fn of_keys<R: Real>(&self, affine: &Affine, head: usize) -> Result<Projection<R>> {
         let (weight, bias) = self.part(affine, head);
         Ok(Projection::of_keys(weight, bias, affine.columns)?)
     }
 
-    fn of_values<R: Real>(&self, head: usize) -> anyhow::Result<Projection<R>> {
+    fn of_values<R: Real>(&self, head: usize) -> Result<Projection<R>> {
         let (weight, bias) = self.part(&self.layer.value, head);
         Ok(Projection::new(weight, bias, self.layer.value.columns)?)
     }
@@ -109,7 +110,7 @@ impl Side<'_> {
         b: usize,
         rows: Range<usize>,
         turn: bool,
-    ) -> anyhow::Result<Vec<R>> {
+    ) -> Result<Vec<R>> {
         let size = self.layer.heads.size;
         let x = rounded::<R>(self.input.rows(b, rows.clone()));
         let mut out = vec![R::ZERO; rows.len() * size];
@@ -129,14 +130,14 @@ impl Side<'_> {
     }
 
     /// All tokens, projected.
-    fn all<R: Real>(&self, map: &Projection<R>, b: usize, turn: bool) -> anyhow::Result<Vec<R>> {
+    fn all<R: Real>(&self, map: &Projection<R>, b: usize, turn: bool) -> Result<Vec<R>> {
         let parts =
             side::by_blocks(self.input.n_tokens, |rows| self.projected(map, b, rows, turn))?;
         Ok(parts.concat())
     }
 
     /// The query heads that read head `g`: trained once on what is visible, then asked block by block.
-    fn exact<R: Real>(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
+    fn exact<R: Real>(&self, b: usize, g: usize) -> Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
         let (n, size) = (self.input.n_tokens, self.layer.heads.size);
         let keys = self.all::<R>(&self.of_keys(&self.layer.key, g)?, b, true)?;
         let values = self.all::<R>(&self.of_values(g)?, b, false)?;
@@ -164,7 +165,7 @@ impl Side<'_> {
     }
 
     /// The same with features, in `f64`: a stream of steps, each query asked when what it sees is in.
-    fn featured(&self, b: usize, g: usize) -> anyhow::Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
+    fn featured(&self, b: usize, g: usize) -> Result<(Vec<Vec<f64>>, Vec<Sizes>)> {
         let size = self.layer.heads.size;
         let keys = self.all::<f64>(&self.of_keys(&self.layer.key, g)?, b, true)?;
         let values = self.all::<f64>(&self.of_values(g)?, b, false)?;
@@ -178,7 +179,7 @@ impl Side<'_> {
             let map = if let Some(map) = &self.map {
                 map.as_ref()
             } else {
-                own = map_of_head(self.arguments, size, &queries, &keys)?;
+                own = map_of_head(self.options, size, &queries, &keys)?;
                 own.as_ref()
             };
             let rows = HeadRows { keys: &keys, queries: &queries, values: &values, size };
@@ -203,7 +204,7 @@ struct HeadRows<'a> {
 }
 
 /// Steps and queries of one head in the order of the tokens.
-fn stream(map: &dyn FeatureMap, seen: &Seen, head: HeadRows<'_>) -> anyhow::Result<Vec<f64>> {
+fn stream(map: &dyn FeatureMap, seen: &Seen, head: HeadRows<'_>) -> Result<Vec<f64>> {
     let HeadRows { keys, queries, values, size } = head;
     let mut state = SharedFeatureDual::new(map, size, size);
     let mut taken = 0;
@@ -219,37 +220,6 @@ fn stream(map: &dyn FeatureMap, seen: &Seen, head: HeadRows<'_>) -> anyhow::Resu
         }
     }
     Ok(out)
-}
-
-/// The map asked for; `z` is the mean `|q + k|^2` to which `favor++` is tuned.
-fn map(arguments: &LensArguments, d: usize, z: f64) -> anyhow::Result<Box<dyn FeatureMap>> {
-    if arguments.feature_map == LensFeatureMap::Taylor {
-        let fits = |p: &usize| Taylor::count(d, *p).is_some_and(|n| n <= arguments.d_r);
-        let order = (0..=20).take_while(fits).last().unwrap_or(0);
-        return Ok(Box::new(Taylor::new(d, order)));
-    }
-    let stream = Stream::new(arguments.seed, "lens/features");
-    Ok(feature_map::random(arguments.feature_map.name(), &stream, arguments.d_r, d, z)?)
-}
-
-/// The map tuned to a head: the mean of `|q + k|^2` over all pairs is `mean |q|^2 + mean |k|^2 + 2 mean q .
-/// mean k`.
-fn map_of_head(
-    arguments: &LensArguments,
-    size: usize,
-    queries: &[f64],
-    keys: &[f64],
-) -> anyhow::Result<Box<dyn FeatureMap>> {
-    let n = queries.len() / size;
-    let mean = |x: &[f64]| -> Vec<f64> {
-        let column = |c: usize| x.iter().skip(c).step_by(size).copied().collect::<Vec<_>>();
-        (0..size).map(|c| order::sum(&column(c)) / n as f64).collect()
-    };
-    let squares = (order::sum_of_squares(queries) + order::sum_of_squares(keys)) / n as f64;
-    let z = squares + 2.0 * order::dot(&mean(queries), &mean(keys));
-    // a mean that is not finite tunes nothing; the features say themselves that they are not finite
-    let z = if z.is_finite() { largest::at_least(z, 1e-12) } else { 1e300 };
-    map(arguments, size, z)
 }
 
 /// Norms of keys and values of one head.
@@ -305,21 +275,5 @@ mod tests {
         let relative = [got[0] / 5.0, got[1] / 5e200, got[2] + 1.0];
         tolerance.assert_all_close(&relative, &[1.0; 3], "norms");
         assert!(norms(&[1.0, f64::INFINITY], 2)[0].is_nan());
-    }
-
-    #[test]
-    fn the_tuned_mean_is_that_over_all_pairs() {
-        let (queries, keys) = ([0.5, 1.0, -0.25, 2.0], [1.5, -1.0, 0.75, 0.5]);
-        let mut all = Vec::new();
-        for q in queries.chunks_exact(2) {
-            all.extend(keys.chunks_exact(2).map(|k| feature_map::squared_sum(q, k)));
-        }
-        let arguments = crate::lens::parse(&["--feature-map", "favor++", "--d-r", "3"]).unwrap();
-        let got = map_of_head(&arguments, 2, &queries, &keys).unwrap();
-        let want = map(&arguments, 2, order::mean(&all).unwrap()).unwrap();
-        let x = [0.3, -0.2];
-        for (got, want) in got.key_features(&x).iter().zip(want.key_features(&x)) {
-            assert!((got - want).abs() < 1e-12);
-        }
     }
 }

@@ -4,8 +4,8 @@
 //! The angles' cosines and sines are numbers of the layer, as its weights are; attention and dual read the
 //! same and apply them each in its own way.
 
-use super::arguments::RotaryStyle;
-use anyhow::ensure;
+use crate::error::{LensError, Result};
+use crate::options::RotaryStyle;
 use icl_numerics::math;
 
 /// Cosines and sines, `[tokens, d_h / 2]`.
@@ -24,11 +24,12 @@ impl Rotary {
         style: RotaryStyle,
         size: usize,
         n_tokens: usize,
-    ) -> anyhow::Result<Self> {
-        ensure!(
-            size.is_multiple_of(2),
-            "--rotary: found heads of size {size}, expected an even one; leave --rotary out or correct --heads"
-        );
+    ) -> Result<Self> {
+        if !size.is_multiple_of(2) {
+            let found = format!("heads of size {size}");
+            let next = "leave --rotary out or correct --heads";
+            return Err(LensError::refused("--rotary", found, "an even one", next));
+        }
         let pairs = size / 2;
         let frequency = |i: usize| math::powf(theta, -2.0 * i as f64 / size as f64);
         let frequencies: Vec<f64> = (0..pairs).map(frequency).collect();

@@ -1,29 +1,29 @@
 //! The tensors of a layer, read from each layout into one form.
 
-use super::arguments::{Layout, LensArguments};
-use super::layer::{Affine, Heads, Layer, Mix, transposed};
-use super::layout::Found;
+use crate::error::Result;
+use crate::layer::{Affine, Heads, Layer, Mix, transposed};
+use crate::layout::Found;
+use crate::options::{Layout, Options};
 use crate::tensor_file::{Array, TensorFile};
-use anyhow::anyhow;
 use icl_model::train::{AttentionKind, TrainSettings};
 
 /// Reads the layer.
 pub(crate) fn layer(
-    arguments: &LensArguments,
+    options: &Options,
     file: &TensorFile,
     found: &Found,
     layout: Layout,
     d: usize,
-) -> anyhow::Result<Layer> {
+) -> Result<Layer> {
     let reader = Reader { file, found, d };
     let mut assumed = Vec::new();
     let (heads, [query, key, value]) = match layout {
-        Layout::Linear => reader.linear(arguments)?,
-        Layout::Conv1d | Layout::InProj => reader.fused(arguments, layout)?,
-        Layout::PerHead => reader.per_head(arguments)?,
+        Layout::Linear => reader.linear(options)?,
+        Layout::Conv1d | Layout::InProj => reader.fused(options, layout)?,
+        Layout::PerHead => reader.per_head(options)?,
         Layout::Summed => {
             assumed.push(own_settings(file)?);
-            reader.summed(arguments)?
+            reader.summed(options)?
         }
     };
     let mix = match layout {
@@ -31,7 +31,7 @@ pub(crate) fn layer(
         _ => reader.output(layout, heads)?,
     };
     let by_rows = !matches!(layout, Layout::PerHead | Layout::Summed);
-    if by_rows && [arguments.heads, arguments.kv_heads, arguments.head_size] == [None; 3] {
+    if by_rows && [options.heads, options.kv_heads, options.head_size] == [None; 3] {
         assumed.push("one head, as --heads is not given".to_owned());
     }
     Ok(Layer { layout, d, heads, query, key, value, mix, assumed })
@@ -49,14 +49,14 @@ struct Reader<'a> {
 const BELONG: &str = "check that tokens and weights belong together";
 
 impl Reader<'_> {
-    fn weight(&self, i: usize, expected: &str) -> anyhow::Result<(String, Array)> {
+    fn weight(&self, i: usize, expected: &str) -> Result<(String, Array)> {
         let name = self.found.name(self.found.family.weights[i]);
         let array = self.file.array(&name, expected)?;
         Ok((name, array))
     }
 
     /// A bias of `n` entries, flat or one row a head; if there is one.
-    fn bias(&self, name: &str, heads: usize, n: usize) -> anyhow::Result<Option<Vec<f64>>> {
+    fn bias(&self, name: &str, heads: usize, n: usize) -> Result<Option<Vec<f64>>> {
         let Some(shape) = self.file.shape(name) else { return Ok(None) };
         if shape != [n] && shape != [heads, n / heads] {
             let found = format!("shape {shape:?}");
@@ -70,29 +70,29 @@ impl Reader<'_> {
         self.file.array(name, &format!("[{n}]")).map(|array| Some(array.values))
     }
 
-    fn biased(&self, i: usize, heads: usize, weight: Vec<f64>) -> anyhow::Result<Affine> {
+    fn biased(&self, i: usize, heads: usize, weight: Vec<f64>) -> Result<Affine> {
         let rows = weight.len() / self.d;
         let bias = self.bias(&self.found.name(self.found.family.biases[i]), heads, rows)?;
         Ok(Affine { weight, bias, rows, columns: self.d })
     }
 
     /// `[rows, d]` three times; keys and values have as many rows.
-    fn linear(&self, arguments: &LensArguments) -> anyhow::Result<Maps> {
+    fn linear(&self, options: &Options) -> Result<Maps> {
         let d = self.d;
-        let mut weights = Vec::with_capacity(3);
-        for i in 0..3 {
+        let weight = |i: usize| {
             let (name, array) = self.weight(i, &format!("[H d_h, {d}]"))?;
             if array.shape.len() != 2 || array.shape[1] != d {
                 let expected = format!("[H d_h, {d}] (y = x Wᵀ), for tokens of size {d}");
                 let found = format!("shape {:?}", array.shape);
                 return Err(self.file.refuse(&name, found, expected, BELONG));
             }
-            weights.push((name, array));
-        }
-        let rows = |i: usize| weights[i].1.shape[0];
-        if rows(1) != rows(2) {
-            let (name, array) = &weights[2];
-            let expected = format!("as many rows as the keys, {}", rows(1));
+            Ok((name, array))
+        };
+        let [query, key, value] = [weight(0)?, weight(1)?, weight(2)?];
+        let rows = |(_, array): &(String, Array)| array.shape[0];
+        if rows(&key) != rows(&value) {
+            let (name, array) = &value;
+            let expected = format!("as many rows as the keys, {}", rows(&key));
             return Err(self.file.refuse(
                 name,
                 format!("shape {:?}", array.shape),
@@ -100,17 +100,13 @@ impl Reader<'_> {
                 BELONG,
             ));
         }
-        let heads = Heads::from_rows(arguments, rows(0), rows(1))?;
-        let mut maps = weights.into_iter().enumerate();
-        let mut next = || match maps.next() {
-            Some((i, (_, array))) => self.biased(i, 1, array.values),
-            None => Err(anyhow!("weights: found fewer than three")),
-        };
-        Ok((heads, [next()?, next()?, next()?]))
+        let heads = Heads::from_rows(options, rows(&query), rows(&key))?;
+        let map = |i: usize, (_, array): (String, Array)| self.biased(i, 1, array.values);
+        Ok((heads, [map(0, query)?, map(1, key)?, map(2, value)?]))
     }
 
     /// Queries, keys and values in one: `[d, 3 H d_h]` (conv1d) or `[3 H d_h, d]` (in-proj).
-    fn fused(&self, arguments: &LensArguments, layout: Layout) -> anyhow::Result<Maps> {
+    fn fused(&self, options: &Options, layout: Layout) -> Result<Maps> {
         let d = self.d;
         let expected = match layout {
             Layout::Conv1d => format!("[{d}, 3 H d_h] (y = x W), for tokens of size {d}"),
@@ -128,7 +124,7 @@ impl Reader<'_> {
             let found = format!("shape {:?}", array.shape);
             return Err(self.file.refuse(&name, found, expected, BELONG));
         }
-        let heads = Heads::from_rows(arguments, rows / 3, rows / 3)?;
+        let heads = Heads::from_rows(options, rows / 3, rows / 3)?;
         let whole = self.biased(0, 1, values)?;
         let third = |i: usize| {
             let (weight, bias) = whole.part(i * rows / 3, rows / 3);
@@ -139,7 +135,7 @@ impl Reader<'_> {
     }
 
     /// `[H, d, d_h]`: `y = x W` in every head.
-    fn per_head(&self, arguments: &LensArguments) -> anyhow::Result<Maps> {
+    fn per_head(&self, options: &Options) -> Result<Maps> {
         let expected = format!("[H, {0}, d_h], for tokens of size {0}", self.d);
         let (shapes, maps) = self.three(&expected, |shape, values| match *shape {
             [_, d, size] if d == self.d => Some(transposed(values, d, size)),
@@ -152,12 +148,12 @@ impl Reader<'_> {
             let expected = format!("equal shapes, with heads of size {}", heads.size);
             return Err(self.file.fault(found, expected, BELONG));
         }
-        heads.agrees(arguments)?;
+        heads.agrees(options)?;
         Ok((heads, maps))
     }
 
     /// `[H, d, d]`, or `[d, d]` for one head: `y = W x` in every head.
-    fn summed(&self, arguments: &LensArguments) -> anyhow::Result<Maps> {
+    fn summed(&self, options: &Options) -> Result<Maps> {
         let d = self.d;
         let expected = format!("[H, {d}, {d}] or [{d}, {d}], for tokens of size {d}");
         let (shapes, maps) = self.three(&expected, |shape, values| {
@@ -174,7 +170,7 @@ impl Reader<'_> {
             return Err(self.file.refuse(&weight, "it", "none in the layout summed", next));
         }
         let heads = Heads { heads: number, kv_heads: number, size: d };
-        heads.agrees(arguments)?;
+        heads.agrees(options)?;
         Ok((heads, maps))
     }
 
@@ -183,8 +179,8 @@ impl Reader<'_> {
         &self,
         expected: &str,
         rows: impl Fn(&[usize], &[f64]) -> Option<Vec<f64>>,
-    ) -> anyhow::Result<([Vec<usize>; 3], [Affine; 3])> {
-        let one = |i: usize| -> anyhow::Result<(Vec<usize>, Affine)> {
+    ) -> Result<([Vec<usize>; 3], [Affine; 3])> {
+        let one = |i: usize| -> Result<(Vec<usize>, Affine)> {
             let (name, array) = self.weight(i, expected)?;
             let Some(weight) = rows(&array.shape, &array.values) else {
                 let found = format!("shape {:?}", array.shape);
@@ -198,7 +194,7 @@ impl Reader<'_> {
     }
 
     /// The output projection, brought to `[d_out, H d_h]`.
-    fn output(&self, layout: Layout, heads: Heads) -> anyhow::Result<Mix> {
+    fn output(&self, layout: Layout, heads: Heads) -> Result<Mix> {
         let Some((name, bias)) = self.found.output(self.file)? else { return Ok(Mix::Joined) };
         let inner = heads.heads * heads.size;
         let expected = match layout {
@@ -228,7 +224,7 @@ impl Reader<'_> {
 }
 
 /// Checks the settings that `icl train` wrote: only plain softmax attention has this dual.
-fn own_settings(file: &TensorFile) -> anyhow::Result<String> {
+fn own_settings(file: &TensorFile) -> Result<String> {
     let Some(text) = file.metadata("settings") else {
         return Ok("no settings in the metadata: plain softmax attention".to_owned());
     };

@@ -1,0 +1,206 @@
+//! The arguments of `icl lens`.
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use icl_lens::{
+    DualKernel, Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision,
+    RotaryStyle,
+};
+use std::path::PathBuf;
+
+/// A choice: its value, its name on the command line, and what it means.
+type Choice<T> = (T, &'static str, &'static str);
+
+const MASKS: [Choice<Mask>; 2] = [
+    (Mask::None, "none", "Every token sees every token"),
+    (Mask::Causal, "causal", "Token i sees tokens 0 to i"),
+];
+
+const PRECISIONS: [Choice<Precision>; 2] =
+    [(Precision::F64, "f64", "Double"), (Precision::F32, "f32", "Single")];
+
+const KERNELS: [Choice<DualKernel>; 7] = [
+    (DualKernel::Exact, "exact", "Coefficients on the keys, no features"),
+    (DualKernel::Positive, "positive", "Positive random features"),
+    (DualKernel::Hyperbolic, "hyperbolic", "Positive features in antithetic pairs"),
+    (DualKernel::Orthogonal, "orthogonal", "Positive features with orthogonal rows"),
+    (DualKernel::Trigonometric, "trigonometric", "Cosines and sines"),
+    (DualKernel::FavorPlusPlus, "favor++", "Positive features with tuned damping"),
+    (DualKernel::Taylor, "taylor", "Monomials up to the order that fits"),
+];
+
+const LAYOUTS: [Choice<Layout>; 5] = [
+    (
+        Layout::Linear,
+        "linear",
+        "y = x Wᵀ: `w_q` or `q_proj.weight` or `query.weight`, rows of the heads one below the other",
+    ),
+    (Layout::Conv1d, "conv1d", "y = x W, fused: `c_attn.weight` `[d, 3 H d_h]`, as in GPT-2"),
+    (
+        Layout::InProj,
+        "in-proj",
+        "y = x Wᵀ, fused: `in_proj_weight` `[3 H d_h, d]`, as in `torch.nn.MultiheadAttention`",
+    ),
+    (
+        Layout::PerHead,
+        "per-head",
+        "One matrix a head: `W_Q` `[H, d, d_h]`, as in `TransformerLens`",
+    ),
+    (Layout::Summed, "summed", "One square matrix a head, outputs summed: what `icl train` writes"),
+];
+
+const ROTARY_STYLES: [Choice<RotaryStyle>; 2] = [
+    (RotaryStyle::Half, "half", "Dimension i with i plus half the size (Llama, GPT-NeoX)"),
+    (RotaryStyle::Interleaved, "interleaved", "Dimension 2 i with 2 i + 1 (GPT-J)"),
+];
+
+/// A parser of one of the choices.
+fn one_of<T: Copy + Send + Sync>(
+    choices: &'static [Choice<T>],
+) -> impl TypedValueParser<Value = T> {
+    let names = choices.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(names).try_map(move |name| {
+        let chosen = choices.iter().find(|choice| choice.1 == name).map(|choice| choice.0);
+        chosen.ok_or_else(|| format!("found {name}, expected one of the possible values"))
+    })
+}
+
+/// A whole number from `LOW` to `HIGH`.
+fn whole<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (LOW..=HIGH).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from {LOW} to {HIGH}")),
+    }
+}
+
+/// The base of rotary frequencies.
+fn theta(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(theta) if (1.0..=1e12).contains(&theta) => Ok(theta),
+        _ => Err("expected a number from 1 to 1e12, for example 10000".into()),
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LensArguments {
+    /// safetensors with `tokens`, T x d or B x T x d, and optionally `attention_mask` or `lengths`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: PathBuf,
+    /// safetensors with the weights of the layer, f64, f32, bf16 or f16
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// How the file holds the layer; otherwise told by names and shapes
+    #[arg(long, value_parser = one_of(&LAYOUTS))]
+    layout: Option<Layout>,
+    /// The layer among several, for example `model.layers.3.self_attn`
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Heads; otherwise as the file says, or 1
+    #[arg(long, value_parser = whole::<1, MOST_HEADS>)]
+    heads: Option<usize>,
+    /// Heads of keys and values, if fewer; otherwise told by shapes
+    #[arg(long, value_parser = whole::<1, MOST_HEADS>)]
+    kv_heads: Option<usize>,
+    /// Size of a head; otherwise the rows of the queries over the heads
+    #[arg(long, value_parser = whole::<1, MOST_HEADS>)]
+    head_size: Option<usize>,
+    /// Rotate queries and keys by their position, with this base, for example 10000
+    #[arg(long, value_name = "THETA", value_parser = theta)]
+    rotary: Option<f64>,
+    /// Dimensions that are rotated together
+    #[arg(long, value_parser = one_of(&ROTARY_STYLES), default_value = "half")]
+    rotary_style: RotaryStyle,
+    /// Mask; padding comes from the tokens' file
+    #[arg(long, value_parser = one_of(&MASKS), default_value = "none")]
+    mask: Mask,
+    /// Demonstrations: the first so many tokens; otherwise all but the last
+    #[arg(long, value_parser = whole::<0, 16_777_216>)]
+    demos: Option<usize>,
+    /// Kernel of the dual
+    #[arg(long, value_parser = one_of(&KERNELS), default_value = "exact")]
+    feature_map: DualKernel,
+    /// Features
+    #[arg(long, default_value = "1024", value_parser = whole::<1, MOST_FEATURES>)]
+    d_r: usize,
+    /// Seed of the features
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Precision
+    #[arg(long, value_parser = one_of(&PRECISIONS), default_value = "f64")]
+    dtype: Precision,
+    /// Threads; otherwise all cores
+    #[arg(long, value_parser = whole::<1, MOST_THREADS>)]
+    threads: Option<usize>,
+    /// Where `attention` and `dual` go, and, if small, `attention_weights` and `contributions`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write `attention_weights` and `contributions` however large
+    #[arg(long, requires = "out")]
+    contributions: bool,
+    /// Machine-readable
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl LensArguments {
+    /// What the library is asked for; `cores` threads if none are stated.
+    pub(crate) fn options(&self, cores: usize) -> Options {
+        Options {
+            layout: self.layout,
+            prefix: self.prefix.clone(),
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_size: self.head_size,
+            rotary: self.rotary,
+            rotary_style: self.rotary_style,
+            mask: self.mask,
+            demos: self.demos,
+            kernel: self.feature_map,
+            d_r: self.d_r,
+            seed: self.seed,
+            precision: self.dtype,
+            threads: self.threads.unwrap_or(cores),
+            pairs: match (&self.out, self.contributions) {
+                (None, _) => Pairs::Never,
+                (Some(_), false) => Pairs::IfSmall,
+                (Some(_), true) => Pairs::Always,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        lens: LensArguments,
+    }
+
+    fn parse(flags: &[&str]) -> Options {
+        let fixed = ["lens", "--tokens", "t", "--weights", "w"];
+        Flags::try_parse_from(fixed.iter().chain(flags)).unwrap().lens.options(3)
+    }
+
+    #[test]
+    fn without_flags_the_options_are_the_librarys_own_on_all_cores() {
+        let want = Options { threads: 3, pairs: Pairs::Never, ..Options::default() };
+        assert_eq!(parse(&[]), want);
+    }
+
+    #[test]
+    fn every_choice_has_the_name_under_which_it_is_reported() {
+        for (layout, name, _) in LAYOUTS {
+            assert_eq!((parse(&["--layout", name]).layout, layout.name()), (Some(layout), name));
+        }
+        for (kernel, name, _) in KERNELS {
+            assert_eq!((parse(&["--feature-map", name]).kernel, kernel.name()), (kernel, name));
+        }
+        for (precision, name, _) in PRECISIONS {
+            assert_eq!((parse(&["--dtype", name]).precision, precision.name()), (precision, name));
+        }
+    }
+}

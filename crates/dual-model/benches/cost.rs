@@ -10,7 +10,8 @@ use dual_model::dual::KeyValue;
 use dual_model::feature_map::{Positive, gaussian_rows};
 use dual_model::sequence::Visibility;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
-use icl_model::composite::ops;
+use icl_model::reference::ops;
+use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 
 /// Rows of small normals: logits of order one.
@@ -30,7 +31,7 @@ fn all_queries(criterion: &mut Criterion) {
         b.iter(|| {
             let scores = ops::product_transposed(&tq, &tk).unwrap();
             let top = scores.max_keepdim(1).unwrap();
-            let kernel = ops::exp(&scores.broadcast_sub(&top).unwrap()).unwrap();
+            let kernel = ops::exp(&scores.broadcast_sub(&top).unwrap(), Isa::detect()).unwrap();
             let weights = kernel.broadcast_div(&kernel.sum_keepdim(1).unwrap()).unwrap();
             ops::product(&weights, &tv).unwrap()
         });

@@ -11,8 +11,10 @@ use dual_model::head::Head;
 use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
-use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::kernel::{AttentionKernel, Kernel, Omegas};
 use icl_model::mask::Mask;
+use icl_model::reference::Layer;
+use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use proptest::prelude::*;
@@ -75,11 +77,9 @@ fn attend(case: &Case, arrays: &Arrays, dtype: DType, kernel: &AttentionKernel) 
         Tensor::from_slice(x, shape, &device).unwrap().to_dtype(dtype).unwrap()
     };
     let shape = [case.n_heads, case.d, case.d];
-    let weights: Weights = ["w_q", "w_k", "w_v"]
-        .iter()
-        .zip(&arrays.projections)
-        .map(|(name, w)| ((*name).to_owned(), tensor(w, &shape)))
-        .collect();
+    let named = ["w_q", "w_k", "w_v"].iter().zip(&arrays.projections);
+    let named = named.map(|(name, w)| ((*name).to_owned(), tensor(w, &shape)));
+    let weights = Weights::new(named, dtype, &device, Isa::Portable);
     let plain = attention::parse("plain").unwrap();
     let layer_shape = LayerShape { d: case.d, n_heads: case.n_heads };
     let layer = Layer { shape: layer_shape, modification: plain.as_ref(), kernel };
@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn exact_dual_equals_attention_in_double_precision(case in case()) {
         let arrays = arrays(&case);
-        let want = attend(&case, &arrays, DType::F64, &AttentionKernel::Softmax);
+        let want = attend(&case, &arrays, DType::F64, &Kernel::Softmax);
         let (visibility, _) = visibility(&case);
         let got = sum_of_heads(&case, |h| {
             let head = head::<f64>(&case, &arrays, h);
@@ -148,7 +148,7 @@ proptest! {
         // a rounding error of the logits is multiplied by their size: 60 of them at 2^-24 stay below
         let case = Case { logits: largest::at_most(case.logits, 8.0), ..case };
         let arrays = arrays(&case);
-        let want = attend(&case, &arrays, DType::F32, &AttentionKernel::Softmax);
+        let want = attend(&case, &arrays, DType::F32, &Kernel::Softmax);
         let (visibility, _) = visibility(&case);
         let got = sum_of_heads(&case, |h| {
             let head = head::<f32>(&case, &arrays, h);
@@ -166,8 +166,8 @@ proptest! {
         let arrays = arrays(&case);
         let stream = Stream::new(case.seed, "omegas");
         let omegas = dual_model::feature_map::gaussian_rows(&stream, d_r, case.d);
-        let tensor = Tensor::from_vec(omegas.concat(), (d_r, case.d), &Device::Cpu).unwrap();
-        let want = attend(&case, &arrays, DType::F64, &AttentionKernel::Positive(tensor));
+        let rows = Omegas::new(omegas.concat(), case.d);
+        let want = attend(&case, &arrays, DType::F64, &Kernel::Positive(rows));
         let map = Positive::new(omegas);
         let (visibility, _) = visibility(&case);
         let got = sum_of_heads(&case, |h| {

@@ -9,7 +9,9 @@ use dual_model::transformer::{LayerWeights, predict_stack};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
 use icl_model::mask::Mask;
-use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_model::reference::TransformerLayer;
+use icl_model::reference::transformer::forward_stack;
+use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::tolerance::Tolerance;
@@ -68,11 +70,13 @@ fn candle_layer(layer: usize, residual: bool, norm: bool, dtype: DType) -> Trans
     let tensor = |shape: Vec<usize>, values: Vec<f64>| {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
     };
-    let weights: Weights =
-        arrays(layer).into_iter().map(|(n, shape, x)| (n.to_owned(), tensor(shape, x))).collect();
+    let tensors = arrays(layer).into_iter();
+    let tensors = tensors.map(|(name, shape, x)| (name.to_owned(), tensor(shape, x)));
+    let weights = Weights::new(tensors, dtype, &Device::Cpu, Isa::Portable);
     let shape = LayerShape { d: D, n_heads: HEADS };
     TransformerLayer {
         shape,
+        d_ff: HIDDEN,
         modification: icl_model::attention::parse("plain").unwrap().into(),
         weights,
         residual,

@@ -3,9 +3,13 @@
 use crate::clock;
 use crate::profile::Profile;
 use crate::workspace::Workspace;
-use icl_model::train::{TrainSettings, Trainer};
+use icl_model::device::Machine;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
+use icl_numerics::threads::Threads;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,16 +44,16 @@ pub(crate) fn calibration_ms() -> anyhow::Result<f64> {
     let settings = TrainSettings {
         steps: 40,
         batch: 512,
-        n_test: 16,
-        test_every: 40,
+        n_validation: 16,
+        validate_every: 40,
         ..TrainSettings::base()
     };
+    let machine = Machine::cpu(Isa::detect(), Threads::One);
     let once = || -> anyhow::Result<f64> {
-        let mut trainer = Trainer::new(settings.clone(), Isa::detect())?;
+        let layer = LayerTraining::new(settings.clone(), &machine)?;
         let start = clock::now();
-        trainer.run()?;
+        layer.trainer().run(&Unkept)?;
         Ok(start.elapsed().as_secs_f64() * 1e3)
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    pool.install(|| Ok(largest::least((0..5).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?)))
+    Ok(largest::least((0..5).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?))
 }

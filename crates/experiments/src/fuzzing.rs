@@ -14,6 +14,7 @@ use artifact::verify::compare_tables;
 use icl_lens::{
     DualKernel, Layout, Mask, Options, Pairs, Precision, RotaryStyle, TensorFile, explain,
 };
+use icl_model::device::Device;
 use icl_numerics::lanes::Isa;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,7 +34,7 @@ pub fn settings(bytes: &[u8]) {
     let all = !items.iter().any(|item| named(item.id()));
     for item in items.iter().filter(|item| all || named(item.id())) {
         for profile in Profile::ALL {
-            let context = Context { profile, isa: Isa::Portable };
+            let context = Context { profile, device: Device::Cpu(Isa::Portable) };
             let Ok(plan) = item::plan(*item, &file, context) else { continue };
             plan.cells.iter().for_each(|cell| _ = cell.key("source"));
         }

@@ -7,7 +7,7 @@ use artifact::claim::Claim;
 use artifact::figure::Figure;
 use artifact::table::Table;
 use artifact::tolerance::Tolerance;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use std::collections::BTreeMap;
 
 /// What a plan may depend on besides the settings.
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Context {
     /// Size of the run.
     pub(crate) profile: Profile,
-    /// Instruction set; it changes the speed, never a number.
-    pub(crate) isa: Isa,
+    /// Where numbers are computed.
+    pub(crate) device: Device,
 }
 
 /// A figure or table that is regenerated.

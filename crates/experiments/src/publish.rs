@@ -69,7 +69,7 @@ pub(crate) fn publish(
     let record = RunRecord {
         seconds: progress.elapsed(),
         jobs,
-        isa: context.isa.name().to_owned(),
+        isa: context.device.isa().name().to_owned(),
         peak_memory_mib: Host::own().peak_memory_mib(),
         items: records,
     };

@@ -139,6 +139,7 @@ mod tests {
     use crate::item::Context;
     use crate::profile::Profile;
     use crate::settings::SettingsFile;
+    use icl_model::device::Device;
     use icl_numerics::lanes::Isa;
 
     #[test]
@@ -148,7 +149,9 @@ mod tests {
             assert!(BUILT_IN[..i].iter().all(|other| other.id() != item.id()));
             let file = SettingsFile::read(&workspace.settings(item.id())).unwrap();
             for profile in Profile::ALL {
-                let plan = item.plan(&file, Context { profile, isa: Isa::detect() }).unwrap();
+                let plan = item
+                    .plan(&file, Context { profile, device: Device::Cpu(Isa::detect()) })
+                    .unwrap();
                 assert!(!plan.cells.is_empty(), "{}", item.id());
             }
         }

@@ -2,31 +2,32 @@
 
 use crate::clock;
 use icl_model::adam::AdamSettings;
-use icl_model::prompt::PromptSampler;
-use icl_model::task;
-use icl_model::train::{TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::device::Machine;
+use icl_model::kernel::KernelSettings;
+use icl_model::settings::TrainSettings;
+use icl_model::training::LayerTraining;
 
 /// The step that is compared with others: 1024 prompts of 16 tokens of size 12.
 pub(crate) fn step_settings(d_r: usize, steps: usize) -> TrainSettings {
     TrainSettings {
-        d_r,
+        kernel: KernelSettings::with_features(d_r),
         steps,
         adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
-        n_test: 16,
-        test_every: steps,
+        n_validation: 16,
+        validate_every: steps,
         ..TrainSettings::base()
     }
 }
 
 /// Milliseconds of every step, and of sampling the same prompts alone.
-pub(crate) fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-    settings.check()?;
+pub(crate) fn measure(
+    settings: TrainSettings,
+    machine: &Machine,
+) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     let (steps, batch) = (settings.steps, settings.batch);
-    let task = task::find(&settings.task)?;
-    let sampler =
-        PromptSampler::new(task, settings.scale, settings.prompt, settings.seed, "train", isa);
-    let mut trainer = Trainer::new(settings, isa)?;
+    let sampler = settings.sampler(settings.seed, "train", machine.isa())?;
+    let layer = LayerTraining::new(settings, machine)?;
+    let mut trainer = layer.trainer();
     for _ in 0..(steps / 10).clamp(3, 50) {
         trainer.step()?;
     }
@@ -38,7 +39,7 @@ pub(crate) fn measure(settings: TrainSettings, isa: Isa) -> anyhow::Result<(Vec<
     }
     let generate = |i: usize| {
         let start = clock::now();
-        sampler.visit((i * batch) as u64, batch);
+        sampler.visit(&machine.threads, (i * batch) as u64, batch);
         start.elapsed().as_secs_f64() * 1e3
     };
     let gen_ms = (0..steps).map(generate).collect();

@@ -347,7 +347,7 @@ fn a_run_is_continued_only_with_its_own_settings() {
     for (more, part) in [
         (&["--task", "exponential", "--steps", "40"][..], "task"),
         (&["--task", "linear", "--steps", "40", "--seed", "7"], "seed"),
-        (&["--task", "linear", "--steps", "40", "--d-r", "50"], "d_r"),
+        (&["--task", "linear", "--steps", "40", "--d-r", "50"], "kernel"),
         (&["--task", "linear", "--steps", "40", "--learning-rate", "0.1"], "adam"),
         (
             &["--task", "linear", "--steps", "40", "--modification", "negative:m=3,beta=0.5"],

@@ -455,8 +455,8 @@ fn layers_of_icl_train_are_known_by_their_settings() {
     (model.summed, model.output, model.biases) = (true, None, Default::default());
     for (old, new, part) in [
         ("\"plain\"", "\"regularised:alpha=0.5\"", "modification"),
-        ("\"d_r\":0", "\"d_r\":8", "d_r = 8"),
-        ("\"d_r\":0", "\"attention\":\"linear\",\"d_r\":0", "attention = linear"),
+        ("\"kernel\":\"softmax\"", "\"kernel\":{\"positive\":8}", "kernel = positive"),
+        ("\"kernel\":\"softmax\"", "\"kernel\":\"linear\"", "kernel = linear"),
     ] {
         let settings = settings.replacen(old, new, 1);
         save(&file("w"), &model.tensors("summed"), Some(&settings));

@@ -5,22 +5,31 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use icl_model::adam::AdamSettings;
+use icl_model::device::Machine;
+use icl_model::kernel::KernelSettings;
 use icl_model::prompt::PromptShape;
-use icl_model::train::{Path, TrainSettings, Trainer};
+use icl_model::settings::{Backend, TrainSettings};
+use icl_model::training::LayerTraining;
 use icl_numerics::lanes::Isa;
+use icl_numerics::threads::Threads;
 
-fn settings(modification: &str, d_r: usize, n_demos: usize, path: Path) -> TrainSettings {
+fn settings(modification: &str, d_r: usize, n_demos: usize, backend: Backend) -> TrainSettings {
     TrainSettings {
         prompt: PromptShape { n_demos, d_t: 11, d_s: 1 },
         modification: modification.into(),
-        d_r,
+        kernel: KernelSettings::with_features(d_r),
         steps: 1,
         adam: AdamSettings { learning_rate: 1e-3, ..AdamSettings::default() },
-        n_test: 16,
-        test_every: 1,
-        path,
+        n_validation: 16,
+        validate_every: 1,
+        backend,
         ..TrainSettings::base()
     }
+}
+
+fn layer(settings: TrainSettings) -> LayerTraining {
+    let machine = Machine::cpu(Isa::detect(), Threads::new(2).unwrap());
+    LayerTraining::new(settings, &machine).unwrap()
 }
 
 fn steps(criterion: &mut Criterion) {
@@ -37,15 +46,15 @@ fn steps(criterion: &mut Criterion) {
         ("negative", "negative", 0, 15),
     ];
     for (name, modification, d_r, n_demos) in cases {
-        let mut trainer =
-            Trainer::new(settings(modification, d_r, n_demos, Path::Fused), Isa::detect()).unwrap();
+        let layer = layer(settings(modification, d_r, n_demos, Backend::Fused));
+        let mut trainer = layer.trainer();
         group.bench_function(BenchmarkId::new("fused", name), |b| {
             b.iter(|| trainer.step().unwrap());
         });
     }
     for (name, d_r) in [("softmax", 0), ("positive, d_r = 100", 100)] {
-        let mut trainer =
-            Trainer::new(settings("plain", d_r, 15, Path::Composite), Isa::detect()).unwrap();
+        let layer = layer(settings("plain", d_r, 15, Backend::Reference));
+        let mut trainer = layer.trainer();
         group.bench_function(BenchmarkId::new("candle operations", name), |b| {
             b.iter(|| trainer.step().unwrap());
         });

@@ -1,16 +1,22 @@
-//! Adam with a state that can be saved, and clipping by the global norm.
+//! Adam with groups of parameters, decoupled decay, a schedule of the step size, clipping by the global norm, and
+//! a state that can be saved.
 //!
 //! ```text
 //! m <- b1 m + (1-b1) g,   v <- b2 v + (1-b2) g^2
-//! w <- w - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+//! w <- w - r_t lr decay w                                            (only where decay > 0)
+//! w <- w - r_t lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)        r_t: the schedule
 //! ```
 //!
-//! Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization" (2015).
+//! Sources: D. Kingma, J. Ba, "Adam: a method for stochastic optimization" (2015); I. Loshchilov, F. Hutter,
+//! "Decoupled weight decay regularization" (2019).
 
+use crate::ModelError;
+use crate::attention::Parameters;
 use icl_numerics::{math, order};
+use std::ops::Range;
 
 /// Settings of Adam.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamSettings {
     /// Step size.
@@ -23,19 +29,97 @@ pub struct AdamSettings {
     pub epsilon: f64,
     /// Largest global norm of a gradient; 0 does not clip.
     pub clip: f64,
+    /// Decoupled decay of weights, relative to the step size.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub decay: f64,
+    /// How the step size changes along the training.
+    #[serde(default, skip_serializing_if = "Schedule::is_constant")]
+    pub schedule: Schedule,
+    /// Variables with a step size or decay of their own; the first group that takes a variable has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 impl Default for AdamSettings {
-    /// The values of the source; step size 1e-2 and no clipping.
+    /// The values of the source; step size 1e-2, constant, no decay and no clipping.
     fn default() -> Self {
-        Self { learning_rate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clip: 0.0 }
+        Self {
+            learning_rate: 1e-2,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            clip: 0.0,
+            decay: 0.0,
+            schedule: Schedule::Constant,
+            groups: Vec::new(),
+        }
     }
+}
+
+/// Factor `r_t` on the step size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// 1.
+    #[default]
+    Constant,
+    /// Linear from 0 over the first `warm_up` steps, then linear to 0 at step `total`.
+    WarmUpThenLinear {
+        /// Steps to the full step size.
+        warm_up: u64,
+        /// Step at which it is 0.
+        total: u64,
+    },
+}
+
+impl Schedule {
+    fn is_constant(&self) -> bool {
+        *self == Self::Constant
+    }
+
+    /// `r_t` of step `t`, from 1.
+    pub fn factor(self, t: u64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::WarmUpThenLinear { warm_up, .. } if t <= warm_up => t as f64 / warm_up as f64,
+            Self::WarmUpThenLinear { warm_up, total } => {
+                let left = total.saturating_sub(t) as f64;
+                left / total.saturating_sub(warm_up).max(1) as f64
+            }
+        }
+    }
+}
+
+/// Variables with a step size or decay of their own.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The group takes variables whose name contains this.
+    pub name_contains: String,
+    /// Factor on the step size.
+    pub rate: f64,
+    /// Decay, in place of the common one.
+    pub decay: f64,
+}
+
+/// The packed parameters of one group.
+#[derive(Debug, Clone, PartialEq)]
+struct Span {
+    range: Range<usize>,
+    rate: f64,
+    decay: f64,
 }
 
 /// The optimiser's state: moments and the number of steps taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
     settings: AdamSettings,
+    spans: Vec<Span>,
     /// First moments, packed like the parameters.
     pub first: Vec<f32>,
     /// Second moments.
@@ -45,32 +129,49 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// A fresh state for `n` parameters.
-    pub fn new(settings: AdamSettings, n: usize) -> Self {
-        Self { settings, first: vec![0.0; n], second: vec![0.0; n], step: 0 }
+    /// A fresh state for the given parameters.
+    pub fn new(settings: AdamSettings, parameters: &Parameters) -> Self {
+        let spans = parameters.ranges().into_iter().map(|(spec, range)| {
+            let own = settings.groups.iter().find(|group| spec.name.contains(&group.name_contains));
+            let (rate, decay) =
+                own.map_or((1.0, settings.decay), |group| (group.rate, group.decay));
+            Span { range, rate, decay }
+        });
+        let (spans, n) = (spans.collect(), parameters.packed().len());
+        Self { spans, settings, first: vec![0.0; n], second: vec![0.0; n], step: 0 }
     }
 
     /// One step; `gradient` is scaled to the clipping norm first.
     ///
-    /// # Panics
-    /// If the lengths differ.
-    pub fn update(&mut self, parameters: &mut [f32], gradient: &[f32]) {
-        assert_eq!(parameters.len(), self.first.len(), "parameters");
-        assert_eq!(gradient.len(), self.first.len(), "gradient");
+    /// # Errors
+    /// [`ModelError::Shape`] if the lengths differ.
+    pub fn update(&mut self, parameters: &mut [f32], gradient: &[f32]) -> Result<(), ModelError> {
+        let n = self.first.len();
+        if [parameters.len(), gradient.len(), self.second.len()] != [n; 3] {
+            let found = vec![parameters.len(), gradient.len(), self.second.len()];
+            return Err(ModelError::Shape { op: "Adam", found, expected: vec![n; 3] });
+        }
         self.step += 1;
-        let AdamSettings { learning_rate, beta1, beta2, epsilon, clip } = self.settings;
+        let AdamSettings { learning_rate, beta1, beta2, epsilon, clip, .. } = self.settings;
         let t = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let rate = (learning_rate / (1.0 - math::powi(beta1, t))) as f32;
+        let full = self.settings.schedule.factor(self.step) * learning_rate;
         let correction = (1.0 / (1.0 - math::powi(beta2, t))) as f32;
         let scale = clip_factor(gradient, clip);
         let (b1, b2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((w, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-            let g = g * scale;
-            *m = b1 * *m + (1.0 - b1) * g;
-            *v = b2 * *v + (1.0 - b2) * g * g;
-            *w -= rate * *m / ((*v * correction).sqrt() + epsilon);
+        for Span { range, rate, decay } in &self.spans {
+            let own = rate * full;
+            let kept = (1.0 - own * decay) as f32;
+            let own = (own / (1.0 - math::powi(beta1, t))) as f32;
+            let moments = self.first[range.clone()].iter_mut().zip(&mut self.second[range.clone()]);
+            let weights = parameters[range.clone()].iter_mut().zip(&gradient[range.clone()]);
+            for ((w, g), (m, v)) in weights.zip(moments) {
+                let g = g * scale;
+                *m = b1 * *m + (1.0 - b1) * g;
+                *v = b2 * *v + (1.0 - b2) * g * g;
+                *w = kept * *w - own * *m / ((*v * correction).sqrt() + epsilon);
+            }
         }
+        Ok(())
     }
 }
 
@@ -86,14 +187,57 @@ pub fn clip_factor(gradient: &[f32], clip: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::ParameterSpec;
+
+    fn parameters(values: &[(&str, f32)]) -> Parameters {
+        let specs = values.iter().map(|(name, _)| ParameterSpec::new(*name, &[1], 0.0)).collect();
+        let mut parameters = Parameters::from_specs(specs, 0);
+        for (place, (_, value)) in parameters.packed_mut().iter_mut().zip(values) {
+            *place = *value;
+        }
+        parameters
+    }
+
+    fn after(settings: AdamSettings, start: &[(&str, f32)], gradients: &[&[f32]]) -> Vec<f32> {
+        let mut parameters = parameters(start);
+        let mut adam = Adam::new(settings, &parameters);
+        for gradient in gradients {
+            adam.update(parameters.packed_mut(), gradient).unwrap();
+        }
+        parameters.packed().to_vec()
+    }
 
     #[test]
     fn first_step_is_the_learning_rate_against_the_sign() {
         // t = 1: m/(1-b1) = g, v/(1-b2) = g^2, so the step is lr g / (|g| + eps)
-        let mut adam = Adam::new(AdamSettings::default(), 2);
-        let mut w = [1.0, 1.0];
-        adam.update(&mut w, &[0.5, -3.0]);
+        let w = after(AdamSettings::default(), &[("a", 1.0), ("b", 1.0)], &[&[0.5, -3.0]]);
         assert!((w[0] - 0.99).abs() < 1e-6 && (w[1] - 1.01).abs() < 1e-6, "{w:?}");
+    }
+
+    #[test]
+    fn decay_is_decoupled_and_groups_have_their_own_step_and_decay() {
+        let group = Group { name_contains: "bias".into(), rate: 0.5, decay: 0.0 };
+        let settings = AdamSettings { decay: 0.1, groups: vec![group], ..AdamSettings::default() };
+        let start = [("w", 2.0), ("x.bias", 2.0)];
+        // w: 2 (1 - .01 * .1) - .01; bias: 2 - .005
+        let w = after(settings.clone(), &start, &[&[4.0, 4.0]]);
+        assert!((w[0] - 1.988).abs() < 1e-6 && (w[1] - 1.995).abs() < 1e-6, "{w:?}");
+        // no gradient: decay alone
+        let w = after(settings, &start, &[&[0.0, 0.0]]);
+        assert!((w[0] - 1.998).abs() < 1e-6 && w[1] == 2.0, "{w:?}");
+    }
+
+    #[test]
+    fn the_schedule_rises_and_falls_on_straight_lines() {
+        let schedule = Schedule::WarmUpThenLinear { warm_up: 4, total: 12 };
+        let factors: Vec<f64> = (1..=13).map(|t| schedule.factor(t)).collect();
+        assert_eq!(factors[..4], [0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(factors[4..6], [0.875, 0.75]);
+        assert_eq!(factors[11..], [0.0, 0.0]);
+        assert_eq!(Schedule::Constant.factor(7), 1.0);
+        let settings = AdamSettings { schedule, ..AdamSettings::default() };
+        let w = after(settings, &[("a", 1.0)], &[&[0.5]]);
+        assert!((w[0] - 0.9975).abs() < 1e-6, "{w:?}");
     }
 
     #[test]
@@ -101,5 +245,11 @@ mod tests {
         assert_eq!(clip_factor(&[3.0, 4.0], 10.0), 1.0);
         assert_eq!(clip_factor(&[3.0, 4.0], 2.5), 0.5);
         assert_eq!(clip_factor(&[3.0, 4.0], 0.0), 1.0);
+    }
+
+    #[test]
+    fn lengths_that_differ_are_refused() {
+        let mut adam = Adam::new(AdamSettings::default(), &parameters(&[("a", 0.0), ("b", 0.0)]));
+        assert!(adam.update(&mut [0.0; 2], &[0.0; 3]).is_err());
     }
 }

@@ -58,6 +58,22 @@ pub enum ModelError {
         /// What is not finite.
         what: &'static str,
     },
+    /// A device that this program cannot use.
+    #[error(
+        "device {device}: found none ({reason}), expected a CUDA GPU and a program built for it; use cpu"
+    )]
+    Device {
+        /// The device.
+        device: String,
+        /// What candle says.
+        reason: String,
+    },
+    /// The state of a run could not be kept.
+    #[error("checkpoint: {0}")]
+    Checkpoint(Box<dyn std::error::Error + Send + Sync>),
+    /// A loss that does not depend on the parameters.
+    #[error("found no gradient towards the parameters, expected one: an operation has cut it")]
+    NoGradient,
     /// candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -1,29 +1,33 @@
 //! In-context learning tasks, softmax attention and its modifications, and their training.
 //!
 //! * [`task`], [`prompt`]: what is learned in context, and prompts sampled from named streams.
-//! * [`attention`]: the modifications behind one trait and one registry, and a layer's parameters.
-//! * [`composite`]: the layer as candle operations, the reference.
-//! * [`fused`]: the same layer as one hand-written pass over sixteen prompts at a time, the fast path.
-//! * [`multi_head`], [`transformer`]: attention over a user's weights, whole layers and stacks (candle).
-//! * [`adam`], [`train`], [`weights`]: optimiser, training loop, safetensors.
+//! * [`attention`], [`kernel`], [`mask`]: the modifications behind one trait and one registry, a layer's
+//!   parameters, the kernels, and who sees whom.
+//! * [`reference`]: layers as candle operations, for heads that are summed and heads side by side.
+//! * [`fused`]: the paper's layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
+//! * [`objective`], [`model`]: what is minimised, and the four implementations.
+//! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
+//! * [`device`]: where numbers are computed.
 //!
-//! Paper: sections 1, 4 and 7 of the project's specification (ARTIFACT.md says where each setting
-//! comes from). The crate knows nothing of the dual model.
+//! The crate knows nothing of the dual model.
 
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
 pub mod adam;
 pub mod attention;
-pub mod composite;
+pub mod checkpoint;
+pub mod device;
 mod error;
 pub mod fused;
+pub mod kernel;
 pub mod mask;
-pub mod multi_head;
+pub mod model;
+pub mod objective;
 pub mod prompt;
+pub mod reference;
+pub mod settings;
 pub mod task;
-pub mod train;
-pub mod transformer;
-pub mod transformer_train;
-pub mod weights;
+pub mod trainer;
+pub mod training;
 
 pub use error::ModelError;

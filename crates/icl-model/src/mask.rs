@@ -1,9 +1,10 @@
 //! Which tokens a query may see.
 
-use candle_core::{Device, Result, Tensor};
+use crate::ModelError;
+use candle_core::{DType, Device, Result, Tensor};
 use std::ops::Range;
 
-/// Which keys take part in a query's softmax. Masked keys are excluded: weight exactly 0.
+/// Which keys take part in a query's attention. Masked keys are excluded: weight exactly 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mask {
     /// Every token sees every token.
@@ -14,6 +15,8 @@ pub enum Mask {
     PrefixLm(usize),
     /// Prompt `b` holds `lengths[b] >= 1` tokens; the rest is padding that nobody sees.
     Padding(Vec<usize>),
+    /// [`Self::Padding`] and [`Self::Causal`] together.
+    CausalPadding(Vec<usize>),
 }
 
 impl Mask {
@@ -21,25 +24,60 @@ impl Mask {
     /// `[batch, heads, queries, keys]`. `None` where nothing is masked.
     ///
     /// # Errors
-    /// If candle cannot build the tensor.
+    /// [`ModelError::Setting`] if the lengths are not one of `1..=n_tokens` for every prompt: a query always sees
+    /// a key. [`ModelError::Candle`] if candle cannot build the tensor.
     pub fn bias(
         &self,
+        batch: usize,
         n_tokens: usize,
-        dtype: candle_core::DType,
+        dtype: DType,
         device: &Device,
-    ) -> Result<Option<Tensor>> {
-        let bias = |seen: bool| if seen { 0.0_f64 } else { f64::NEG_INFINITY };
-        let tensor = match self {
+    ) -> std::result::Result<Option<Tensor>, ModelError> {
+        let seen: Vec<bool> = match self {
             Self::None => return Ok(None),
-            Self::Causal => square(n_tokens, |i, j| bias(j <= i), device)?,
-            Self::PrefixLm(n) => square(n_tokens, |i, j| bias(j < *n || j <= i), device)?,
+            Self::Causal => square(n_tokens, |i, j| j <= i),
+            Self::PrefixLm(n) => square(n_tokens, |i, j| j < *n || j <= i),
             Self::Padding(lengths) => {
-                let row = |length: &usize| (0..n_tokens).map(|j| bias(j < *length)).collect();
-                let entries: Vec<f64> = lengths.iter().flat_map::<Vec<f64>, _>(row).collect();
-                Tensor::from_vec(entries, (lengths.len(), 1, 1, n_tokens), device)?
+                let row = |length: &usize| (0..n_tokens).map(|j| j < *length).collect::<Vec<_>>();
+                lengths.iter().flat_map(row).collect()
+            }
+            Self::CausalPadding(lengths) => {
+                let one = |length: &usize| square(n_tokens, |i, j| j <= i && j < *length);
+                lengths.iter().flat_map(one).collect()
             }
         };
-        tensor.to_dtype(dtype).map(Some)
+        let (prompts, rows) = match self {
+            Self::Padding(lengths) => (check_lengths(lengths, batch, n_tokens)?, 1),
+            Self::CausalPadding(lengths) => (check_lengths(lengths, batch, n_tokens)?, n_tokens),
+            _ => (1, n_tokens),
+        };
+        let bias = |seen: bool| if seen { 0.0_f64 } else { f64::NEG_INFINITY };
+        let entries: Vec<f64> = seen.into_iter().map(bias).collect();
+        let tensor = Tensor::from_vec(entries, (prompts, 1, rows, n_tokens), device)?;
+        Ok(Some(tensor.to_dtype(dtype)?))
+    }
+}
+
+/// The number of prompts, if there is a length for each and all are in range.
+fn check_lengths(
+    lengths: &[usize],
+    batch: usize,
+    n_tokens: usize,
+) -> std::result::Result<usize, ModelError> {
+    if lengths.len() != batch {
+        let found = format!("{} lengths", lengths.len());
+        return Err(ModelError::setting(
+            "padding",
+            found,
+            format!("one for each of {batch} prompts"),
+        ));
+    }
+    match lengths.iter().position(|length| !(1..=n_tokens).contains(length)) {
+        None => Ok(batch),
+        Some(b) => {
+            let found = format!("length {} of prompt {b}", lengths[b]);
+            Err(ModelError::setting("padding", found, format!("1 to {n_tokens} tokens")))
+        }
     }
 }
 
@@ -54,7 +92,7 @@ pub fn block(
     n_keys: usize,
     causal: bool,
     keys: Option<&[bool]>,
-    dtype: candle_core::DType,
+    dtype: DType,
     device: &Device,
 ) -> Result<Option<Tensor>> {
     if !causal && keys.is_none() {
@@ -72,8 +110,24 @@ pub fn block(
     Tensor::from_vec(entries, (queries.len(), n_keys), device)?.to_dtype(dtype).map(Some)
 }
 
-/// `[1, 1, n, n]` with entries `f(query, key)`.
-fn square(n: usize, f: impl Fn(usize, usize) -> f64, device: &Device) -> Result<Tensor> {
-    let entries: Vec<f64> = (0..n * n).map(|ij| f(ij / n, ij % n)).collect();
-    Tensor::from_vec(entries, (1, 1, n, n), device)
+/// `[n, n]` with entries `f(query, key)`.
+fn square(n: usize, f: impl Fn(usize, usize) -> bool) -> Vec<bool> {
+    (0..n * n).map(|ij| f(ij / n, ij % n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_that_leaves_nothing_to_see_is_refused() {
+        for (lengths, part) in
+            [(vec![2, 0], "prompt 1"), (vec![4, 1], "1 to 3"), (vec![1], "each of 2 prompts")]
+        {
+            for mask in [Mask::Padding(lengths.clone()), Mask::CausalPadding(lengths)] {
+                let error = mask.bias(2, 3, DType::F64, &Device::Cpu).unwrap_err().to_string();
+                assert!(error.contains(part), "{mask:?}: {error}");
+            }
+        }
+    }
 }

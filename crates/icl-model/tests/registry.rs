@@ -1,34 +1,40 @@
-//! Every registered modification, unasked: gradients, neutral settings, fused against composite.
+//! Every registered modification, unasked: gradients, neutral settings, fused kernel against the reference, in the
+//! paper's layer.
 //!
 //! Sizes are distinct primes, so that a transposition cannot pass.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use candle_core::{DType, Device, Tensor, Var};
-use icl_model::attention::{self, Entry, LayerShape, Modification, Parameters, Weights};
-use icl_model::composite::{AttentionKernel, Layer};
-use icl_model::fused::{FusedAttention, FusedKernel, FusedLayer};
+use icl_model::attention::{self, Entry, LayerShape, Modification, Parameters};
+use icl_model::fused::{FusedLayer, On};
+use icl_model::kernel::{AttentionKernel, Kernel, KernelSettings};
 use icl_model::mask::Mask;
 use icl_model::prompt::{PromptBatch, PromptSampler, PromptShape};
+use icl_model::reference::Layer;
 use icl_model::task::{self, Scale};
-use icl_model::train::draw_omegas;
 use icl_numerics::finite_difference;
 use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
+use icl_numerics::threads::Threads;
 use icl_numerics::tolerance::Tolerance;
 
 const PROMPT: PromptShape = PromptShape { n_demos: 7, d_t: 3, d_s: 2 };
 const N_PROMPTS: usize = 19;
 const FEATURES: usize = 11;
 /// Kernels with numbers of heads.
-const KERNELS: [(&str, usize); 6] = [
-    ("softmax", 1),
-    ("positive", 1),
-    ("softmax", 2),
-    ("positive", 2),
-    ("without-query", 1),
-    ("linear", 2),
+const KERNELS: [(KernelSettings, usize); 6] = [
+    (Kernel::Softmax, 1),
+    (Kernel::Positive(FEATURES), 1),
+    (Kernel::Softmax, 2),
+    (Kernel::Positive(FEATURES), 2),
+    (Kernel::SoftmaxWithoutQuery, 1),
+    (Kernel::Linear, 2),
 ];
+
+fn on(isa: Isa, threads: &Threads) -> On<'_> {
+    On { isa, threads }
+}
 
 fn settings() -> impl Iterator<Item = (&'static Entry, String)> {
     attention::ALL.iter().flat_map(|entry| {
@@ -36,9 +42,12 @@ fn settings() -> impl Iterator<Item = (&'static Entry, String)> {
     })
 }
 
+fn sampler(purpose: &str, isa: Isa) -> PromptSampler {
+    PromptSampler::new(task::find("linear").unwrap(), Scale::Raw, PROMPT, 5, purpose, isa)
+}
+
 fn batch() -> PromptBatch {
-    let task = task::find("linear").unwrap();
-    PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect()).batch(0, N_PROMPTS)
+    sampler("registry", Isa::detect()).batch(0, N_PROMPTS)
 }
 
 fn parameters(modification: &dyn Modification, n_heads: usize) -> Parameters {
@@ -53,20 +62,6 @@ fn parameters(modification: &dyn Modification, n_heads: usize) -> Parameters {
     parameters
 }
 
-fn kernel(name: &str, dtype: DType) -> (AttentionKernel, FusedKernel) {
-    match name {
-        "softmax" => return (AttentionKernel::Softmax, FusedKernel::Softmax),
-        "linear" => return (AttentionKernel::Linear, FusedKernel::Linear),
-        "without-query" => {
-            return (AttentionKernel::SoftmaxWithoutQuery, FusedKernel::SoftmaxWithoutQuery);
-        }
-        _ => {}
-    }
-    let omegas = draw_omegas(2, FEATURES, PROMPT.d());
-    let tensor = Tensor::from_slice(&omegas, (FEATURES, PROMPT.d()), &Device::Cpu).unwrap();
-    (AttentionKernel::Positive(tensor.to_dtype(dtype).unwrap()), FusedKernel::Positive(omegas))
-}
-
 /// Loss of the batch by candle operations, from packed parameters.
 fn loss(
     modification: &dyn Modification,
@@ -78,7 +73,7 @@ fn loss(
 ) -> Tensor {
     let shape = LayerShape { d: PROMPT.d(), n_heads };
     let layer = Layer { shape, modification, kernel };
-    let weights = template.unpack(packed).unwrap();
+    let weights = template.unpack(packed, Isa::detect()).unwrap();
     let tokens = batch.tokens_tensor(packed.dtype(), &Device::Cpu).unwrap();
     let out = layer.query_output(&weights, &tokens).unwrap();
     let prediction = out.narrow(1, PROMPT.d_t, PROMPT.d_s).unwrap();
@@ -87,8 +82,8 @@ fn loss(
     (squares * (0.5 / N_PROMPTS as f64)).unwrap()
 }
 
-/// Composite gradient in `f64`, packed.
-fn composite_gradient(
+/// The reference's gradient in `f64`, packed.
+fn reference_gradient(
     modification: &dyn Modification,
     template: &Parameters,
     kernel: &AttentionKernel,
@@ -108,11 +103,11 @@ fn every_variable_receives_a_gradient_that_agrees_with_central_differences() {
     let tolerance = Tolerance::finite_difference(finite_difference::STEP);
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
-        for (name, n_heads) in KERNELS {
+        for (kernel, n_heads) in KERNELS {
             let template = parameters(modification.as_ref(), n_heads);
-            let (kernel, _) = kernel(name, DType::F64);
+            let kernel = kernel.drawn(2, PROMPT.d());
             let gradient =
-                composite_gradient(modification.as_ref(), &template, &kernel, n_heads, &batch);
+                reference_gradient(modification.as_ref(), &template, &kernel, n_heads, &batch);
             let point: Vec<f64> = template.packed().iter().map(|x| f64::from(*x)).collect();
             let differences = finite_difference::gradient(
                 |x| {
@@ -122,79 +117,71 @@ fn every_variable_receives_a_gradient_that_agrees_with_central_differences() {
                 },
                 &point,
             );
-            tolerance.assert_all_close(&gradient, &differences, &specification);
-            for (variable, range) in template.ranges() {
-                let largest = largest::magnitude(gradient[range].iter().copied());
-                assert!(largest > 1e-6, "{specification}: no gradient for {}", variable.name);
-            }
+            // a difference of losses is rounded at the size of the loss
+            let packed = Tensor::new(point.as_slice(), &Device::Cpu).unwrap();
+            let m = modification.as_ref();
+            let size: f64 =
+                loss(m, &template, &kernel, n_heads, &packed, &batch).to_scalar().unwrap();
+            let both = [gradient.as_slice(), &differences];
+            assert_close(&tolerance, &template, both, size, &specification);
         }
     }
 }
 
 #[test]
-fn fused_losses_and_gradients_agree_with_the_composite_ones_in_f64() {
+fn fused_losses_and_gradients_agree_with_the_reference_in_f64() {
     let batch = batch();
     // about 2 d^2 + d_r dependent f32 operations from a weight to the loss and back
     let tolerance = Tolerance::roundoff_f32(200);
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
         // some modifications exist as candle operations only
-        let Some(fused_modification) = modification.fused() else { continue };
-        for (name, n_heads) in KERNELS {
-            let template = parameters(modification.as_ref(), n_heads);
-            let (composite, fused) = kernel(name, DType::F64);
-            let want =
-                composite_gradient(modification.as_ref(), &template, &composite, n_heads, &batch);
-            let layer =
-                FusedLayer::new(PROMPT, n_heads, fused_modification, fused, &template).unwrap();
-            let task = task::find("linear").unwrap();
-            let sampler =
-                PromptSampler::new(task, Scale::Raw, PROMPT, 5, "registry", Isa::detect());
-            let got =
-                layer.loss_and_gradient(Isa::detect(), template.packed(), &sampler, 0, N_PROMPTS);
+        let Some(terms) = modification.terms() else { continue };
+        let m = modification.as_ref();
+        for (kernel, n_heads) in KERNELS {
+            let template = parameters(m, n_heads);
+            let kernel = kernel.drawn(2, PROMPT.d());
+            let want = reference_gradient(m, &template, &kernel, n_heads, &batch);
+            let layer = FusedLayer::new(PROMPT, n_heads, terms, kernel.clone(), &template).unwrap();
+            let on = on(Isa::detect(), &Threads::One);
+            let got = layer.loss_and_gradient(on, template.packed(), &batch);
             let gradient: Vec<f64> = got.gradient.iter().map(|g| f64::from(*g)).collect();
-            tolerance.assert_all_close(&gradient, &want, &specification);
+            assert_close(&tolerance, &template, [&gradient, &want], 0.0, &specification);
             let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
             let packed = packed.to_dtype(DType::F64).unwrap();
-            let m = modification.as_ref();
             let loss: f64 =
-                loss(m, &template, &composite, n_heads, &packed, &batch).to_scalar().unwrap();
+                loss(m, &template, &kernel, n_heads, &packed, &batch).to_scalar().unwrap();
             tolerance.assert_close(got.loss, loss, loss, &specification);
+            let sampler = sampler("registry", Isa::detect());
+            assert_eq!(layer.sampled_gradient(on, template.packed(), &sampler, 0, N_PROMPTS), got);
         }
     }
 }
 
-#[test]
-fn the_candle_operation_has_the_fused_outputs_and_gradients() {
-    let batch = batch();
-    let modification =
-        attention::parse("combined:alpha=0.5,on=both,hidden=3,m=2,beta=0.25").unwrap();
-    let template = parameters(modification.as_ref(), 2);
-    let layer =
-        FusedLayer::new(PROMPT, 2, modification.fused().unwrap(), FusedKernel::Softmax, &template)
-            .unwrap();
-    let op = FusedAttention::new(layer, Isa::detect());
-    let tokens = batch.tokens_tensor(DType::F32, &Device::Cpu).unwrap();
-    let packed = Var::from_tensor(&Tensor::new(template.packed(), &Device::Cpu).unwrap()).unwrap();
-    let out = op.forward(&tokens, packed.as_tensor()).unwrap();
-    let target = batch.targets_tensor(DType::F32, &Device::Cpu).unwrap();
-    let loss = ((out - target).unwrap().sqr().unwrap().sum_all().unwrap()
-        * (0.5 / N_PROMPTS as f64))
-        .unwrap();
-    let gradients = loss.backward().unwrap();
-    let got: Vec<f32> = gradients.get(packed.as_tensor()).unwrap().to_vec1().unwrap();
-    let got: Vec<f64> = got.iter().map(|g| f64::from(*g)).collect();
-    let (composite, _) = kernel("softmax", DType::F64);
-    let want = composite_gradient(modification.as_ref(), &template, &composite, 2, &batch);
-    Tolerance::roundoff_f32(200).assert_all_close(&got, &want, "candle operation");
-    assert!(gradients.get(&tokens).is_none(), "tokens are data");
+/// Equality variable by variable, each on its own scale, which is at least `size`, and a gradient for every
+/// variable.
+fn assert_close(
+    tolerance: &Tolerance,
+    template: &Parameters,
+    [got, want]: [&[f64]; 2],
+    size: f64,
+    name: &str,
+) {
+    for (variable, range) in template.ranges() {
+        let name = format!("{name}: {}", variable.name);
+        let scale = largest::magnitude(want[range.clone()].iter().copied());
+        assert!(scale > 1e-6, "{name}: no gradient");
+        for (got, want) in got[range.clone()].iter().zip(&want[range]) {
+            tolerance.assert_close(*got, *want, largest::at_least(scale, size), &name);
+        }
+    }
 }
 
 fn forward(modification: &dyn Modification, template: &Parameters, mask: &Mask) -> Vec<f32> {
     let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
-    let weights: Weights = template.unpack(&packed).unwrap();
+    let weights = template.unpack(&packed, Isa::detect()).unwrap();
     let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
-    let layer = Layer { shape, modification, kernel: &AttentionKernel::Softmax };
+    let layer = Layer { shape, modification, kernel: &Kernel::Softmax };
     let tokens = batch().tokens_tensor(DType::F32, &Device::Cpu).unwrap();
     let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, mask).unwrap();
     attended.output.flatten_all().unwrap().to_vec1().unwrap()
@@ -206,9 +193,9 @@ fn neutral_settings_are_plain_bit_for_bit_on_both_paths() {
     let template = parameters(plain.as_ref(), 2);
     let batch = batch();
     let lanes = |modification: &dyn Modification| {
-        let layer =
-            FusedLayer::new(PROMPT, 2, modification.fused()?, FusedKernel::Softmax, &template);
-        Some(layer.unwrap().predict(Isa::detect(), template.packed(), &batch))
+        let layer = FusedLayer::new(PROMPT, 2, modification.terms()?, Kernel::Softmax, &template);
+        let on = on(Isa::detect(), &Threads::One);
+        Some(layer.unwrap().predict(on, template.packed(), &batch))
     };
     for entry in attention::ALL {
         let neutral = attention::parse(&format!("{}:{}", entry.id, entry.neutral)).unwrap();
@@ -223,21 +210,22 @@ fn neutral_settings_are_plain_bit_for_bit_on_both_paths() {
 #[test]
 fn instruction_sets_and_threads_give_the_same_bits() {
     let task = task::find("exponential").unwrap();
+    let pools = [Threads::One, Threads::new(2).unwrap(), Threads::new(7).unwrap()];
     for (_, specification) in settings() {
         let modification = attention::parse(&specification).unwrap();
-        let Some(fused_modification) = modification.fused() else { continue };
+        let Some(terms) = modification.terms() else { continue };
         let template = parameters(modification.as_ref(), 2);
-        let (_, fused) = kernel("positive", DType::F32);
-        let layer = FusedLayer::new(PROMPT, 2, fused_modification, fused, &template).unwrap();
-        let run = |isa: Isa, threads: usize| {
+        let kernel = Kernel::Positive(FEATURES).drawn(2, PROMPT.d());
+        let layer = FusedLayer::new(PROMPT, 2, terms, kernel, &template).unwrap();
+        let run = |isa: Isa, threads: &Threads| {
             let sampler = PromptSampler::new(task, Scale::Unit, PROMPT, 5, "bits", isa);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| layer.loss_and_gradient(isa, template.packed(), &sampler, 32, 300))
+            layer.sampled_gradient(on(isa, threads), template.packed(), &sampler, 32, 300)
         };
-        let reference = run(Isa::Portable, 1);
+        let reference = run(Isa::Portable, &Threads::One);
         for isa in Isa::available() {
-            for threads in [1, 2, 7] {
-                assert_eq!(run(isa, threads), reference, "{specification} {isa:?} {threads}");
+            for threads in &pools {
+                let n = threads.number();
+                assert_eq!(run(isa, threads), reference, "{specification} {isa:?} {n}");
             }
         }
     }
@@ -248,21 +236,29 @@ fn masked_keys_have_weight_zero_and_rows_sum_to_one() {
     let plain = attention::parse("plain").unwrap();
     let template = parameters(plain.as_ref(), 2);
     let packed = Tensor::new(template.packed(), &Device::Cpu).unwrap();
-    let weights = template.unpack(&packed).unwrap();
+    let weights = template.unpack(&packed, Isa::detect()).unwrap();
     let tokens = batch().tokens_tensor(DType::F32, &Device::Cpu).unwrap();
     let lengths: Vec<usize> = (0..N_PROMPTS).map(|b| 1 + b % 8).collect();
-    for name in ["softmax", "positive"] {
-        let (kernel, _) = kernel(name, DType::F32);
+    let masks = [
+        Mask::None,
+        Mask::Causal,
+        Mask::PrefixLm(3),
+        Mask::Padding(lengths.clone()),
+        Mask::CausalPadding(lengths),
+    ];
+    for kernel in [Kernel::Softmax, Kernel::Positive(FEATURES)] {
+        let kernel = kernel.drawn(2, PROMPT.d());
         let shape = LayerShape { d: PROMPT.d(), n_heads: 2 };
         let layer = Layer { shape, modification: plain.as_ref(), kernel: &kernel };
-        for mask in [Mask::None, Mask::Causal, Mask::PrefixLm(3), Mask::Padding(lengths.clone())] {
-            let seen = |b: usize, i: usize, j: usize| match &mask {
+        for mask in &masks {
+            let seen = |b: usize, i: usize, j: usize| match mask {
                 Mask::None => true,
                 Mask::Causal => j <= i,
                 Mask::PrefixLm(n) => j < *n || j <= i,
                 Mask::Padding(lengths) => j < lengths[b],
+                Mask::CausalPadding(lengths) => j < lengths[b] && j <= i,
             };
-            let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, &mask).unwrap();
+            let attended = layer.forward(&weights, &tokens, PROMPT.n_demos, mask).unwrap();
             let p: Vec<f32> = attended.attention_weights.flatten_all().unwrap().to_vec1().unwrap();
             for (row, p) in p.chunks_exact(8).enumerate() {
                 let (b, i) = (row / 16, row % 8);
@@ -282,7 +278,7 @@ fn linear_accepts_transposed_views() {
     let x = Tensor::arange(0.0_f32, 24.0, &Device::Cpu).unwrap().reshape((2, 3, 4)).unwrap();
     let w = Tensor::arange(0.0_f32, 15.0, &Device::Cpu).unwrap().reshape((5, 3)).unwrap();
     let view = x.transpose(1, 2).unwrap();
-    let got = icl_model::composite::ops::linear(&view, &w).unwrap();
+    let got = icl_model::reference::ops::linear(&view, &w).unwrap();
     let got: Vec<Vec<Vec<f32>>> = got.to_vec3().unwrap();
     for b in 0..2 {
         for t in 0..4 {

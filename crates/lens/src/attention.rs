@@ -7,8 +7,11 @@ use crate::options::RotaryStyle;
 use crate::rotary::Rotary;
 use crate::side::{self, Output};
 use candle_core::{DType, Device, Tensor};
+use candle_nn::Linear;
+use icl_model::kernel::Kernel;
 use icl_model::mask;
-use icl_model::multi_head::{Attended, Linear};
+use icl_model::reference::{KernelRows, ops};
+use icl_numerics::lanes::Isa;
 use std::ops::Range;
 
 /// The layer in candle's tensors.
@@ -21,6 +24,7 @@ struct Side<'a> {
     key: Linear,
     value: Linear,
     with_weights: bool,
+    isa: Isa,
 }
 
 /// Attention of every token, and its weights `[batch, heads, tokens, tokens]` if they are wanted.
@@ -30,10 +34,11 @@ pub(crate) fn attend(
     rotary: Option<&Rotary>,
     dtype: DType,
     with_weights: bool,
+    isa: Isa,
 ) -> Result<(Output, Option<Vec<f64>>)> {
     let (query, key) = (linear(&layer.query, dtype)?, linear(&layer.key, dtype)?);
     let value = linear(&layer.value, dtype)?;
-    let side = Side { layer, input, rotary, dtype, query, key, value, with_weights };
+    let side = Side { layer, input, rotary, dtype, query, key, value, with_weights, isa };
     let (joined, weights) = side::by_heads(layer, input, |b, g| side.heads(b, g))?;
     let mix = match &layer.mix {
         Mix::Projected(output) => Some(linear(output, dtype)?),
@@ -41,7 +46,7 @@ pub(crate) fn attend(
     };
     let project = |rows: &[f64]| {
         let rows = tensor(rows, &[rows.len() / layer.joined(), layer.joined()], dtype)?;
-        mix.as_ref().map_or_else(|| flat(&rows), |mix| flat(&mix.forward(&rows)?))
+        mix.as_ref().map_or_else(|| flat(&rows), |mix| flat(&ops::affine(mix, &rows)?))
     };
     let add = |x: f64, y: f64| if dtype == DType::F32 { f64::from((x + y) as f32) } else { x + y };
     let output = side::mixed(layer, joined, project, add)?;
@@ -53,16 +58,17 @@ impl Side<'_> {
     /// other.
     fn heads(&self, b: usize, g: usize) -> Result<(Vec<Vec<f64>>, Vec<f64>)> {
         let (n, size) = (self.input.n_tokens, self.layer.heads.size);
-        let (key, value) = (self.key.rows(g * size, size)?, self.value.rows(g * size, size)?);
+        let (key, value) =
+            (ops::rows(&self.key, g * size, size)?, ops::rows(&self.value, g * size, size)?);
         let parts = side::by_blocks(n, |rows| {
             let x = self.tokens(b, rows.clone())?;
-            Ok((self.turned(&key.forward(&x)?, rows)?, value.forward(&x)?))
+            Ok((self.turned(&ops::affine(&key, &x)?, rows)?, ops::affine(&value, &x)?))
         })?;
         let (keys, values): (Vec<Tensor>, Vec<Tensor>) = parts.into_iter().unzip();
         let (keys, values) = (Tensor::cat(&keys, 0)?, Tensor::cat(&values, 0)?);
         let (mut outputs, mut weights) = (Vec::new(), Vec::new());
         for h in g * self.layer.group()..(g + 1) * self.layer.group() {
-            let query = self.query.rows(h * size, size)?;
+            let query = ops::rows(&self.query, h * size, size)?;
             let blocks = side::by_blocks(n, |rows| self.block(b, rows, &query, &keys, &values))?;
             outputs.push(blocks.iter().flat_map(|(output, _)| output).copied().collect());
             weights.extend(blocks.into_iter().flat_map(|(_, weights)| weights));
@@ -70,7 +76,8 @@ impl Side<'_> {
         Ok((outputs, weights))
     }
 
-    /// Outputs `[rows, d_h]` of a block of queries, and their weights `[rows, tokens]` if they are wanted.
+    /// Outputs `[rows, d_h]` of a block of queries, and their weights `[rows, tokens]` if they are wanted; zero for
+    /// a query that sees no key.
     fn block(
         &self,
         b: usize,
@@ -82,28 +89,19 @@ impl Side<'_> {
         let (n, size, device) = (self.input.n_tokens, self.layer.heads.size, Device::Cpu);
         let causal = self.input.causal;
         let end = if causal { rows.end } else { n };
-        let queries = self.turned(&query.forward(&self.tokens(b, rows.clone())?)?, rows.clone())?;
+        let queries = ops::affine(query, &self.tokens(b, rows.clone())?)?;
+        let queries = self.turned(&queries, rows.clone())?;
         let queries = (queries * (1.0 / (size as f64).sqrt()))?;
         let real = self.input.real(b);
         let bias = mask::block(rows.clone(), end, causal, real, self.dtype, &device)?;
-        let attended = Attended::new(&queries, &keys.narrow(0, 0, end)?, bias.as_ref())?;
-        let mut output = flat(&attended.output(&values.narrow(0, 0, end)?)?)?;
+        let keys = keys.narrow(0, 0, end)?;
+        let attended = KernelRows::new(&Kernel::Softmax, &queries, &keys, bias.as_ref(), self.isa)?;
+        let output = flat(&attended.output(&values.narrow(0, 0, end)?)?)?;
         let mut weights = Vec::new();
         if self.with_weights {
             for row in flat(&attended.weights()?)?.chunks_exact(end) {
                 weights.extend_from_slice(row);
                 weights.resize(weights.len() + n - end, 0.0);
-            }
-        }
-        if real.is_some() {
-            // a query that sees no key has no attention: zero, as documented
-            let first = real.and_then(|real| real.iter().position(|real| *real));
-            let sees = |i: usize| first.is_some_and(|first| !causal || first <= i);
-            for (row, _) in rows.enumerate().filter(|(_, i)| !sees(*i)) {
-                output[row * size..(row + 1) * size].fill(0.0);
-                if self.with_weights {
-                    weights[row * n..(row + 1) * n].fill(0.0);
-                }
             }
         }
         Ok((output, weights))
@@ -151,5 +149,5 @@ fn flat(x: &Tensor) -> Result<Vec<f64>> {
 fn linear(affine: &Affine, dtype: DType) -> Result<Linear> {
     let weight = tensor(&affine.weight, &[affine.rows, affine.columns], dtype)?;
     let bias = affine.bias.as_ref().map(|bias| tensor(bias, &[affine.rows], dtype)).transpose()?;
-    Ok(Linear { weight, bias })
+    Ok(Linear::new(weight, bias))
 }

@@ -136,7 +136,7 @@ fn compare<R: dual_model::Real>(
         .map(|theta| Rotary::new(theta, options.rotary_style, layer.heads.size, input.n_tokens));
     let rotary = rotary.transpose()?;
     let (attention, weights) =
-        attention::attend(layer, input, rotary.as_ref(), dtype, with_weights)?;
+        attention::attend(layer, input, rotary.as_ref(), dtype, with_weights, options.isa)?;
     let dual = view::explain::<R>(options, layer, input, rotary.as_ref())?;
     let mut report = Report::new(options, layer, input, &attention, &dual);
     if options.pairs == Pairs::IfSmall && !with_weights {

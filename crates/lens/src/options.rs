@@ -1,6 +1,7 @@
 //! What is explained, and how.
 
 use crate::error::{LensError, Result};
+use icl_numerics::lanes::Isa;
 
 /// Which tokens a query sees; padding comes with the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,8 @@ pub struct Options {
     pub precision: Precision,
     /// Threads; they change no number.
     pub threads: usize,
+    /// Instruction set of the attention; it changes no number.
+    pub isa: Isa,
     /// Whether weights and contributions of every pair of tokens are formed.
     pub pairs: Pairs,
 }
@@ -173,6 +176,7 @@ impl Default for Options {
             seed: 0,
             precision: Precision::F64,
             threads: 1,
+            isa: Isa::Portable,
             pairs: Pairs::IfSmall,
         }
     }

@@ -5,7 +5,8 @@ use crate::layer::{Affine, Heads, Layer, Mix, transposed};
 use crate::layout::Found;
 use crate::options::{Layout, Options};
 use crate::tensor_file::{Array, TensorFile};
-use icl_model::train::{AttentionKind, TrainSettings};
+use icl_model::kernel::Kernel;
+use icl_model::settings::TrainSettings;
 
 /// Reads the layer.
 pub(crate) fn layer(
@@ -235,16 +236,15 @@ fn own_settings(file: &TensorFile) -> Result<String> {
             "state --layout if the file is not one",
         )
     })?;
-    let attention = match settings.attention {
-        AttentionKind::Paper => "paper",
-        AttentionKind::WithoutQuery => "without-query",
-        AttentionKind::Linear => "linear",
+    let kernel = match settings.kernel {
+        Kernel::Softmax => "softmax",
+        Kernel::SoftmaxWithoutQuery => "softmax-without-query",
+        Kernel::Linear => "linear",
+        Kernel::Positive(_) => "positive",
     };
-    for (field, found, expected) in [
-        ("modification", settings.modification.as_str(), "plain"),
-        ("attention", attention, "paper"),
-        ("d_r", &settings.d_r.to_string(), "0"),
-    ] {
+    for (field, found, expected) in
+        [("modification", settings.modification.as_str(), "plain"), ("kernel", kernel, "softmax")]
+    {
         if found != expected {
             return Err(file.fault(
                 format!("metadata `settings`: {field} = {found}"),

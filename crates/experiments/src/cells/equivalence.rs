@@ -4,11 +4,12 @@
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
 //! weights and tokens in `f64`.
 
+use super::machine;
 use super::orders::{OrderIndex, error_over_orders, rotated_order};
 use crate::views::heads;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use dual_model::dual::{ExactDual, KeyValue, Normaliser};
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::{Positive, gaussian_rows};
@@ -16,9 +17,12 @@ use dual_model::head::{Head, HeadMatrices};
 use dual_model::step_curve::{distance, mean_square_curve};
 use dual_model::{DualError, Matrix};
 use icl_model::attention::{self, LayerShape, Weights};
-use icl_model::composite::{AttentionKernel, Layer};
-use icl_model::train::{TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
+use icl_model::kernel::{AttentionKernel, Kernel, Omegas};
+use icl_model::reference::Layer;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -65,7 +69,7 @@ pub(crate) fn schema() -> Schema {
 }
 
 /// A cell that trains and measures the three curves.
-pub(crate) fn cell(settings: CurveSettings, isa: Isa) -> Cell {
+pub(crate) fn cell(settings: CurveSettings, device: Device) -> Cell {
     let work = settings.prompts as f64
         * (settings.orders as f64 * 2e-5 + settings.feature_orders as f64 * 4e-3);
     Cell {
@@ -73,7 +77,7 @@ pub(crate) fn cell(settings: CurveSettings, isa: Isa) -> Cell {
         label: format!("{} equivalence curve", settings.train.task),
         weight: super::training::weight(&settings.train, 0) + 20.0 * work,
         schema: schema(),
-        compute: Box::new(move || Ok(measure(&settings, isa)?)),
+        compute: Box::new(move || Ok(measure(&settings, device)?)),
     }
 }
 
@@ -159,20 +163,19 @@ struct Trained {
     prompts: Vec<Matrix>,
 }
 
-fn trained(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Trained> {
-    let mut trainer = Trainer::new(settings.train.clone(), isa)?;
-    trainer.run()?;
+fn trained(settings: &CurveSettings, device: Device) -> anyhow::Result<Trained> {
+    let layer = LayerTraining::new(settings.train.clone(), &machine(device))?;
+    let mut trainer = layer.trainer();
+    trainer.run(&Unkept)?;
     let parameters = trainer.parameters();
     let (d, n_heads) = (settings.train.prompt.d(), settings.train.n_heads);
-    let device = Device::Cpu;
     let matrices = heads::of_parameters(parameters, d)?;
-    let vars = parameters.to_vars(DType::F64, &device)?;
-    let weights = vars.into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
-    let held_out = trainer.held_out();
-    let n = settings.prompts.min(held_out.n_prompts);
-    let tokens = held_out.tokens_tensor(DType::F64, &device)?.narrow(0, 0, n)?;
+    let weights = parameters.weights(DType::F64, device)?;
+    let validation = layer.validation();
+    let n = settings.prompts.min(validation.n_prompts);
+    let tokens = validation.tokens_tensor(DType::F64, &device.candle()?)?.narrow(0, 0, n)?;
     let widen = |p: usize| {
-        let tokens: Vec<f64> = held_out.prompt(p).into_iter().map(f64::from).collect();
+        let tokens: Vec<f64> = validation.prompt(p).into_iter().map(f64::from).collect();
         Matrix::new(tokens.len() / d, d, tokens)
     };
     let prompts = (0..n).map(widen).collect::<Result<_, _>>()?;
@@ -233,13 +236,13 @@ impl Curve {
     }
 }
 
-fn measure(settings: &CurveSettings, isa: Isa) -> anyhow::Result<Table> {
-    let trained = trained(settings, isa)?;
+fn measure(settings: &CurveSettings, device: Device) -> anyhow::Result<Table> {
+    let trained = trained(settings, device)?;
     let rows = gaussian_rows(&Stream::new(0, "dual/features"), settings.d_r, trained.d);
-    let omegas = Tensor::from_vec(rows.concat(), (settings.d_r, trained.d), &Device::Cpu)?;
+    let omegas = Omegas::new(rows.concat(), trained.d);
     let map = Positive::new(rows);
-    let softmax = trained.attention(&AttentionKernel::Softmax)?;
-    let featured = trained.attention(&AttentionKernel::Positive(omegas))?;
+    let softmax = trained.attention(&Kernel::Softmax)?;
+    let featured = trained.attention(&Kernel::Positive(omegas))?;
     let n = settings.train.prompt.n_demos;
     let mut curves = [EXACT, FEATURES, FEATURES_SOFTMAX].map(|name| (name, Curve::new(n + 1)));
     let orders = Stream::new(0, "dual/orders");

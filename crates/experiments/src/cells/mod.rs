@@ -4,3 +4,11 @@ pub(crate) mod equivalence;
 pub(crate) mod orders;
 pub(crate) mod training;
 pub(crate) mod transformer;
+
+use icl_model::device::{Device, Machine};
+use icl_numerics::threads::Threads;
+
+/// The machine of a cell: it runs on a thread of the run's pool, and shares that with the other cells.
+pub(crate) fn machine(device: Device) -> Machine {
+    Machine { device, threads: Threads::Callers }
+}

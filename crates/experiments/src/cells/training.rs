@@ -1,11 +1,15 @@
 //! Cells that train one layer and report its test loss.
 
+use super::machine;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
+use icl_model::device::Device;
+use icl_model::objective::Set;
+use icl_model::settings::TrainSettings;
 use icl_model::task;
-use icl_model::train::{TestPoint, TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::trainer::{CurvePoint, Trainer, Unkept};
+use icl_model::training::LayerTraining;
 use serde_json::json;
 
 /// Columns of a training cell's result: set of prompts, step, test loss, and `2 test loss / E[s^2]`.
@@ -29,7 +33,11 @@ pub(crate) const FINAL: &str = "final";
 ///
 /// # Errors
 /// If a setting is out of range; nothing has been computed then.
-pub(crate) fn cell(settings: TrainSettings, n_final: usize, isa: Isa) -> anyhow::Result<Cell> {
+pub(crate) fn cell(
+    settings: TrainSettings,
+    n_final: usize,
+    device: Device,
+) -> anyhow::Result<Cell> {
     settings.check()?;
     task::find(&settings.task)?;
     attention::parse(&settings.modification)?;
@@ -38,7 +46,7 @@ pub(crate) fn cell(settings: TrainSettings, n_final: usize, isa: Isa) -> anyhow:
         label: format!("{} {} seed {}", settings.task, settings.modification, settings.seed),
         weight: weight(&settings, n_final),
         schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, n_final, isa)?)),
+        compute: Box::new(move || Ok(train(&settings, n_final, device)?)),
     })
 }
 
@@ -46,36 +54,37 @@ pub(crate) fn cell(settings: TrainSettings, n_final: usize, isa: Isa) -> anyhow:
 pub(crate) fn weight(settings: &TrainSettings, n_final: usize) -> f64 {
     let (tokens, d) = (settings.prompt.n_tokens() as f64, settings.prompt.d() as f64);
     let heads = settings.n_heads as f64;
-    let features = settings.d_r as f64;
+    let features = settings.kernel.d_r() as f64;
     let per_prompt = 40.0 * tokens * d
         + heads * (12.0 * tokens * d + 6.0 * d * d)
         + heads * features * tokens * (6.0 * d + 40.0)
         + if settings.modification == "plain" { 0.0 } else { 40.0 * tokens * d * heads };
     let prompts = settings.steps * settings.batch
         + n_final
-        + settings.n_test * (1 + settings.steps / settings.test_every.max(1));
+        + settings.n_validation * (1 + settings.steps / settings.validate_every.max(1));
     per_prompt * prompts as f64 / 1e9
 }
 
-fn train(settings: &TrainSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {
-    let mut trainer = Trainer::new(settings.clone(), isa)?;
-    let curve = trainer.run()?;
-    let scale = trainer.held_out().mean_square_target();
-    let point = |point: TestPoint| (HELD_OUT, point, 2.0 * point.test_loss / scale);
-    let mut rows: Vec<(&str, TestPoint, f64)> = curve.into_iter().map(point).collect();
-    let last = trainer.final_evaluation(n_final)?;
-    let at_end = TestPoint { step: settings.steps, test_loss: last.test_loss };
-    rows.push((FINAL, at_end, last.relative()));
-    to_table(&rows)
+fn train(settings: &TrainSettings, n_final: usize, device: Device) -> anyhow::Result<Table> {
+    let layer = LayerTraining::new(settings.clone(), &machine(device))?;
+    watched(&mut layer.trainer(), settings.steps, n_final)
 }
 
-/// Rows of set, step with test loss, and relative loss.
-pub(crate) fn to_table(rows: &[(&str, TestPoint, f64)]) -> anyhow::Result<Table> {
+/// Runs a trainer to its end: the validation curve, and the loss on `n_final` test prompts.
+pub(crate) fn watched(
+    trainer: &mut Trainer<'_>,
+    steps: usize,
+    n_final: usize,
+) -> anyhow::Result<Table> {
+    let curve = trainer.run(&Unkept)?;
+    let last = trainer.evaluate(Set::Test, n_final)?;
+    let at_end = CurvePoint { step: steps, loss: last.loss, nmse: last.nmse() };
+    let rows = || curve.iter().map(|point| (HELD_OUT, point)).chain([(FINAL, &at_end)]);
     let table = Table::builder("training")
-        .texts("set", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
-        .integers("step", rows.iter().map(|row| row.1.step as i64).collect())
-        .floats("test_loss", rows.iter().map(|row| row.1.test_loss).collect())
-        .floats("relative_loss", rows.iter().map(|row| row.2).collect())
+        .texts("set", &rows().map(|row| row.0).collect::<Vec<_>>())
+        .integers("step", rows().map(|row| row.1.step as i64).collect())
+        .floats("test_loss", rows().map(|row| row.1.loss).collect())
+        .floats("relative_loss", rows().map(|row| row.1.nmse).collect())
         .build()?;
     Ok(table)
 }

@@ -2,7 +2,7 @@
 
 use super::equivalence::{self, Curve, EXACT};
 use super::orders::{OrderIndex, rotated_order};
-use super::training::{self, HELD_OUT};
+use super::{machine, training};
 use crate::views::heads;
 use artifact::cell::Cell;
 use artifact::table::Table;
@@ -10,11 +10,12 @@ use candle_core::DType;
 use dual_model::Matrix;
 use dual_model::sequence::Visibility;
 use dual_model::transformer::{LayerWeights, predict_stack};
+use icl_model::device::Device;
 use icl_model::mask::Mask;
-use icl_model::train::TestPoint;
-use icl_model::transformer::TransformerLayer;
-use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
-use icl_numerics::lanes::Isa;
+use icl_model::reference::TransformerLayer;
+use icl_model::settings::StackSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::StackTraining;
 use icl_numerics::stream::Stream;
 use serde_json::json;
 
@@ -24,9 +25,9 @@ use serde_json::json;
 /// # Errors
 /// If a setting is out of range; nothing has been computed then.
 pub(crate) fn training_cell(
-    settings: TransformerSettings,
+    settings: StackSettings,
     n_final: usize,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Cell> {
     settings.check()?;
     icl_model::attention::parse(&settings.train.modification)?;
@@ -38,33 +39,26 @@ pub(crate) fn training_cell(
         label: format!("{} layers {} seed {}", settings.layers, train.modification, train.seed),
         weight: weight(&settings, n_final),
         schema: training::schema(),
-        compute: Box::new(move || Ok(train_one(&settings, n_final, isa)?)),
+        compute: Box::new(move || Ok(train_one(&settings, n_final, device)?)),
     })
 }
 
 /// As [`training::weight`]; a layer with all its queries costs about ten times attention for one query.
-fn weight(settings: &TransformerSettings, n_final: usize) -> f64 {
+fn weight(settings: &StackSettings, n_final: usize) -> f64 {
     10.0 * settings.layers as f64 * training::weight(&settings.train, n_final)
 }
 
-fn train_one(settings: &TransformerSettings, n_final: usize, isa: Isa) -> anyhow::Result<Table> {
-    let mut trainer = TransformerTrainer::new(settings.clone(), isa)?;
-    let curve = trainer.run()?;
-    let scale = trainer.test()?.mean_square_target;
-    let point = |point: TestPoint| (HELD_OUT, point, 2.0 * point.test_loss / scale);
-    let mut rows: Vec<(&str, TestPoint, f64)> = curve.into_iter().map(point).collect();
-    let last = trainer.final_evaluation(n_final)?;
-    let at_end = TestPoint { step: settings.train.steps, test_loss: last.test_loss };
-    rows.push((training::FINAL, at_end, last.relative()));
-    training::to_table(&rows)
+fn train_one(settings: &StackSettings, n_final: usize, device: Device) -> anyhow::Result<Table> {
+    let stack = StackTraining::new(settings.clone(), &machine(device))?;
+    training::watched(&mut stack.trainer(), settings.train.steps, n_final)
 }
 
 /// A cell that trains and measures the dual of the last layer along its steps, for the query token.
 pub(crate) fn curve_cell(
-    settings: TransformerSettings,
+    settings: StackSettings,
     prompts: usize,
     orders: usize,
-    isa: Isa,
+    device: Device,
 ) -> Cell {
     Cell {
         specification: json!({
@@ -73,27 +67,28 @@ pub(crate) fn curve_cell(
         label: format!("{} layers, equivalence curve", settings.layers),
         weight: weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
         schema: equivalence::schema(),
-        compute: Box::new(move || Ok(curve(&settings, prompts, orders, isa)?)),
+        compute: Box::new(move || Ok(curve(&settings, prompts, orders, device)?)),
     }
 }
 
 fn curve(
-    settings: &TransformerSettings,
+    settings: &StackSettings,
     prompts: usize,
     orders: usize,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Table> {
-    let mut trainer = TransformerTrainer::new(settings.clone(), isa)?;
-    trainer.run()?;
+    let stack = StackTraining::new(settings.clone(), &machine(device))?;
+    let mut trainer = stack.trainer();
+    trainer.run(&Unkept)?;
     let n = settings.train.prompt.n_demos;
-    let layers = trainer.layers(DType::F64)?;
+    let layers = stack.layers(trainer.parameters(), DType::F64)?;
     let duals: Vec<LayerWeights> = layers.iter().map(weights).collect::<anyhow::Result<_>>()?;
     let Some((last, before)) = duals.split_last() else { anyhow::bail!("no layer") };
-    let held_out = trainer.held_out(prompts);
+    let validation = stack.validation(prompts);
     let stream = Stream::new(0, "dual/orders");
     let mut curve = Curve::new(n + 1);
     for p in 0..prompts {
-        let tokens: Vec<f64> = held_out.prompt(p).into_iter().map(f64::from).collect();
+        let tokens: Vec<f64> = validation.prompt(p).into_iter().map(f64::from).collect();
         let output = candle_output(&layers, &tokens, n)?;
         let tokens = Matrix::new(n + 1, settings.train.prompt.d(), tokens)?;
         let tokens = predict_stack(before, &tokens, n, Visibility::All)?.pop().unwrap_or(tokens);
@@ -131,18 +126,16 @@ fn candle_output(
 
 /// A candle layer's weights for the dual.
 fn weights(layer: &TransformerLayer) -> anyhow::Result<LayerWeights> {
-    let values = |name: &str| -> anyhow::Result<Vec<f64>> {
-        Ok(layer.weights[name].flatten_all()?.to_vec1()?)
+    let values = |name: &str, shape: &[usize]| -> anyhow::Result<Vec<f64>> {
+        Ok(layer.weights.get(shape, name)?.flatten_all()?.to_vec1()?)
     };
-    let d = layer.shape.d;
-    let (w_1, w_2) = (values("w_1")?, values("w_2")?);
-    let hidden = w_1.len() / d;
+    let (d, d_ff) = (layer.shape.d, layer.d_ff);
     Ok(LayerWeights {
-        heads: heads::of_weights(&layer.weights, d)?,
-        w_1: Matrix::new(hidden, d, w_1)?,
-        b_1: values("b_1")?,
-        w_2: Matrix::new(d, hidden, w_2)?,
-        b_2: values("b_2")?,
+        heads: heads::of_weights(&layer.weights, layer.shape)?,
+        w_1: Matrix::new(d_ff, d, values("w_1", &[d_ff, d])?)?,
+        b_1: values("b_1", &[d_ff])?,
+        w_2: Matrix::new(d, d_ff, values("w_2", &[d, d_ff])?)?,
+        b_2: values("b_2", &[d])?,
         residual: layer.residual,
         layer_norm: layer.layer_norm,
     })

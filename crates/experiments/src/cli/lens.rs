@@ -6,6 +6,7 @@ use icl_lens::{
     DualKernel, Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision,
     RotaryStyle,
 };
+use icl_numerics::lanes::Isa;
 use std::path::PathBuf;
 
 /// A choice: its value, its name on the command line, and what it means.
@@ -144,7 +145,7 @@ pub(crate) struct LensArguments {
 
 impl LensArguments {
     /// What the library is asked for; `cores` threads if none are stated.
-    pub(crate) fn options(&self, cores: usize) -> Options {
+    pub(crate) fn options(&self, cores: usize, isa: Isa) -> Options {
         Options {
             layout: self.layout,
             prefix: self.prefix.clone(),
@@ -160,6 +161,7 @@ impl LensArguments {
             seed: self.seed,
             precision: self.dtype,
             threads: self.threads.unwrap_or(cores),
+            isa,
             pairs: match (&self.out, self.contributions) {
                 (None, _) => Pairs::Never,
                 (Some(_), false) => Pairs::IfSmall,
@@ -182,7 +184,7 @@ mod tests {
 
     fn parse(flags: &[&str]) -> Options {
         let fixed = ["lens", "--tokens", "t", "--weights", "w"];
-        Flags::try_parse_from(fixed.iter().chain(flags)).unwrap().lens.options(3)
+        Flags::try_parse_from(fixed.iter().chain(flags)).unwrap().lens.options(3, Isa::Portable)
     }
 
     #[test]

@@ -6,8 +6,9 @@ pub(crate) use lens::LensArguments;
 
 use crate::profile::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use icl_model::device::DeviceName;
+use icl_model::settings::Backend;
 use icl_model::task::Scale;
-use icl_model::train::Path as Implementation;
 use icl_numerics::lanes::Isa;
 use std::path::PathBuf;
 
@@ -116,7 +117,7 @@ pub(crate) struct RunArguments {
     pub(crate) profile: Profile,
     /// Device: `cpu`, or `cuda` with `:N`
     #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
+    pub(crate) device: DeviceName,
     /// Threads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
@@ -207,9 +208,9 @@ pub(crate) struct TrainArguments {
     /// Seed of initial values, prompts and features
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// fused or composite
+    /// fused or reference
     #[arg(long, default_value = "fused", value_parser = parse_implementation)]
-    pub(crate) implementation: Implementation,
+    pub(crate) implementation: Backend,
     /// Continue from this file, with its optimiser if it holds one
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
@@ -229,11 +230,11 @@ fn parse_scale(text: &str) -> Result<Scale, String> {
     }
 }
 
-fn parse_implementation(text: &str) -> Result<Implementation, String> {
+fn parse_implementation(text: &str) -> Result<Backend, String> {
     match text {
-        "fused" => Ok(Implementation::Fused),
-        "composite" => Ok(Implementation::Composite),
-        _ => Err("expected fused or composite".into()),
+        "fused" => Ok(Backend::Fused),
+        "reference" => Ok(Backend::Reference),
+        _ => Err("expected fused or reference".into()),
     }
 }
 

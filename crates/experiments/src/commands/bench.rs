@@ -6,13 +6,14 @@ use crate::host;
 use crate::outcome::Outcome;
 use crate::timing::{measure, median, quantile, step_settings};
 use anyhow::bail;
+use icl_model::device::{Device, Machine};
 use icl_model::prompt::PromptShape;
-use icl_model::train::TrainSettings;
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_numerics::threads::Threads;
 use serde_json::json;
 
 /// Runs the command.
-pub(crate) fn step(arguments: &BenchStepArguments, isa: Isa) -> anyhow::Result<Outcome> {
+pub(crate) fn step(arguments: &BenchStepArguments, device: Device) -> anyhow::Result<Outcome> {
     if arguments.tokens < 2 || arguments.d < 2 || arguments.steps == 0 {
         bail!(
             "bench step: found --tokens {}, --d {}, --steps {}, expected at least 2, 2 and 1",
@@ -23,22 +24,22 @@ pub(crate) fn step(arguments: &BenchStepArguments, isa: Isa) -> anyhow::Result<O
     }
     let settings = settings(arguments);
     let threads = host::jobs(arguments.threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let (mut step_ms, mut gen_ms) = pool.install(|| measure(settings, isa))?;
+    let machine = Machine { device, threads: Threads::new(threads)? };
+    let (mut step_ms, mut gen_ms) = measure(settings, &machine)?;
     let (step, generation) = (median(&mut step_ms), median(&mut gen_ms));
     if arguments.json {
         let record = json!({
             "ms_per_step": step,
             "gen_ms": generation,
             "threads": threads,
-            "isa": isa.name(),
+            "isa": device.isa().name(),
             "steps": arguments.steps,
             "quartiles_ms": [quantile(&step_ms, 0.25), quantile(&step_ms, 0.75)],
         });
         say!("{record:#}");
     } else {
         say!("{step:.3} ms per step, of which {generation:.3} ms sample the prompts");
-        say!("{threads} threads, {}", isa.name());
+        say!("{threads} threads, {}", device.isa().name());
     }
     Ok(Outcome::Reproduced)
 }

@@ -16,20 +16,22 @@ use crate::cli::{Arguments, BenchCommand, Command, IsaChoice};
 use crate::outcome::Outcome;
 use crate::signals;
 use crate::workspace::Workspace;
+use icl_model::device::Device;
 
 /// Runs the chosen command.
 pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
     signals::watch()?;
     let isa = IsaChoice::resolve(arguments.isa)?;
+    let device = Device::Cpu(isa);
     let workspace = || Workspace::find(arguments.root.as_deref());
     match arguments.command {
         Command::List(list) => list::list(&workspace()?, &list),
-        Command::Show(show) => show::show(&workspace()?, &show, isa),
-        Command::Run(run) => run::run(&workspace()?, &run, isa),
-        Command::Verify(verify) => verify::verify(&workspace()?, &verify, isa),
-        Command::Lens(lens) => lens::lens(&lens),
-        Command::Train(train) => train::train(&train, isa),
-        Command::Bench(BenchCommand::Step(step)) => bench::step(&step, isa),
+        Command::Show(show) => show::show(&workspace()?, &show, device),
+        Command::Run(run) => run::run(&workspace()?, &run, run.device.with(isa)),
+        Command::Verify(verify) => verify::verify(&workspace()?, &verify, device),
+        Command::Lens(lens) => lens::lens(&lens, isa),
+        Command::Train(train) => train::train(&train, device),
+        Command::Bench(BenchCommand::Step(step)) => bench::step(&step, device),
         Command::Bench(BenchCommand::Roofline(roofline)) => {
             roofline::roofline(&workspace()?, &roofline, isa)
         }

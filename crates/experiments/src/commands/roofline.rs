@@ -15,10 +15,11 @@ use crate::timing::{measure, median, step_settings};
 use crate::workspace::Workspace;
 use artifact::manifest::canonical_json;
 use artifact::output;
+use icl_model::device::Machine;
 use icl_numerics::elementary::exp2_normal;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::largest;
-use rayon::prelude::*;
+use icl_numerics::threads::Threads;
 use serde::{Deserialize, Serialize};
 
 /// Where the measurement stands that ARCHITECTURE.md shows.
@@ -91,16 +92,16 @@ impl Kernel for ExpRate<'_> {
 }
 
 /// Best seconds of five runs of `work` on every thread at once.
-fn best(threads: usize, work: impl Fn() + Sync) -> f64 {
+fn best(threads: &Threads, work: impl Fn() + Sync) -> f64 {
     let once = || {
         let start = clock::now();
-        (0..threads).into_par_iter().with_max_len(1).for_each(|_| work());
+        threads.map(threads.number(), || (), |(), _| work());
         start.elapsed().as_secs_f64()
     };
     largest::least((0..5).map(|_| once()))
 }
 
-fn rates(isa: Isa, threads: usize) -> (f64, f64) {
+fn rates(isa: Isa, threads: &Threads) -> (f64, f64) {
     let (rounds, sweeps, width) = (4_000_000, 20_000, 64);
     let fma = best(threads, || {
         std::hint::black_box(isa.run(FmaRate(std::hint::black_box(rounds))));
@@ -110,7 +111,7 @@ fn rates(isa: Isa, threads: usize) -> (f64, f64) {
         isa.run(ExpRate(&mut buffer, sweeps));
         std::hint::black_box(&buffer);
     });
-    let count = |operations: usize| (operations * LANES * threads) as f64 / 1e9;
+    let count = |operations: usize| (operations * LANES * threads.number()) as f64 / 1e9;
     (count(rounds * 10) / fma, count(sweeps * width) / exp)
 }
 
@@ -136,12 +137,13 @@ pub(crate) fn roofline(
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
     let threads = host::jobs(arguments.threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let (fma_rate, exp_rate) = pool.install(|| rates(isa, threads));
+    let pool = Threads::new(threads)?;
+    let (fma_rate, exp_rate) = rates(isa, &pool);
+    let machine = Machine::cpu(isa, pool);
     let mut rows = Vec::new();
     for (d_r, steps) in [(0, 3000), (100, 1000), (1200, 150)] {
         let (fma, exp) = work(d_r);
-        let (mut times, _) = pool.install(|| measure(step_settings(d_r, steps), isa))?;
+        let (mut times, _) = measure(step_settings(d_r, steps), &machine)?;
         let variant =
             if d_r == 0 { "softmax".to_owned() } else { format!("positive, d_r = {d_r}") };
         let floor_ms = fma / fma_rate + exp / exp_rate;

@@ -16,18 +16,18 @@ use anyhow::bail;
 use artifact::cell::{self, RunOptions};
 use artifact::output;
 use artifact::store::Store;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 
 /// Runs the command.
 pub(crate) fn run(
     workspace: &Workspace,
     arguments: &RunArguments,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Outcome> {
-    check_device(&arguments.device)?;
+    check_device(device)?;
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
     registry::passed_over(workspace).iter().for_each(|text| note!("note: {text}"));
-    let context = Context { profile: arguments.profile, isa };
+    let context = Context { profile: arguments.profile, device };
     let work = plan::plan(workspace, &items, context);
     if work.items.is_empty() {
         bail!("{}", work.refused.join("\n"));
@@ -55,13 +55,13 @@ pub(crate) fn run(
     Ok(outcome)
 }
 
-fn check_device(device: &str) -> anyhow::Result<()> {
+/// Refuses a device that no item runs on, before anything is planned.
+fn check_device(device: Device) -> anyhow::Result<()> {
     match device {
-        "cpu" => Ok(()),
-        cuda if cuda == "cuda" || cuda.starts_with("cuda:") => bail!(
-            "--device: found {cuda}, expected cpu: this build has no CUDA; every item runs on the CPU"
+        Device::Cpu(_) => Ok(()),
+        Device::Cuda(_) => bail!(
+            "--device: found {device}, expected cpu: this build has no CUDA; every item runs on the CPU"
         ),
-        other => bail!("--device: found {other}, expected cpu or cuda[:N]"),
     }
 }
 

@@ -10,17 +10,17 @@ use crate::registry;
 use crate::workspace::Workspace;
 use artifact::digest::short;
 use artifact::manifest::Manifest;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 
 /// Runs the command.
 pub(crate) fn show(
     workspace: &Workspace,
     arguments: &ShowArguments,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Outcome> {
     let item = registry::find(workspace, &arguments.id)?;
     let profile = arguments.profile;
-    let (plan, file) = plan_item(workspace, item, Context { profile, isa })?;
+    let (plan, file) = plan_item(workspace, item, Context { profile, device })?;
     say!("{} ({})", item.id(), item.paper());
     print_wrapped(item.claim(), 78);
     say!(

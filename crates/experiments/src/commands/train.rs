@@ -2,19 +2,24 @@
 
 use crate::cli::TrainArguments;
 use crate::console::{self, say};
+use crate::host;
 use crate::outcome::Outcome;
 use anyhow::{Context as _, bail};
 use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
+use icl_model::device::{Device, Machine};
+use icl_model::kernel::KernelSettings;
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::train::{AttentionKind, TrainSettings, Trainer};
-use icl_model::{task, weights};
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::{Trainer, Unkept};
+use icl_model::training::LayerTraining;
+use icl_model::{checkpoint, task};
+use icl_numerics::threads::Threads;
 use serde_json::json;
 use std::path::Path;
 
 /// Runs the command.
-pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outcome> {
+pub(crate) fn train(arguments: &TrainArguments, device: Device) -> anyhow::Result<Outcome> {
     let scale = match arguments.scale {
         Some(scale) => scale,
         None => task::find(&arguments.task)?.default_scale(),
@@ -26,8 +31,7 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
         inputs: Inputs::Uniform,
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
-        attention: AttentionKind::Paper,
-        d_r: arguments.d_r,
+        kernel: KernelSettings::with_features(arguments.d_r),
         steps: arguments.steps,
         batch: arguments.batch,
         adam: AdamSettings {
@@ -35,32 +39,33 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
             clip: arguments.clip,
             ..AdamSettings::default()
         },
-        initial_sd: arguments.initial_sd,
-        n_test: arguments.n_test,
-        test_every: arguments.test_every,
+        init_std: arguments.initial_sd,
+        n_validation: arguments.n_test,
+        validate_every: arguments.test_every,
         seed: arguments.seed,
-        path: arguments.implementation,
+        backend: arguments.implementation,
     };
-    let mut trainer = Trainer::new(settings, isa)?;
+    let machine = Machine { device, threads: Threads::new(host::jobs(None))? };
+    let layer = LayerTraining::new(settings, &machine)?;
+    let mut trainer = layer.trainer();
     if let Some(path) = &arguments.init {
-        restore(&mut trainer, path)?;
+        restore(layer.settings(), &mut trainer, path)?;
     }
     // fails before the work, not after it
     output::check_writable(&arguments.out)?;
     if output::is_standard_output(&arguments.out) {
         console::divert();
     }
-    let curve = trainer.run()?;
-    let test_loss = curve.last().context("training: found no test loss, expected one")?.test_loss;
-    let scale = 2.0 / trainer.held_out().mean_square_target();
-    let settings = serde_json::to_value(trainer.settings())?;
+    let curve = trainer.run(&Unkept)?;
+    let last = curve.last().context("training: found no test loss, expected one")?;
+    let (test_loss, over_variance) = (last.loss, last.nmse);
+    let settings = serde_json::to_value(layer.settings())?;
     let bytes =
-        weights::to_bytes(trainer.parameters(), Some(trainer.adam()), &settings.to_string())?;
+        checkpoint::to_bytes(trainer.parameters(), Some(trainer.adam()), &settings.to_string())?;
     output::write_atomically(&arguments.out, &bytes)?;
-    let over_variance = scale * test_loss;
     if arguments.json {
         let points: Vec<_> =
-            curve.iter().map(|p| json!({ "step": p.step, "test_loss": p.test_loss })).collect();
+            curve.iter().map(|p| json!({ "step": p.step, "test_loss": p.loss })).collect();
         let record = json!({
             "test_loss": test_loss,
             "test_loss_over_variance": over_variance,
@@ -80,18 +85,18 @@ pub(crate) fn train(arguments: &TrainArguments, isa: Isa) -> anyhow::Result<Outc
 
 /// Takes over weights and optimiser of a run with the same settings; only its length and the way it is tested
 /// may differ, so that the metadata of what is written stays true.
-fn restore(trainer: &mut Trainer, path: &Path) -> anyhow::Result<()> {
+fn restore(settings: &TrainSettings, trainer: &mut Trainer<'_>, path: &Path) -> anyhow::Result<()> {
     let bytes = output::read(path)?;
-    check_settings(trainer.settings(), path, &bytes)?;
-    let parameters = weights::from_bytes(trainer.parameters(), path, &bytes)?;
-    let fresh = Adam::new(trainer.settings().adam, parameters.packed().len());
-    let Some(adam) = weights::adam_from_bytes(fresh, path, &bytes)? else {
+    check_settings(settings, path, &bytes)?;
+    let parameters = checkpoint::from_bytes(trainer.parameters(), path, &bytes)?;
+    let fresh = Adam::new(settings.adam.clone(), &parameters);
+    let Some(adam) = checkpoint::adam_from_bytes(fresh, path, &bytes)? else {
         bail!(
             "{}: adam.first: found nothing, expected the optimiser's state; write the file with `icl train`",
             path.display()
         );
     };
-    let steps = trainer.settings().steps;
+    let steps = settings.steps;
     if adam.step >= steps as u64 {
         bail!(
             "--steps: found {steps}, expected more than the {} that {} has done; raise it",
@@ -99,13 +104,13 @@ fn restore(trainer: &mut Trainer, path: &Path) -> anyhow::Result<()> {
             path.display()
         );
     }
-    trainer.restore(parameters, Some(adam));
+    trainer.restore(parameters, adam);
     Ok(())
 }
 
 /// Refuses a file of other settings, and says which one differs.
 fn check_settings(settings: &TrainSettings, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let metadata = weights::metadata(path, bytes)?;
+    let metadata = checkpoint::metadata(path, bytes)?;
     let text = metadata.get("settings").map_or("", String::as_str);
     let earlier: TrainSettings = serde_json::from_str(text).map_err(|error| {
         anyhow::anyhow!(
@@ -115,8 +120,8 @@ fn check_settings(settings: &TrainSettings, path: &Path, bytes: &[u8]) -> anyhow
     })?;
     let same_length = TrainSettings {
         steps: settings.steps,
-        n_test: settings.n_test,
-        test_every: settings.test_every,
+        n_validation: settings.n_validation,
+        validate_every: settings.validate_every,
         ..earlier
     };
     let (found, wanted) = (serde_json::to_value(&same_length)?, serde_json::to_value(settings)?);

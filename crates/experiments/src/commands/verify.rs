@@ -12,7 +12,7 @@ use anyhow::bail;
 use artifact::manifest::{MANIFEST, Manifest, SUMS};
 use artifact::store::Store;
 use artifact::verify::{Level, OutputReport, Report};
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn verify(
     workspace: &Workspace,
     arguments: &VerifyArguments,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Outcome> {
     let given = workspace.out(arguments.dir.as_deref());
     let folders = profile_folders(&given)?;
@@ -33,7 +33,7 @@ pub(crate) fn verify(
         let mut report =
             artifact::verify::verify(dir, profile.name(), &workspace.expected(*profile));
         if let Some(store) = &store {
-            let context = Context { profile: *profile, isa };
+            let context = Context { profile: *profile, device };
             SpotCheck { workspace, dir, store, context, arguments, report: &mut report }.check();
         }
         reports.push((dir, report));

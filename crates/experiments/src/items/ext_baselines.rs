@@ -10,8 +10,9 @@ use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampl
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{bootstrap, error_of, standard_error};
 use artifact::table::{ColumnType, Table};
+use icl_model::kernel::{Kernel, KernelSettings};
 use icl_model::prompt::PromptShape;
-use icl_model::train::{AttentionKind, TrainSettings};
+use icl_model::settings::TrainSettings;
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -41,11 +42,11 @@ struct Settings {
 }
 
 /// Trained layers: name, attention, heads.
-const LAYERS: [(&str, AttentionKind, usize); 4] = [
-    ("1 softmax head", AttentionKind::WithoutQuery, 1),
-    ("2 softmax heads", AttentionKind::WithoutQuery, 2),
-    ("4 softmax heads", AttentionKind::WithoutQuery, 4),
-    ("linear attention", AttentionKind::Linear, 1),
+const LAYERS: [(&str, KernelSettings, usize); 4] = [
+    ("1 softmax head", Kernel::SoftmaxWithoutQuery, 1),
+    ("2 softmax heads", Kernel::SoftmaxWithoutQuery, 2),
+    ("4 softmax heads", Kernel::SoftmaxWithoutQuery, 4),
+    ("linear attention", Kernel::Linear, 1),
 ];
 
 /// Predictors without training, with the candidates that are tuned.
@@ -92,18 +93,18 @@ impl Item for Baselines {
         let mut cells = vec![closed_form_cell(&settings)];
         cells.extend(settings.n_demos.iter().map(|n| predictors_cell(&settings, *n)));
         for n_demos in &settings.n_demos {
-            for (_, attention, n_heads) in LAYERS {
+            for (_, kernel, n_heads) in LAYERS {
                 for seed in 0..settings.seeds {
                     let train = TrainSettings {
                         prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
-                        attention,
+                        kernel,
                         n_heads,
                         steps: settings.steps,
-                        test_every: settings.steps.max(1),
+                        validate_every: settings.steps.max(1),
                         seed,
                         ..TrainSettings::base()
                     };
-                    let cell = training::cell(train, settings.n_final, context.isa);
+                    let cell = training::cell(train, settings.n_final, context.device);
                     cells.push(cell.map_err(|error| {
                         file.refuse("training", &error.to_string(), "settings in range")
                     })?);

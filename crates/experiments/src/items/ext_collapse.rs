@@ -11,6 +11,7 @@
 //!
 //! Source of the last two: T. Wang, P. Isola (2020).
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
@@ -18,9 +19,11 @@ use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Schema, Table};
+use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
-use icl_model::train::{HELD_OUT_SEED, TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::{EVALUATION_SEED, LayerTraining};
 use icl_numerics::largest;
 use icl_numerics::{math, order};
 use serde::Deserialize;
@@ -59,7 +62,7 @@ impl Settings {
             modification,
             steps: self.steps,
             batch: self.batch,
-            test_every: self.steps.max(1),
+            validate_every: self.steps.max(1),
             seed,
             ..TrainSettings::base()
         }
@@ -96,7 +99,7 @@ impl Item for Collapse {
                 train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
                 icl_model::attention::parse(&train.modification)
                     .map_err(|e| file.refuse("kinds", &e.to_string(), "known modifications"))?;
-                cells.push(cell(train, settings.prompts, context.isa));
+                cells.push(cell(train, settings.prompts, context.device));
             }
         }
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
@@ -121,17 +124,18 @@ fn schema() -> Schema {
     schema
 }
 
-fn cell(train: TrainSettings, prompts: usize, isa: Isa) -> Cell {
+fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
     Cell {
         specification: json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
         label: format!("collapse, {} seed {}", train.modification, train.seed),
         weight: crate::cells::training::weight(&train, prompts),
         schema: schema(),
         compute: Box::new(move || {
-            let mut trainer = Trainer::new(train.clone(), isa)?;
-            trainer.run()?;
-            let batch = train.sampler(HELD_OUT_SEED, "final", isa)?.batch(0, prompts);
-            let row = measure(&trainer.predict(&batch)?, &batch);
+            let layer = LayerTraining::new(train.clone(), &machine(device))?;
+            let mut trainer = layer.trainer();
+            trainer.run(&Unkept)?;
+            let batch = train.sampler(EVALUATION_SEED, "final", device.isa())?.batch(0, prompts);
+            let row = measure(&layer.predict(trainer.parameters(), &batch)?, &batch);
             let mut builder = Table::builder("runs")
                 .texts("setting", &[train.modification.as_str()])
                 .integers("seed", vec![train.seed as i64]);

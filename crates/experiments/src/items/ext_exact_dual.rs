@@ -17,7 +17,7 @@ use dual_model::head::Head;
 use dual_model::sequence::{Visibility, exact_predictions};
 use dual_model::shared::SharedDual;
 use dual_model::{Matrix, Real};
-use icl_model::composite::AttentionKernel;
+use icl_model::kernel::Kernel;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
@@ -138,7 +138,7 @@ fn worst<R: Real>(
         let n_tokens = n_demos + side;
         let pair = LayerPair { seed: i as u64, d, n_heads, n_tokens, n_demos, logit_sd };
         let (mask, visibility) = mask(mask_name, n_tokens)?;
-        let attention = pair.attention(dtype, &mask, &AttentionKernel::Softmax)?;
+        let attention = pair.attention(dtype, &mask, &Kernel::Softmax)?;
         let heads = pair.heads::<R>()?;
         let own: Vec<Matrix<R>> = heads
             .iter()

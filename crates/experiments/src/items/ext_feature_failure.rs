@@ -12,7 +12,7 @@ use artifact::table::{ColumnType, Table};
 use candle_core::DType;
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
-use icl_model::composite::AttentionKernel;
+use icl_model::kernel::Kernel;
 use icl_model::mask::Mask;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -150,7 +150,7 @@ fn published(settings: &Settings) -> anyhow::Result<Table> {
             n_demos: n - 1,
             logit_sd: 1.0,
         };
-        let attention = pair.attention(DType::F64, &Mask::None, &AttentionKernel::Softmax)?;
+        let attention = pair.attention(DType::F64, &Mask::None, &Kernel::Softmax)?;
         let heads = pair.heads::<f64>()?;
         let omegas = gaussian_rows(
             &Stream::new(draw as u64, "feature-published"),

@@ -1,5 +1,6 @@
 //! The generalisation gap in the number of demonstrations: exact supremum, theory, bound.
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
@@ -13,9 +14,11 @@ use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::gap::Population;
 use dual_model::head::{HeadMatrices, key_scale};
+use icl_model::device::Device;
 use icl_model::prompt::PromptShape;
-use icl_model::train::{TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -72,7 +75,7 @@ impl Item for Gap {
                 if !["random", "trained"].contains(&weights.as_str()) {
                     return Err(file.refuse("weights", weights, "random or trained"));
                 }
-                cells.push(cell(&settings, kernel, weights, context.isa));
+                cells.push(cell(&settings, kernel, weights, context.device));
             }
         }
         let draws = settings.draws;
@@ -95,7 +98,7 @@ const FLOATS: [&str; 9] = [
 /// Largest factor on the draws for few demonstrations.
 const MORE_DRAWS: usize = 16;
 
-fn cell(settings: &Settings, kernel: &str, weights: &str, isa: Isa) -> Cell {
+fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cell {
     let (settings, kernel, weights) = (settings.clone(), kernel.to_owned(), weights.to_owned());
     let mut schema = vec![
         ("kernel".to_owned(), ColumnType::Text),
@@ -110,7 +113,7 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, isa: Isa) -> Cell {
         label: format!("gap {kernel} {weights}"),
         weight: settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
         schema,
-        compute: Box::new(move || Ok(measure(&settings, &kernel, &weights, isa)?)),
+        compute: Box::new(move || Ok(measure(&settings, &kernel, &weights, device)?)),
     }
 }
 
@@ -119,20 +122,21 @@ fn population(
     settings: &Settings,
     kernel: &str,
     weights: &str,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Population> {
     let prompt = PromptShape { n_demos: 15, d_t: 11, d_s: 1 };
     let d = prompt.d();
     let train = TrainSettings {
         steps: if weights == "trained" { settings.train_steps } else { 0 },
         // random weights: keys and values of the size of the tokens
-        initial_sd: if weights == "trained" { 0.3 } else { 1.0 / (d as f64).sqrt() },
-        n_test: 16,
-        test_every: settings.train_steps.max(1),
+        init_std: if weights == "trained" { 0.3 } else { 1.0 / (d as f64).sqrt() },
+        n_validation: 16,
+        validate_every: settings.train_steps.max(1),
         ..TrainSettings::base()
     };
-    let mut trainer = Trainer::new(train, isa)?;
-    trainer.run()?;
+    let layer = LayerTraining::new(train, &machine(device))?;
+    let mut trainer = layer.trainer();
+    trainer.run(&Unkept)?;
     // one task, many inputs: tokens [t; W t]
     let stream = Stream::new(0, "gap/population");
     let mut draws = stream.sample(0);
@@ -161,8 +165,13 @@ fn population(
     Ok(population)
 }
 
-fn measure(settings: &Settings, kernel: &str, weights: &str, isa: Isa) -> anyhow::Result<Table> {
-    let population = population(settings, kernel, weights, isa)?;
+fn measure(
+    settings: &Settings,
+    kernel: &str,
+    weights: &str,
+    device: Device,
+) -> anyhow::Result<Table> {
+    let population = population(settings, kernel, weights, device)?;
     let largest = settings.n_demos.iter().max().copied().unwrap_or(1);
     let mut columns: [Vec<f64>; 9] = Default::default();
     for n in &settings.n_demos {

@@ -1,5 +1,6 @@
 //! The step size that one layer of linear attention learns, against its closed form.
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
@@ -10,9 +11,13 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, bootstrap::bootstrap_mean};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
+use icl_model::device::Device;
+use icl_model::kernel::Kernel;
+use icl_model::objective::Set;
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::train::{AttentionKind, TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::Deserialize;
@@ -60,27 +65,27 @@ impl Item for LinearStep {
                 let train = TrainSettings {
                     prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
                     inputs: Inputs::Normal,
-                    attention: AttentionKind::Linear,
+                    kernel: Kernel::Linear,
                     steps: settings.steps,
-                    test_every: settings.steps.max(1),
+                    validate_every: settings.steps.max(1),
                     seed,
                     batch: settings.batch,
                     adam: AdamSettings {
                         learning_rate: settings.learning_rate,
                         ..AdamSettings::default()
                     },
-                    initial_sd: settings.initial_sd,
+                    init_std: settings.initial_sd,
                     ..TrainSettings::base()
                 };
                 train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-                cells.push(cell(train, settings.n_final, context.isa));
+                cells.push(cell(train, settings.n_final, context.device));
             }
         }
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
     }
 }
 
-fn cell(train: TrainSettings, n_final: usize, isa: Isa) -> Cell {
+fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
     let floats = ["step_size", "deviation", "relative_loss"];
     let mut schema: Vec<_> = ["n_demos", "seed"]
         .map(|name| (name.to_owned(), ColumnType::Integer))
@@ -93,15 +98,17 @@ fn cell(train: TrainSettings, n_final: usize, isa: Isa) -> Cell {
         weight: crate::cells::training::weight(&train, n_final),
         schema,
         compute: Box::new(move || {
-            let mut trainer = Trainer::new(train.clone(), isa)?;
-            trainer.run()?;
-            let [step, deviation] = AttentionLayer::new(&trainer).learned_step();
+            let layer = LayerTraining::new(train.clone(), &machine(device))?;
+            let mut trainer = layer.trainer();
+            trainer.run(&Unkept)?;
+            let view = AttentionLayer::new(&train, trainer.parameters());
+            let [step, deviation] = view.learned_step();
             let table = Table::builder("runs")
                 .integers("n_demos", vec![train.prompt.n_demos as i64])
                 .integers("seed", vec![train.seed as i64])
                 .floats("step_size", vec![step])
                 .floats("deviation", vec![deviation])
-                .floats("relative_loss", vec![trainer.final_evaluation(n_final)?.relative()])
+                .floats("relative_loss", vec![trainer.evaluate(Set::Test, n_final)?.nmse()])
                 .build()?;
             Ok(table)
         }),

@@ -9,9 +9,8 @@ use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::Table;
 use icl_model::adam::AdamSettings;
-use icl_model::train::TrainSettings;
-use icl_model::transformer_train::TransformerSettings;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
+use icl_model::settings::{StackSettings, TrainSettings};
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -73,7 +72,7 @@ impl Settings {
         subject: &Subject,
         (learning_rate, initial_sd): (f64, f64),
         seed: u64,
-        isa: Isa,
+        device: Device,
     ) -> anyhow::Result<Cell> {
         let clip = if subject.layers == 0 { 0.0 } else { self.clip };
         let train = TrainSettings {
@@ -82,17 +81,17 @@ impl Settings {
             steps: self.steps,
             batch: self.batch,
             adam: AdamSettings { learning_rate, clip, ..AdamSettings::default() },
-            initial_sd,
-            test_every: self.steps.max(1),
+            init_std: initial_sd,
+            validate_every: self.steps.max(1),
             seed: FIRST_SEED + seed,
             ..TrainSettings::base()
         };
         if subject.layers == 0 {
-            return training::cell(train, self.n_final, isa);
+            return training::cell(train, self.n_final, device);
         }
-        let (layers, hidden) = (subject.layers, self.hidden);
-        let stack = TransformerSettings { train, layers, hidden, residual: false };
-        transformer::training_cell(stack, self.n_final, isa)
+        let (layers, d_ff) = (subject.layers, self.hidden);
+        let stack = StackSettings { train, layers, d_ff, residual: false };
+        transformer::training_cell(stack, self.n_final, device)
     }
 }
 
@@ -119,7 +118,7 @@ impl Item for Search {
             }
             for point in settings.points() {
                 for seed in 0..settings.seeds {
-                    let cell = settings.cell(subject, point, seed, context.isa);
+                    let cell = settings.cell(subject, point, seed, context.device);
                     cells.push(
                         cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
                     );

@@ -9,9 +9,10 @@ use artifact::claim::{Claim, Place, at_most, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::comparison::{Comparison, Differences, compare};
 use artifact::table::Table;
+use icl_model::kernel::KernelSettings;
 use icl_model::prompt::Inputs;
+use icl_model::settings::TrainSettings;
 use icl_model::task::Scale;
-use icl_model::train::TrainSettings;
 use icl_numerics::{largest, order};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -113,7 +114,7 @@ static GAPS: &[Gap] = &[
         apply: |t| {
             t.n_heads = 2;
             // the start that ext-search finds for two heads
-            t.initial_sd = 0.1;
+            t.init_std = 0.1;
         },
     },
     Gap {
@@ -121,7 +122,7 @@ static GAPS: &[Gap] = &[
         source: "recollection: d_r = 1200 features",
         chosen: "exact softmax",
         tried: "100 features",
-        apply: |t| t.d_r = 100,
+        apply: |t| t.kernel = KernelSettings::with_features(100),
     },
     Gap {
         name: "cosine, unscaled",
@@ -178,7 +179,7 @@ static GAPS: &[Gap] = &[
         source: "not stated",
         chosen: "0.3",
         tried: "0.1",
-        apply: |t| t.initial_sd = 0.1,
+        apply: |t| t.init_std = 0.1,
     },
     Gap {
         name: "half the steps",
@@ -205,7 +206,7 @@ impl Settings {
             ..TrainSettings::base()
         };
         (gap.apply)(&mut train);
-        train.test_every = train.steps.max(1);
+        train.validate_every = train.steps.max(1);
         train
     }
 
@@ -250,12 +251,12 @@ impl Item for Sensitivity {
                     feature_orders: 1,
                     d_r: 16,
                 },
-                context.isa,
+                context.device,
             ));
             for modification in settings.runs() {
                 for seed in 0..settings.seeds {
                     let train = settings.train(gap, modification, seed);
-                    let cell = training::cell(train, settings.n_final, context.isa);
+                    let cell = training::cell(train, settings.n_final, context.device);
                     cells.push(
                         cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
                     );

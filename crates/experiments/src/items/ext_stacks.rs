@@ -13,7 +13,9 @@ use dual_model::transformer::{LayerWeights, predict_stack};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
 use icl_model::mask::Mask;
-use icl_model::transformer::{TransformerLayer, forward_stack};
+use icl_model::reference::TransformerLayer;
+use icl_model::reference::transformer::forward_stack;
+use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -138,15 +140,18 @@ fn candle_layer(
     layer: usize,
     dtype: DType,
 ) -> anyhow::Result<TransformerLayer> {
-    let mut weights = Weights::new();
-    for (name, shape, values) in arrays(s, seed, layer) {
+    let tensor = |(name, shape, values): (&str, Vec<usize>, Vec<f64>)| {
         let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?;
-        weights.insert(name.to_owned(), tensor);
-    }
+        anyhow::Ok((name.to_owned(), tensor))
+    };
+    let tensors: Vec<_> =
+        arrays(s, seed, layer).into_iter().map(tensor).collect::<anyhow::Result<_>>()?;
+    let weights = Weights::new(tensors, dtype, &Device::Cpu, Isa::Portable);
     let shape = LayerShape { d: s.d, n_heads: s.n_heads };
     let modification = icl_model::attention::parse("plain")?.into();
     let layer_norm = Some(s.epsilon);
-    Ok(TransformerLayer { shape, modification, weights, residual: true, layer_norm })
+    let d_ff = s.hidden;
+    Ok(TransformerLayer { shape, d_ff, modification, weights, residual: true, layer_norm })
 }
 
 fn dual_layer<R: Real>(s: &Settings, seed: u64, layer: usize) -> anyhow::Result<LayerWeights<R>> {

@@ -7,13 +7,13 @@ use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::feature_map::{Positive, gaussian_rows};
 use dual_model::head::Head;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
-use icl_model::composite::AttentionKernel;
+use icl_model::kernel::{Kernel, Omegas};
 use icl_model::mask::Mask;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -94,7 +94,7 @@ fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
     };
     let heads = pair.heads::<f64>()?;
     let omegas = gaussian_rows(&Stream::new(0, "streaming/omega"), settings.d_r, settings.d);
-    let tensor = Tensor::from_vec(omegas.concat(), (settings.d_r, settings.d), &Device::Cpu)?;
+    let rows = Omegas::new(omegas.concat(), settings.d);
     let map = Positive::new(omegas);
     let mut exact_bytes = 0;
     let mut feature_bytes = 0;
@@ -113,8 +113,8 @@ fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
         })?);
         feature_bytes += state.bytes();
     }
-    let softmax = pair.attention(DType::F64, &Mask::Causal, &AttentionKernel::Softmax)?;
-    let positive = pair.attention(DType::F64, &Mask::Causal, &AttentionKernel::Positive(tensor))?;
+    let softmax = pair.attention(DType::F64, &Mask::Causal, &Kernel::Softmax)?;
+    let positive = pair.attention(DType::F64, &Mask::Causal, &Kernel::Positive(rows))?;
     let table = Table::builder("streaming")
         .integers("n_tokens", vec![n_tokens as i64])
         .integers("exact_bytes", vec![exact_bytes as i64])

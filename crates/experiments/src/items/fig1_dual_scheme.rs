@@ -11,7 +11,7 @@ use artifact::table::Table;
 use dual_model::Matrix;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -36,20 +36,20 @@ impl Item for DualScheme {
 
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
-        let isa = context.isa;
+        let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "dual-scheme/1", "settings": settings }),
             label: "scheme of the dual".into(),
             weight: 0.01,
             schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+            compute: Box::new(move || Ok(matrices(&settings, device)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
     }
 }
 
-fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
-    let prompt = SchemePrompt::new(settings, isa)?;
+fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
+    let prompt = SchemePrompt::new(settings, device)?;
     let n = settings.n_demos;
     let map = prompt.features();
     let (demonstrations, side) = prompt.pairs();

@@ -12,7 +12,7 @@ use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use icl_numerics::largest;
 use icl_numerics::order;
 use serde_json::json;
@@ -40,20 +40,20 @@ impl Item for RepresentationLens {
 
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
-        let isa = context.isa;
+        let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "representation-lens/1", "settings": settings }),
             label: "scheme of the lens".into(),
             weight: 0.01,
             schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+            compute: Box::new(move || Ok(matrices(&settings, device)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
     }
 }
 
-fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
-    let prompt = SchemePrompt::new(settings, isa)?;
+fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
+    let prompt = SchemePrompt::new(settings, device)?;
     let (map, n) = (prompt.features(), settings.n_demos);
     let (demonstrations, side) = prompt.pairs();
     let mut dual = FeatureDual::initial(&map, &demonstrations, &side, prompt.query())?;

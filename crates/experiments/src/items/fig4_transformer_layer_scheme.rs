@@ -11,7 +11,7 @@ use artifact::table::Table;
 use dual_model::dual::KeyValue;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -36,20 +36,20 @@ impl Item for LayerScheme {
 
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
-        let isa = context.isa;
+        let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "layer-scheme/1", "settings": settings }),
             label: "scheme of a layer".into(),
             weight: 0.01,
             schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+            compute: Box::new(move || Ok(matrices(&settings, device)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
     }
 }
 
-fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
-    let (stack, tokens) = layers(settings, false, isa)?;
+fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
+    let (stack, tokens) = layers(settings, false, device)?;
     let layer = LayerNumbers::new(&stack[0], &tokens)?;
     let n = settings.n_demos;
     // candle's side

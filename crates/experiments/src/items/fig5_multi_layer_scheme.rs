@@ -10,7 +10,7 @@ use artifact::figure::Figure;
 use artifact::table::Table;
 use dual_model::Matrix;
 use dual_model::shared::SharedFeatureDual;
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
 use icl_numerics::largest;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -37,20 +37,20 @@ impl Item for StackScheme {
 
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
-        let isa = context.isa;
+        let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "stack-scheme/1", "settings": settings }),
             label: "scheme of a stack".into(),
             weight: 0.01,
             schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+            compute: Box::new(move || Ok(matrices(&settings, device)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
     }
 }
 
-fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
-    let (stack, tokens) = layers(settings, true, isa)?;
+fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
+    let (stack, tokens) = layers(settings, true, device)?;
     let n = settings.n_demos;
     let mut all = Matrices::default();
     all.add_transposed("dual 0", &tokens);

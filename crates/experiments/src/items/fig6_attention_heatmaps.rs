@@ -1,5 +1,6 @@
 //! Attention matrices of one trained layer: exact, and with four numbers of random features.
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
@@ -11,9 +12,11 @@ use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use dual_model::head::Head;
+use icl_model::device::Device;
 use icl_model::prompt::PromptShape;
-use icl_model::train::{TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -63,7 +66,7 @@ impl Item for AttentionHeatmaps {
         PromptShape::new(settings.n_demos, settings.d_t, 1)
             .map_err(|error| file.refuse("n_demos, d_t", &error.to_string(), "sizes in range"))?;
         let n = settings.n_demos + 1;
-        let isa = context.isa;
+        let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "attention-heatmaps/1", "settings": settings }),
             label: "attention matrices".into(),
@@ -74,27 +77,26 @@ impl Item for AttentionHeatmaps {
                 ("key".into(), ColumnType::Integer),
                 ("weight".into(), ColumnType::Float),
             ],
-            compute: Box::new(move || Ok(matrices(&settings, isa)?)),
+            compute: Box::new(move || Ok(matrices(&settings, device)?)),
         };
         Ok(Plan { cells: vec![cell], assemble: Box::new(move |results| assemble(n, &results[0])) })
     }
 }
 
 /// Weights of every query and key; 0 features stand for the exact kernel.
-fn matrices(settings: &Settings, isa: Isa) -> anyhow::Result<Table> {
+fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let shape = PromptShape { n_demos: settings.n_demos, d_t: settings.d_t, d_s: 1 };
     let d = shape.d();
-    let mut trainer = Trainer::new(
-        TrainSettings {
-            prompt: shape,
-            steps: settings.steps,
-            test_every: settings.steps.max(1),
-            ..TrainSettings::base()
-        },
-        isa,
-    )?;
-    trainer.run()?;
-    let tokens = trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+    let train = TrainSettings {
+        prompt: shape,
+        steps: settings.steps,
+        validate_every: settings.steps.max(1),
+        ..TrainSettings::base()
+    };
+    let layer = LayerTraining::new(train, &machine(device))?;
+    let mut trainer = layer.trainer();
+    trainer.run(&Unkept)?;
+    let tokens = layer.validation().prompt(settings.prompt).into_iter().map(f64::from).collect();
     let tokens = Matrix::new(shape.n_tokens(), d, tokens)?;
     let head = Head::project(&tokens, &heads::of_parameters(trainer.parameters(), d)?[0])?;
     let n = head.n_tokens();

@@ -1,21 +1,23 @@
 //! The small layer and prompt from which schemes are drawn.
 
+use crate::cells::machine;
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::feature_map::Exact;
 use dual_model::head::{Head, HeadMatrices};
-use icl_model::attention::{self, LayerShape};
-use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::attention::{self, LayerShape, Weights};
+use icl_model::device::Device;
+use icl_model::kernel::Kernel;
 use icl_model::mask::Mask;
 use icl_model::prompt::PromptShape;
-use icl_model::train::{TrainSettings, Trainer};
-use icl_model::transformer::TransformerLayer;
-use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
-use icl_numerics::lanes::Isa;
+use icl_model::reference::{Layer, TransformerLayer};
+use icl_model::settings::{StackSettings, TrainSettings};
+use icl_model::trainer::Unkept;
+use icl_model::training::{LayerTraining, StackTraining};
 use icl_numerics::order;
 use serde::{Deserialize, Serialize};
 
@@ -68,9 +70,9 @@ impl Settings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: 1 },
             steps: self.steps,
             batch: 64,
-            n_test: 64,
-            test_every: self.steps.max(1),
-            initial_sd: self.initial_sd,
+            n_validation: 64,
+            validate_every: self.steps.max(1),
+            init_std: self.initial_sd,
             seed: self.seed,
             ..TrainSettings::base()
         }
@@ -82,19 +84,21 @@ pub(crate) struct SchemePrompt {
     pub(crate) tokens: Matrix,
     pub(crate) head: Head,
     n_demos: usize,
-    trainer: Trainer,
+    weights: Weights,
 }
 
 impl SchemePrompt {
     /// Draws the layer and projects the prompt.
-    pub(crate) fn new(settings: &Settings, isa: Isa) -> anyhow::Result<Self> {
-        let mut trainer = Trainer::new(settings.layer(), isa)?;
-        trainer.run()?;
+    pub(crate) fn new(settings: &Settings, device: Device) -> anyhow::Result<Self> {
+        let layer = LayerTraining::new(settings.layer(), &machine(device))?;
+        let mut trainer = layer.trainer();
+        trainer.run(&Unkept)?;
         let (n_demos, d) = (settings.n_demos, settings.d_t + 1);
-        let flat = trainer.held_out().prompt(settings.prompt).into_iter().map(f64::from).collect();
+        let flat = layer.validation().prompt(settings.prompt).into_iter().map(f64::from).collect();
         let tokens = Matrix::new(n_demos + 1, d, flat)?;
         let head = one_head(&heads::of_parameters(trainer.parameters(), d)?, &tokens)?;
-        Ok(Self { tokens, head, n_demos, trainer })
+        let weights = trainer.parameters().weights(DType::F64, device)?;
+        Ok(Self { tokens, head, n_demos, weights })
     }
 
     /// Features that are exact on the prompt's keys.
@@ -115,15 +119,12 @@ impl SchemePrompt {
 
     /// Weights and output for the query token by candle's layer.
     pub(crate) fn attention(&self) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-        let vars = self.trainer.parameters().to_vars(DType::F64, &Device::Cpu)?;
-        let weights = vars.into_iter().map(|(n, v)| (n, v.as_tensor().clone())).collect();
         let (n, d) = (self.tokens.rows(), self.tokens.columns());
         let tokens = tensor(&self.tokens)?;
         let plain = attention::parse("plain")?;
         let shape = LayerShape { d, n_heads: 1 };
-        let layer =
-            Layer { shape, modification: plain.as_ref(), kernel: &AttentionKernel::Softmax };
-        let attended = layer.forward(&weights, &tokens, self.n_demos, &Mask::None)?;
+        let layer = Layer { shape, modification: plain.as_ref(), kernel: &Kernel::Softmax };
+        let attended = layer.forward(&self.weights, &tokens, self.n_demos, &Mask::None)?;
         let last = |x: Tensor| -> anyhow::Result<Vec<f64>> {
             let flat: Vec<f64> = x.flatten_all()?.to_vec1()?;
             let width = flat.len() / n;
@@ -136,7 +137,7 @@ impl SchemePrompt {
 /// `[1, tokens, d]`.
 fn tensor(tokens: &Matrix) -> anyhow::Result<Tensor> {
     let shape = (1, tokens.rows(), tokens.columns());
-    Ok(Tensor::from_slice(tokens.entries(), shape, &Device::Cpu)?)
+    Ok(Tensor::from_slice(tokens.entries(), shape, &candle_core::Device::Cpu)?)
 }
 
 /// The layer's only head.
@@ -151,16 +152,17 @@ fn one_head(matrices: &[HeadMatrices], tokens: &Matrix) -> anyhow::Result<Head> 
 pub(crate) fn layers(
     settings: &Settings,
     residual: bool,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<(Vec<TransformerLayer>, Matrix)> {
-    let (train, layers, hidden) = (settings.layer(), settings.layers, settings.hidden);
-    let stack = TransformerSettings { train, layers, hidden, residual };
-    let mut trainer = TransformerTrainer::new(stack, isa)?;
-    trainer.run()?;
-    let prompts = trainer.held_out(settings.prompt + 1);
+    let (train, layers, d_ff) = (settings.layer(), settings.layers, settings.hidden);
+    let stack = StackSettings { train, layers, d_ff, residual };
+    let stack = StackTraining::new(stack, &machine(device))?;
+    let mut trainer = stack.trainer();
+    trainer.run(&Unkept)?;
+    let prompts = stack.validation(settings.prompt + 1);
     let flat = prompts.prompt(settings.prompt).into_iter().map(f64::from).collect();
     let tokens = Matrix::new(settings.n_demos + 1, settings.d_t + 1, flat)?;
-    Ok((trainer.layers(DType::F64)?, tokens))
+    Ok((stack.layers(trainer.parameters(), DType::F64)?, tokens))
 }
 
 /// The numbers of one Transformer layer with one head, and of its tokens, in `f64`.
@@ -176,16 +178,16 @@ pub(crate) struct LayerNumbers {
 impl LayerNumbers {
     /// Projects the tokens with the layer's weights.
     pub(crate) fn new(layer: &TransformerLayer, tokens: &Matrix) -> anyhow::Result<Self> {
-        let d = layer.shape.d;
-        let array = |name: &str| -> anyhow::Result<Vec<f64>> {
-            Ok(layer.weights[name].flatten_all()?.to_vec1()?)
+        let (d, d_ff) = (layer.shape.d, layer.d_ff);
+        let array = |name: &str, shape: &[usize]| -> anyhow::Result<Vec<f64>> {
+            Ok(layer.weights.get(shape, name)?.flatten_all()?.to_vec1()?)
         };
-        let (b_1, b_2) = (array("b_1")?, array("b_2")?);
+        let (b_1, b_2) = (array("b_1", &[d_ff])?, array("b_2", &[d])?);
         Ok(Self {
             tokens: tokens.clone(),
-            head: one_head(&heads::of_weights(&layer.weights, d)?, tokens)?,
-            w_1: Matrix::new(b_1.len(), d, array("w_1")?)?,
-            w_2: Matrix::new(d, b_1.len(), array("w_2")?)?,
+            head: one_head(&heads::of_weights(&layer.weights, layer.shape)?, tokens)?,
+            w_1: Matrix::new(d_ff, d, array("w_1", &[d_ff, d])?)?,
+            w_2: Matrix::new(d, d_ff, array("w_2", &[d, d_ff])?)?,
             b_1,
             b_2,
         })
@@ -229,7 +231,7 @@ impl LayerNumbers {
         layer: &TransformerLayer,
         n_demos: usize,
     ) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
-        let (tokens, kernel) = (tensor(&self.tokens)?, AttentionKernel::Softmax);
+        let (tokens, kernel) = (tensor(&self.tokens)?, Kernel::Softmax);
         let modification = layer.modification.as_ref();
         let attention = Layer { shape: layer.shape, modification, kernel: &kernel };
         let attended = attention.forward(&layer.weights, &tokens, n_demos, &Mask::None)?.output;

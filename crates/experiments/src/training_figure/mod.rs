@@ -49,18 +49,20 @@ fn plan(id: &'static str, file: &SettingsFile, context: Context) -> anyhow::Resu
         feature_orders: settings.dual_feature_orders,
         d_r: settings.dual_d_r,
     };
-    let isa = context.isa;
+    let device = context.device;
     let mut cells = vec![match settings.transformer(PLAIN, 0) {
-        None => equivalence::cell(curve, isa),
+        None => equivalence::cell(curve, device),
         Some(stack) => {
-            transformer::curve_cell(stack, settings.dual_prompts, settings.dual_orders, isa)
+            transformer::curve_cell(stack, settings.dual_prompts, settings.dual_orders, device)
         }
     }];
     for (_, modification) in settings.runs() {
         for seed in 0..settings.seeds {
             let cell = match settings.transformer(&modification, seed) {
-                None => training::cell(settings.train(&modification, seed), settings.n_final, isa),
-                Some(stack) => transformer::training_cell(stack, settings.n_final, isa),
+                None => {
+                    training::cell(settings.train(&modification, seed), settings.n_final, device)
+                }
+                Some(stack) => transformer::training_cell(stack, settings.n_final, device),
             };
             cells.push(
                 cell.map_err(|error| file.refuse("panels", &error.to_string(), "known settings"))?,

@@ -3,10 +3,10 @@
 use crate::item::Context;
 use crate::settings::SettingsFile;
 use icl_model::adam::AdamSettings;
+use icl_model::kernel::KernelSettings;
 use icl_model::prompt::{Inputs, PromptShape};
+use icl_model::settings::{Backend, StackSettings, TrainSettings};
 use icl_model::task::Scale;
-use icl_model::train::{AttentionKind, Path, TrainSettings};
-use icl_model::transformer_train::TransformerSettings;
 use serde::Deserialize;
 
 /// Settings of an item of this family, as in its TOML.
@@ -99,8 +99,7 @@ impl Settings {
             inputs: Inputs::Uniform,
             n_heads: self.n_heads,
             modification: modification.to_owned(),
-            attention: AttentionKind::Paper,
-            d_r: self.d_r,
+            kernel: KernelSettings::with_features(self.d_r),
             steps: self.steps,
             batch: self.batch,
             adam: AdamSettings {
@@ -108,19 +107,19 @@ impl Settings {
                 clip: self.clip,
                 ..AdamSettings::default()
             },
-            initial_sd: self.initial_sd,
-            n_test: self.n_test,
-            test_every: self.test_every,
+            init_std: self.initial_sd,
+            n_validation: self.n_test,
+            validate_every: self.test_every,
             seed,
-            path: Path::Fused,
+            backend: Backend::Fused,
         }
     }
 
     /// The same with whole layers, if this figure has them.
-    pub(super) fn transformer(&self, modification: &str, seed: u64) -> Option<TransformerSettings> {
+    pub(super) fn transformer(&self, modification: &str, seed: u64) -> Option<StackSettings> {
         let Transformer { layers, hidden, residual } = self.transformer?;
         let train = self.train(modification, seed);
-        Some(TransformerSettings { train, layers, hidden, residual })
+        Some(StackSettings { train, layers, d_ff: hidden, residual })
     }
 
     /// Plain and every panel's modifications, in order: `(panel, modification)`.

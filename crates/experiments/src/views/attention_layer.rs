@@ -1,7 +1,9 @@
 //! A trained layer over demonstrations only, evaluated in `f64` on regression problems of any kind.
 
 use crate::regression::Problem;
-use icl_model::train::{AttentionKind, Trainer};
+use icl_model::attention::Parameters;
+use icl_model::kernel::Kernel;
+use icl_model::settings::TrainSettings;
 use icl_numerics::largest;
 use icl_numerics::{math, order};
 
@@ -20,12 +22,11 @@ pub(crate) struct AttentionLayer {
 }
 
 impl AttentionLayer {
-    /// The layer of a trainer as it is now; one target.
-    pub(crate) fn new(trainer: &Trainer) -> Self {
-        let settings = trainer.settings();
+    /// The layer of these settings with the given parameters; one target.
+    pub(crate) fn new(settings: &TrainSettings, parameters: &Parameters) -> Self {
         let d = settings.prompt.d();
         let array = |name: &str, head: usize| -> Vec<f64> {
-            let whole = trainer.parameters().get(name).unwrap_or(&[]);
+            let whole = parameters.get(name).unwrap_or(&[]);
             whole[head * d * d..(head + 1) * d * d].iter().map(|x| f64::from(*x)).collect()
         };
         let head = |head: usize| {
@@ -39,7 +40,7 @@ impl AttentionLayer {
         };
         Self {
             heads: (0..settings.n_heads).map(head).collect(),
-            linear: settings.attention == AttentionKind::Linear,
+            linear: settings.kernel == Kernel::Linear,
         }
     }
 

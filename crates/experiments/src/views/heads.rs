@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use dual_model::head::HeadMatrices;
-use icl_model::attention::{Parameters, Weights};
+use icl_model::attention::{LayerShape, Parameters, Weights};
 
 /// The heads of packed parameters.
 pub(crate) fn of_parameters(
@@ -16,11 +16,11 @@ pub(crate) fn of_parameters(
 }
 
 /// The heads of tensors in `f64`.
-pub(crate) fn of_weights(weights: &Weights, d: usize) -> anyhow::Result<Vec<HeadMatrices>> {
-    of_arrays(d, |name| {
-        let tensor = weights.get(name).with_context(|| format!("the layer has no `{name}`"))?;
-        Ok(tensor.flatten_all()?.to_vec1()?)
-    })
+pub(crate) fn of_weights(
+    weights: &Weights,
+    LayerShape { d, n_heads }: LayerShape,
+) -> anyhow::Result<Vec<HeadMatrices>> {
+    of_arrays(d, |name| Ok(weights.get((n_heads, d, d), name)?.flatten_all()?.to_vec1()?))
 }
 
 fn of_arrays(

@@ -6,8 +6,10 @@ use dual_model::head::{Head, HeadMatrices};
 use dual_model::sequence::Visibility;
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
-use icl_model::composite::{AttentionKernel, Layer};
+use icl_model::kernel::AttentionKernel;
 use icl_model::mask::Mask;
+use icl_model::reference::Layer;
+use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 
@@ -53,10 +55,14 @@ impl LayerPair {
         let tensor = |x: Vec<f64>, shape: &[usize]| -> anyhow::Result<Tensor> {
             Ok(Tensor::from_vec(x, shape, &Device::Cpu)?.to_dtype(dtype)?)
         };
-        let mut weights = Weights::new();
-        for (name, x) in ["w_q", "w_k", "w_v"].into_iter().zip(projections) {
-            weights.insert(name.to_owned(), tensor(x, &[self.n_heads, self.d, self.d])?);
-        }
+        let shape = [self.n_heads, self.d, self.d];
+        let named = |(name, x): (&str, Vec<f64>)| Ok((name.to_owned(), tensor(x, &shape)?));
+        let weights: Vec<_> = ["w_q", "w_k", "w_v"]
+            .into_iter()
+            .zip(projections)
+            .map(named)
+            .collect::<anyhow::Result<_>>()?;
+        let weights = Weights::new(weights, dtype, &Device::Cpu, Isa::Portable);
         let tokens = tensor(tokens, &[1, self.n_tokens, self.d])?;
         let plain = attention::parse("plain")?;
         let shape = LayerShape { d: self.d, n_heads: self.n_heads };

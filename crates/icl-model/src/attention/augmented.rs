@@ -8,10 +8,10 @@
 //! Paper gap: the source says non-linear maps, possibly neural networks; both forms, `c` and `hidden`
 //! are ours. `gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`.
 
-use super::{Entry, FusedModification, Modification, Variable, Weights};
+use super::{Entry, Modification, ParameterSpec, Terms, Weights};
 use crate::ModelError;
-use crate::composite::ops;
-use candle_core::Tensor;
+use crate::reference::ops;
+use candle_core::{D, Tensor};
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -54,14 +54,14 @@ impl Augmentation {
     /// `g(x) = x`.
     pub const IDENTITY: Self = Self { form: Form::Identity, scale: 0.0 };
 
-    fn variables(self, side: &str, d: usize) -> Vec<Variable> {
+    fn variables(self, side: &str, d: usize) -> Vec<ParameterSpec> {
         let Form::Mlp { hidden } = self.form else {
             return Vec::new();
         };
         // Paper gap: initial values. V keeps the size of its input; U starts small, near identity.
         vec![
-            Variable::new(format!("{side}.v"), &[hidden, d], 1.0 / (d as f64).sqrt()),
-            Variable::new(format!("{side}.u"), &[d, hidden], 0.1 / (hidden as f64).sqrt()),
+            ParameterSpec::new(format!("{side}.v"), &[hidden, d], 1.0 / (d as f64).sqrt()),
+            ParameterSpec::new(format!("{side}.u"), &[d, hidden], 0.1 / (hidden as f64).sqrt()),
         ]
     }
 
@@ -70,10 +70,12 @@ impl Augmentation {
         let scale = f64::from(self.scale);
         Ok(match self.form {
             Form::Identity => x.clone(),
-            Form::Elementwise => (x + (ops::tanh(x)? * scale)?)?,
-            Form::Mlp { .. } => {
-                let hidden = ops::linear(x, &weights[&format!("{side}.v")])?;
-                let out = ops::linear(&ops::gelu(&hidden)?, &weights[&format!("{side}.u")])?;
+            Form::Elementwise => (x + (ops::tanh(x, weights.isa())? * scale)?)?,
+            Form::Mlp { hidden } => {
+                let d = x.dim(D::Minus1)?;
+                let inner = ops::linear(x, &weights.get((hidden, d), &format!("{side}.v"))?)?;
+                let inner = ops::gelu(&inner, weights.isa())?;
+                let out = ops::linear(&inner, &weights.get((d, hidden), &format!("{side}.u"))?)?;
                 (x + (out * scale)?)?
             }
         })
@@ -109,7 +111,7 @@ impl Augmented {
 }
 
 impl Modification for Augmented {
-    fn variables(&self, d: usize) -> Vec<Variable> {
+    fn variables(&self, d: usize) -> Vec<ParameterSpec> {
         let mut variables = self.keys.variables("g_keys", d);
         variables.extend(self.values.variables("g_values", d));
         variables
@@ -123,7 +125,7 @@ impl Modification for Augmented {
         self.values.apply(weights, "g_values", values)
     }
 
-    fn fused(&self) -> Option<FusedModification> {
-        Some(FusedModification { values: self.values, keys: self.keys, ..FusedModification::PLAIN })
+    fn terms(&self) -> Option<Terms> {
+        Some(Terms { values: self.values, keys: self.keys, ..Terms::PLAIN })
     }
 }

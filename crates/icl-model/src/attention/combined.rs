@@ -2,7 +2,7 @@
 
 use super::augmented::Augmented;
 use super::negative::Negative;
-use super::{Entry, FusedModification, Modification, Variable, Weights};
+use super::{Entry, Modification, ParameterSpec, Terms, Weights};
 use crate::ModelError;
 use candle_core::Tensor;
 
@@ -28,7 +28,7 @@ struct Combined {
 }
 
 impl Modification for Combined {
-    fn variables(&self, d: usize) -> Vec<Variable> {
+    fn variables(&self, d: usize) -> Vec<ParameterSpec> {
         self.augmented.variables(d)
     }
 
@@ -52,8 +52,8 @@ impl Modification for Combined {
         1.0 - self.alpha
     }
 
-    fn fused(&self) -> Option<FusedModification> {
-        let negatives = self.negative.fused()?.negatives;
-        Some(FusedModification { alpha: self.alpha as f32, negatives, ..self.augmented.fused()? })
+    fn terms(&self) -> Option<Terms> {
+        let negatives = self.negative.terms()?.negatives;
+        Some(Terms { alpha: self.alpha as f32, negatives, ..self.augmented.terms()? })
     }
 }

@@ -20,27 +20,27 @@ mod options;
 mod parameters;
 mod plain;
 mod regularised;
+mod terms;
+mod weights;
 
 pub use augmented::{Augmentation, Form};
 pub(crate) use negative::check_count;
-pub use negative::negative_sets;
 pub use options::Options;
-pub use parameters::{LayerShape, Parameters, Variable};
+pub use parameters::{LayerShape, ParameterSpec, Parameters};
+pub use terms::Terms;
+pub use weights::Weights;
 
 use crate::ModelError;
 use candle_core::Tensor;
-use std::collections::BTreeMap;
 use std::fmt::Debug;
-
-/// A layer's variables as tensors, by name.
-pub type Weights = BTreeMap<String, Tensor>;
 
 /// What a modification changes of attention. Every method defaults to what plain attention does.
 ///
-/// Tensors are `[batch, heads, tokens, d]`; keys already carry the factor `d^(-1/4)`.
+/// Tensors are `[batch, heads, tokens, d]`, where `d` is the size of a head; keys already carry the factor
+/// `d^(-1/4)`.
 pub trait Modification: Debug + Send + Sync {
-    /// Trained variables beyond `w_q`, `w_k`, `w_v`, for token size `d`.
-    fn variables(&self, d: usize) -> Vec<Variable> {
+    /// Trained variables beyond the projections, for heads of size `d`; all heads share them.
+    fn variables(&self, d: usize) -> Vec<ParameterSpec> {
         let _ = d;
         Vec::new()
     }
@@ -64,7 +64,8 @@ pub trait Modification: Debug + Send + Sync {
     }
 
     /// Mixes the demonstrations' values; `scores[.., i, j]` is the layer's own plain score of
-    /// demonstration `i` as a query towards demonstration `j`, without gradient.
+    /// demonstration `i` as a query towards demonstration `j`, without gradient; it is infinite where `i` does
+    /// not see `j`.
     ///
     /// # Errors
     /// If candle refuses an operation or the setting does not fit the number of demonstrations.
@@ -83,33 +84,11 @@ pub trait Modification: Debug + Send + Sync {
         1.0
     }
 
-    /// The same modification for the fused kernel; `None` if only candle operations exist for it.
-    fn fused(&self) -> Option<FusedModification> {
+    /// The same modification in the three terms that the fused kernel knows; `None` if it exists as candle
+    /// operations only.
+    fn terms(&self) -> Option<Terms> {
         None
     }
-}
-
-/// A modification in the terms of the fused kernel.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FusedModification {
-    /// `alpha` on the query side.
-    pub alpha: f32,
-    /// `g1`.
-    pub values: Augmentation,
-    /// `g2`.
-    pub keys: Augmentation,
-    /// `(m, beta)` of the negatives.
-    pub negatives: Option<(usize, f32)>,
-}
-
-impl FusedModification {
-    /// Plain attention.
-    pub const PLAIN: Self = Self {
-        alpha: 0.0,
-        values: Augmentation::IDENTITY,
-        keys: Augmentation::IDENTITY,
-        negatives: None,
-    };
 }
 
 /// A registered modification.

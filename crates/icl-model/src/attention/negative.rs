@@ -4,10 +4,10 @@
 //! `q_i . k_j` of demonstration `i` as a query; ties go to the lower index. The choice of `N(i)` has
 //! no gradient.
 
-use super::{Entry, FusedModification, Modification};
+use super::{Entry, Modification, Terms};
 use crate::ModelError;
-use crate::composite::ops;
-use candle_core::{DType, Tensor};
+use crate::reference::ops;
+use candle_core::{D, DType, Tensor};
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -36,20 +36,9 @@ impl Negative {
 
 impl Modification for Negative {
     fn mix(&self, scores: &Tensor, values: &Tensor) -> Result<Tensor, ModelError> {
-        let (batch, heads, n, _) = scores.dims4()?;
-        check_count(self.m, n)?;
-        let rows: Vec<f64> = scores.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-        let weight = -self.beta / self.m as f64;
-        let mut mixing = vec![0.0; rows.len()];
-        for (matrix, scores) in mixing.chunks_exact_mut(n * n).zip(rows.chunks_exact(n * n)) {
-            for (i, set) in negative_sets(scores, n, self.m).iter().enumerate() {
-                for j in set {
-                    matrix[i * n + j] = weight;
-                }
-            }
-        }
-        let mixing = Tensor::from_vec(mixing, (batch, heads, n, n), values.device())?
-            .to_dtype(values.dtype())?;
+        check_count(self.m, scores.dim(D::Minus1)?)?;
+        let chosen = lowest(scores, self.m)?.to_dtype(values.dtype())?;
+        let mixing = (chosen * (-self.beta / self.m as f64))?;
         Ok((values + ops::product(&mixing, &values.contiguous()?)?)?)
     }
 
@@ -57,9 +46,9 @@ impl Modification for Negative {
         self.beta != 0.0
     }
 
-    fn fused(&self) -> Option<FusedModification> {
+    fn terms(&self) -> Option<Terms> {
         let negatives = self.needs_scores().then_some((self.m, self.beta as f32));
-        Some(FusedModification { negatives, ..FusedModification::PLAIN })
+        Some(Terms { negatives, ..Terms::PLAIN })
     }
 }
 
@@ -71,26 +60,49 @@ pub(crate) fn check_count(m: usize, n: usize) -> Result<(), ModelError> {
     Err(ModelError::setting("negative:m", m, format!("less than the {n} demonstrations")))
 }
 
-/// `N(i)` for every `i`: the `m` indices `j != i` with the lowest `scores[i n + j]`, ascending by
-/// score, ties by index.
-pub fn negative_sets(scores: &[f64], n: usize, m: usize) -> Vec<Vec<usize>> {
-    let row = |i: usize| {
-        let mut others: Vec<usize> = (0..n).filter(|j| *j != i).collect();
-        others.sort_by(|a, b| scores[i * n + a].total_cmp(&scores[i * n + b]));
-        others.truncate(m);
-        others
-    };
-    (0..n).map(row).collect()
+/// 1 where `j` is in `N(i)`, else 0, for scores `[.., n, n]` of any device: the `m` lowest of every row but its
+/// own entry, ties to the lower index; fewer where fewer are finite.
+fn lowest(scores: &Tensor, m: usize) -> Result<Tensor, ModelError> {
+    let (n, device) = (scores.dim(D::Minus1)?, scores.device());
+    let own = Tensor::eye(n, DType::U8, device)?.broadcast_as(scores.shape())?;
+    let taken = Tensor::new(f64::INFINITY, device)?.to_dtype(scores.dtype())?;
+    let taken = taken.broadcast_as(scores.shape())?;
+    let index = Tensor::arange(0_u32, n as u32, device)?;
+    let mut left = own.where_cond(&taken, &scores.contiguous()?)?;
+    let mut chosen = scores.zeros_like()?;
+    for _ in 0..m {
+        let lowest = index.broadcast_eq(&left.argmin_keepdim(D::Minus1)?)?;
+        // an entry that is infinite is nobody's negative
+        let finite = left.broadcast_lt(&taken)?;
+        chosen = (chosen + (&lowest * finite)?.to_dtype(scores.dtype())?)?;
+        left = lowest.where_cond(&taken, &left)?;
+    }
+    Ok(chosen)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
+
+    fn sets(scores: &[f64], n: usize, m: usize) -> Vec<Vec<usize>> {
+        let scores = Tensor::from_slice(scores, (1, 1, n, n), &Device::Cpu).unwrap();
+        let chosen = lowest(&scores, m).unwrap().flatten_to(2).unwrap().to_vec2::<f64>().unwrap();
+        let row = |row: &Vec<f64>| (0..n).filter(|j| row[*j] == 1.0).collect();
+        chosen.iter().map(row).collect()
+    }
 
     #[test]
     fn the_lowest_scores_are_chosen_without_the_demonstration_itself() {
         let scores = [-9.0, 2.0, 1.0, 0.0, -9.0, 0.0, 3.0, 2.0, -9.0];
-        assert_eq!(negative_sets(&scores, 3, 1), [[2], [0], [1]]);
-        assert_eq!(negative_sets(&scores, 3, 2), [[2, 1], [0, 2], [1, 0]]);
+        assert_eq!(sets(&scores, 3, 1), [[2], [0], [1]]);
+        assert_eq!(sets(&scores, 3, 2), [[1, 2], [0, 2], [0, 1]]);
+    }
+
+    #[test]
+    fn a_demonstration_that_is_not_seen_is_no_negative() {
+        let unseen = f64::INFINITY;
+        let scores = [0.0, unseen, 5.0, 1.0, 0.0, unseen, unseen, unseen, 0.0];
+        assert_eq!(sets(&scores, 3, 2), [vec![2], vec![0], vec![]]);
     }
 }

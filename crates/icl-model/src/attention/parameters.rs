@@ -2,7 +2,9 @@
 
 use super::{Modification, Weights};
 use crate::ModelError;
-use candle_core::{DType, Device, Tensor, Var};
+use crate::device::Device;
+use candle_core::{DType, Tensor};
+use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 
 /// Sizes of one attention layer.
@@ -16,19 +18,19 @@ pub struct LayerShape {
 
 /// A trained variable: name, shape and the standard deviation of its initial values.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Variable {
+pub struct ParameterSpec {
     /// Name, also in files.
     pub name: String,
     /// Shape, row-major.
     pub shape: Vec<usize>,
     /// Standard deviation of the initial values.
-    pub initial_sd: f64,
+    pub init_std: f64,
 }
 
-impl Variable {
+impl ParameterSpec {
     /// A variable.
-    pub fn new(name: impl Into<String>, shape: &[usize], initial_sd: f64) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), initial_sd }
+    pub fn new(name: impl Into<String>, shape: &[usize], init_std: f64) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), init_std }
     }
 
     /// Number of entries.
@@ -47,18 +49,19 @@ impl Variable {
 /// `w_q`, `w_k`, `w_v` are `[n_heads, d, d]`, applied as `y = W x`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
-    variables: Vec<Variable>,
+    variables: Vec<ParameterSpec>,
     values: Vec<f32>,
 }
 
 impl Parameters {
     /// Zeros for a layer with `modification`.
-    pub fn zeros(shape: LayerShape, modification: &dyn Modification, initial_sd: f64) -> Self {
+    pub fn zeros(shape: LayerShape, modification: &dyn Modification, init_std: f64) -> Self {
         let projection = [shape.n_heads, shape.d, shape.d];
-        let mut variables: Vec<Variable> =
-            ["w_q", "w_k", "w_v"].map(|name| Variable::new(name, &projection, initial_sd)).into();
+        let mut variables: Vec<ParameterSpec> = ["w_q", "w_k", "w_v"]
+            .map(|name| ParameterSpec::new(name, &projection, init_std))
+            .into();
         variables.extend(modification.variables(shape.d));
-        let values = vec![0.0; variables.iter().map(Variable::len).sum()];
+        let values = vec![0.0; variables.iter().map(ParameterSpec::len).sum()];
         Self { variables, values }
     }
 
@@ -67,27 +70,27 @@ impl Parameters {
     pub fn initialised(
         shape: LayerShape,
         modification: &dyn Modification,
-        initial_sd: f64,
+        init_std: f64,
         seed: u64,
     ) -> Self {
-        Self::from_variables(Self::zeros(shape, modification, initial_sd).variables, seed)
+        Self::from_specs(Self::zeros(shape, modification, init_std).variables, seed)
     }
 
     /// The given variables, started as in [`Self::initialised`].
-    pub fn from_variables(variables: Vec<Variable>, seed: u64) -> Self {
-        let values = vec![0.0; variables.iter().map(Variable::len).sum()];
+    pub fn from_specs(variables: Vec<ParameterSpec>, seed: u64) -> Self {
+        let values = vec![0.0; variables.iter().map(ParameterSpec::len).sum()];
         let mut parameters = Self { variables, values };
         for (variable, range) in parameters.ranges() {
             let stream = Stream::new(seed, &format!("init/{}", variable.name));
             for (i, value) in parameters.values[range].iter_mut().enumerate() {
-                *value = (variable.initial_sd * stream.sample(i as u64).normal()) as f32;
+                *value = (variable.init_std * stream.sample(i as u64).normal()) as f32;
             }
         }
         parameters
     }
 
     /// The variables in packing order.
-    pub fn variables(&self) -> &[Variable] {
+    pub fn variables(&self) -> &[ParameterSpec] {
         &self.variables
     }
 
@@ -113,9 +116,9 @@ impl Parameters {
     }
 
     /// Every variable with its place in the packed values.
-    pub fn ranges(&self) -> Vec<(Variable, std::ops::Range<usize>)> {
+    pub fn ranges(&self) -> Vec<(ParameterSpec, std::ops::Range<usize>)> {
         let mut start = 0;
-        let place = |variable: &Variable| {
+        let place = |variable: &ParameterSpec| {
             let range = start..start + variable.len();
             start = range.end;
             (variable.clone(), range)
@@ -123,32 +126,26 @@ impl Parameters {
         self.variables.iter().map(place).collect()
     }
 
-    /// Trainable candle variables by name.
+    /// All values as tensors by name, on candle's device; nothing is trained through them.
     ///
     /// # Errors
     /// If candle cannot build a tensor.
-    pub fn to_vars(
-        &self,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<std::collections::BTreeMap<String, Var>, ModelError> {
-        let var = |(variable, range): (Variable, std::ops::Range<usize>)| {
-            let values = self.values[range].to_vec();
-            let tensor = Tensor::from_vec(values, variable.shape, device)?.to_dtype(dtype)?;
-            Ok((variable.name, Var::from_tensor(&tensor)?))
-        };
-        self.ranges().into_iter().map(var).collect()
+    pub fn weights(&self, dtype: DType, device: Device) -> Result<Weights, ModelError> {
+        let packed = Tensor::new(self.packed(), &device.candle()?)?.to_dtype(dtype)?;
+        self.unpack(&packed, device.isa())
     }
 
     /// Tensors by name, cut from one packed tensor, so that gradients arrive packed.
     ///
     /// # Errors
     /// If candle refuses an operation.
-    pub fn unpack(&self, packed: &Tensor) -> Result<Weights, ModelError> {
-        let cut = |(variable, range): (Variable, std::ops::Range<usize>)| {
+    pub fn unpack(&self, packed: &Tensor, isa: Isa) -> Result<Weights, ModelError> {
+        let cut = |(spec, range): (ParameterSpec, std::ops::Range<usize>)| {
             let flat = packed.narrow(0, range.start, range.len())?;
-            Ok((variable.name, flat.reshape(variable.shape)?))
+            Ok((spec.name, flat.reshape(spec.shape)?))
         };
-        self.ranges().into_iter().map(cut).collect()
+        let tensors: Vec<_> =
+            self.ranges().into_iter().map(cut).collect::<Result<_, ModelError>>()?;
+        Ok(Weights::new(tensors, packed.dtype(), packed.device(), isa))
     }
 }

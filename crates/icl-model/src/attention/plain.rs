@@ -1,6 +1,6 @@
 //! Plain softmax attention.
 
-use super::{Entry, FusedModification, Modification};
+use super::{Entry, Modification, Terms};
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -15,7 +15,7 @@ pub(super) const ENTRY: Entry = Entry {
 struct Plain;
 
 impl Modification for Plain {
-    fn fused(&self) -> Option<FusedModification> {
-        Some(FusedModification::PLAIN)
+    fn terms(&self) -> Option<Terms> {
+        Some(Terms::PLAIN)
     }
 }

@@ -4,7 +4,7 @@
 //! `1 - alpha` and leaves the demonstrations' increments alone, so attention's query-side values are
 //! scaled by `1 - alpha`. (The sample-by-sample variant is the dual crate's; training uses this one.)
 
-use super::{Entry, FusedModification, Modification};
+use super::{Entry, Modification, Terms};
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -29,7 +29,7 @@ impl Modification for Regularised {
         1.0 - self.alpha
     }
 
-    fn fused(&self) -> Option<FusedModification> {
-        Some(FusedModification { alpha: self.alpha as f32, ..FusedModification::PLAIN })
+    fn terms(&self) -> Option<Terms> {
+        Some(Terms { alpha: self.alpha as f32, ..Terms::PLAIN })
     }
 }

@@ -1,13 +1,9 @@
 //! Sums over prompts: per lane within a chunk of groups, then the chunks in order, then the lanes.
 
-use super::LossAndGradient;
-use crate::prompt::PromptBatch;
+use crate::objective::LossAndGradient;
+use crate::prompt::CHUNK;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
-use icl_numerics::order;
 use std::ops::Range;
-
-/// Groups of sixteen prompts whose gradients are summed before chunks are.
-pub const CHUNK: usize = 8;
 
 /// Number of chunks of `n_groups` groups.
 pub(super) fn n_chunks(n_groups: usize) -> usize {
@@ -90,20 +86,4 @@ pub(super) fn by_prompt(predictions: &[Lane16], n_prompts: usize, d_s: usize) ->
         predictions[p / LANES * d_s + s][p % LANES]
     };
     (0..n_prompts * d_s).map(entry).collect()
-}
-
-/// `1/2 |prediction - s|^2` of every prompt, from predictions `[groups, d_s, 16]`.
-pub(super) fn losses(predictions: &[Lane16], batch: &PromptBatch) -> Vec<f64> {
-    let d_s = batch.shape.d_s;
-    let loss = |p: usize| {
-        let at = |lanes: &[Lane16], s: usize| f64::from(lanes[p / LANES * d_s + s][p % LANES]);
-        let error = |s: usize| at(predictions, s) - at(&batch.targets, s);
-        (0..d_s).map(|s| error(s) * error(s) / 2.0).sum()
-    };
-    (0..batch.n_prompts).map(loss).collect()
-}
-
-/// Mean of [`losses`].
-pub(super) fn mean_loss(predictions: &[Lane16], batch: &PromptBatch) -> f64 {
-    order::sum(&losses(predictions, batch)) / batch.n_prompts as f64
 }

@@ -1,12 +1,13 @@
 //! One attention head on sixteen prompts: forward and backward.
 
+use super::FusedLayer;
 use super::augmentation::{self, MapScratch};
 use super::features::{self, FeatureScratch};
 use super::linear::{add_outer, add_outers, add_scaled, dot, product, product_transposed};
 use super::negatives::{self, NegativeScratch};
 use super::weights::HeadWeights;
-use super::{FusedKernel, FusedLayer};
 use crate::attention::Form;
+use crate::kernel::Kernel;
 use icl_numerics::elementary::exp_normal;
 use icl_numerics::lanes::{Lane16, Lanes};
 
@@ -51,8 +52,8 @@ impl HeadScratch {
             values: only(forms_values(layer), n_tokens * d),
             values_map: MapScratch::new(modification.values, n, d),
             features: match &layer.kernel {
-                FusedKernel::Positive(omegas) => {
-                    Some(FeatureScratch::new(omegas.len() / d, n_tokens, d, with_gradient))
+                Kernel::Positive(omegas) => {
+                    Some(FeatureScratch::new(omegas.d_r(), n_tokens, d, with_gradient))
                 }
                 _ => None,
             },
@@ -74,8 +75,7 @@ impl HeadScratch {
 
 /// Keys are formed for features and for `g2`.
 fn forms_keys(layer: &FusedLayer) -> bool {
-    matches!(layer.kernel, FusedKernel::Positive(_))
-        || layer.modification.keys.form != Form::Identity
+    matches!(layer.kernel, Kernel::Positive(_)) || layer.modification.keys.form != Form::Identity
 }
 
 /// Values are formed for `g1`.
@@ -134,7 +134,7 @@ fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, to
         let (query, keys) =
             if s.keys.is_empty() { (&s.u, tokens) } else { (&s.q, s.keys.as_slice()) };
         let n = layer.shape.n_demos;
-        let seen = if layer.kernel == FusedKernel::Softmax { n + 1 } else { n };
+        let seen = if layer.kernel == Kernel::Softmax { n + 1 } else { n };
         s.p[seen..].fill(Lane16::ZERO);
         let mut top = l.splat(f32::NEG_INFINITY);
         for (p, key) in s.p[..seen].iter_mut().zip(keys.chunks_exact(d)) {
@@ -142,7 +142,7 @@ fn attention_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch, to
             top = l.max(top, score);
             *p = l.store(score);
         }
-        if layer.kernel == FusedKernel::Linear {
+        if layer.kernel == Kernel::Linear {
             let share = l.splat(1.0 / n as f32);
             for p in &mut s.p[..n] {
                 *p = l.store(l.mul(l.load(p), share));
@@ -251,7 +251,7 @@ fn backward_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch) {
     }
     let keep = l.splat(1.0 - layer.modification.alpha);
     s.d_p[n] = l.store(l.mul(keep, l.load(&s.d_coefficients[n])));
-    if layer.kernel == FusedKernel::Linear {
+    if layer.kernel == Kernel::Linear {
         let share = l.splat(1.0 / n as f32);
         for dp in &mut s.d_p[..n] {
             *dp = l.store(l.mul(l.load(dp), share));

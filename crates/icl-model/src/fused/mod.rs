@@ -4,7 +4,7 @@
 //! lanes, so the arithmetic of a prompt is one fixed sequence of IEEE operations whatever the
 //! instruction set. Only the query token is a query, and only the s-part of `h'_q` is computed: that
 //! is all the loss reads. Per group everything stays in the cache; weight gradients are summed per
-//! chunk of [`CHUNK`] groups, the chunks in order, and the lanes last, so the bits do not depend on
+//! chunk of [`CHUNK`](crate::prompt::CHUNK) groups, the chunks in order, and the lanes last, so the bits do not depend on
 //! the number of threads either.
 //!
 //! Plain softmax heads never form keys or values: with `u = W_K^T q` the scores are `u . h_j`, and
@@ -20,59 +20,36 @@ mod features;
 mod head;
 mod linear;
 mod negatives;
-mod op;
 mod stack;
 mod weights;
 
-pub use accumulator::CHUNK;
-pub use op::FusedAttention;
 pub use stack::{FusedStack, StackShape};
 
 use crate::ModelError;
-use crate::attention::{FusedModification, Parameters};
+use crate::attention::{Parameters, Terms};
+use crate::kernel::{AttentionKernel, Kernel as AttentionKind};
+use crate::objective::LossAndGradient;
 use crate::prompt::{PromptBatch, PromptSampler, PromptShape};
 use accumulator::Accumulator;
 use head::HeadScratch;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
-use rayon::prelude::*;
+use icl_numerics::threads::Threads;
 use weights::{HeadWeights, Places};
 
 /// Largest number of random features.
 pub const MAX_FEATURES: usize = 65_536;
-
-/// The kernel `K(k, q)`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FusedKernel {
-    /// `exp(k . q)`.
-    Softmax,
-    /// `exp(k . q)` over the demonstrations; the query token has no weight.
-    SoftmaxWithoutQuery,
-    /// `k . q / N` over the demonstrations, not normalised; the query token has no weight.
-    Linear,
-    /// Positive random features; `[d_r, d]`, row by row.
-    Positive(Vec<f32>),
-}
 
 /// A layer ready for the fused pass: sizes, modification, kernel, place of the weights.
 #[derive(Debug, Clone)]
 pub struct FusedLayer {
     shape: PromptShape,
     n_heads: usize,
-    modification: FusedModification,
-    kernel: FusedKernel,
+    modification: Terms,
+    kernel: AttentionKernel,
     /// The feature rows times `log2(e)`, empty without features.
     scaled_omegas: Vec<f32>,
     places: Places,
     n_parameters: usize,
-}
-
-/// Loss and gradient of one batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LossAndGradient {
-    /// `1/2 |prediction - s|^2`, averaged over prompts.
-    pub loss: f64,
-    /// Its gradient, packed like the parameters.
-    pub gradient: Vec<f32>,
 }
 
 impl FusedLayer {
@@ -83,88 +60,115 @@ impl FusedLayer {
     pub fn new(
         shape: PromptShape,
         n_heads: usize,
-        modification: FusedModification,
-        kernel: FusedKernel,
+        modification: Terms,
+        kernel: AttentionKernel,
         parameters: &Parameters,
     ) -> Result<Self, ModelError> {
         check_negatives(&modification, shape.n_demos)?;
-        if let FusedKernel::Positive(omegas) = &kernel {
-            let d_r = omegas.len() / shape.d();
-            if d_r == 0 || d_r > MAX_FEATURES || omegas.len() != d_r * shape.d() {
+        let mut scaled_omegas = Vec::new();
+        if let AttentionKind::Positive(omegas) = &kernel {
+            let d_r = omegas.d_r();
+            if d_r == 0 || d_r > MAX_FEATURES || omegas.d() != shape.d() {
+                let found = format!("{d_r} rows of {}", omegas.d());
                 let expected = format!("1 to {MAX_FEATURES} rows of {}", shape.d());
-                return Err(ModelError::setting("d_r", omegas.len(), expected));
+                return Err(ModelError::setting("d_r", found, expected));
             }
+            scaled_omegas = omegas.to_f32().iter().map(|w| w * std::f32::consts::LOG2_E).collect();
         }
         let places = Places::new(parameters, "", &modification)?;
         let n_parameters = parameters.packed().len();
-        let scaled_omegas = match &kernel {
-            FusedKernel::Positive(omegas) => {
-                omegas.iter().map(|w| w * std::f32::consts::LOG2_E).collect()
-            }
-            _ => Vec::new(),
-        };
         Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, places, n_parameters })
     }
 
     /// Predictions `[groups, d_s, 16]` for a batch.
-    pub fn predict(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
-        let step = Step::new(self, isa, parameters);
+    pub fn predict(&self, on: On<'_>, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
+        let step = Step::new(self, on.isa, parameters);
         let n_groups = batch.n_groups();
         let predict = |scratch: &mut Vec<HeadScratch>, chunk: usize| {
             let groups = accumulator::groups(chunk, n_groups);
             groups.flat_map(|g| step.predict(scratch, batch.group(g).0)).collect::<Vec<_>>()
         };
-        let chunks: Vec<_> = (0..accumulator::n_chunks(n_groups))
-            .into_par_iter()
-            .map_init(|| step.scratch(false), predict)
-            .collect();
-        chunks.concat()
+        let n_chunks = accumulator::n_chunks(n_groups);
+        on.threads.map(n_chunks, || step.scratch(false), predict).concat()
     }
 
     /// Predictions prompt by prompt, `[n_prompts, d_s]`.
-    pub fn predict_rows(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> Vec<f32> {
-        let lanes = self.predict(isa, parameters, batch);
+    pub fn predict_rows(&self, on: On<'_>, parameters: &[f32], batch: &PromptBatch) -> Vec<f32> {
+        let lanes = self.predict(on, parameters, batch);
         accumulator::by_prompt(&lanes, batch.n_prompts, self.shape.d_s)
     }
 
-    /// `1/2 |prediction - s|^2`, averaged over the prompts of a batch.
-    pub fn loss(&self, isa: Isa, parameters: &[f32], batch: &PromptBatch) -> f64 {
-        accumulator::mean_loss(&self.predict(isa, parameters, batch), batch)
-    }
-
-    /// Loss and gradient of the prompts `first .. first + n` of a stream, sampled on the way.
+    /// Loss and gradient of a batch.
     pub fn loss_and_gradient(
         &self,
-        isa: Isa,
+        on: On<'_>,
+        parameters: &[f32],
+        batch: &PromptBatch,
+    ) -> LossAndGradient {
+        let step = Step::new(self, on.isa, parameters);
+        let n = batch.n_prompts;
+        self.accumulated(
+            on,
+            n,
+            || step.scratch(true),
+            |scratch, g, sum| {
+                let (tokens, targets) = batch.group(g);
+                step.train(scratch, tokens, targets, &accumulator::lane_weights(g, n), sum);
+            },
+        )
+    }
+
+    /// Loss and gradient of the prompts `first .. first + n` of a stream, sampled on the way; `first` is rounded
+    /// down to a multiple of 16.
+    pub fn sampled_gradient(
+        &self,
+        on: On<'_>,
         parameters: &[f32],
         sampler: &PromptSampler,
         first: u64,
         n: usize,
     ) -> LossAndGradient {
-        let step = Step::new(self, isa, parameters);
-        let n_groups = n.div_ceil(LANES);
+        let step = Step::new(self, on.isa, parameters);
         let buffers = || {
             let tokens = vec![Lane16::ZERO; self.shape.n_tokens() * self.shape.d()];
             (step.scratch(true), tokens, vec![Lane16::ZERO; self.shape.d_s])
         };
-        let chunk = |(scratch, tokens, targets): &mut (Vec<HeadScratch>, Vec<_>, Vec<_>),
-                     chunk: usize| {
+        self.accumulated(on, n, buffers, |(scratch, tokens, targets), g, sum| {
+            sampler.sample_group(first / LANES as u64 + g as u64, tokens, targets);
+            step.train(scratch, tokens, targets, &accumulator::lane_weights(g, n), sum);
+        })
+    }
+
+    /// Adds up all groups of `n` prompts, chunk by chunk.
+    fn accumulated<S>(
+        &self,
+        on: On<'_>,
+        n: usize,
+        buffers: impl Fn() -> S + Sync + Send,
+        add_group: impl Fn(&mut S, usize, &mut Accumulator) + Sync + Send,
+    ) -> LossAndGradient {
+        let n_groups = n.div_ceil(LANES);
+        let chunk = |own: &mut S, chunk: usize| {
             let mut sum = Accumulator::new(self.n_parameters);
-            for g in accumulator::groups(chunk, n_groups) {
-                sampler.sample_group(first / LANES as u64 + g as u64, tokens, targets);
-                let weight = accumulator::lane_weights(g, n);
-                step.train(scratch, tokens, targets, &weight, &mut sum);
-            }
+            accumulator::groups(chunk, n_groups).for_each(|g| add_group(own, g, &mut sum));
             sum
         };
-        let chunks: Vec<_> =
-            (0..accumulator::n_chunks(n_groups)).into_par_iter().map_init(buffers, chunk).collect();
-        Accumulator::join(chunks, isa, self.n_parameters)
+        let chunks = on.threads.map(accumulator::n_chunks(n_groups), buffers, chunk);
+        Accumulator::join(chunks, on.isa, self.n_parameters)
     }
 }
 
+/// How the lanes are computed: none of it changes a bit.
+#[derive(Debug, Clone, Copy)]
+pub struct On<'a> {
+    /// Instruction set.
+    pub isa: Isa,
+    /// Threads, one chunk of prompts each.
+    pub threads: &'a Threads,
+}
+
 /// `m` negatives exist only among more than `m` demonstrations.
-fn check_negatives(modification: &FusedModification, n_demos: usize) -> Result<(), ModelError> {
+fn check_negatives(modification: &Terms, n_demos: usize) -> Result<(), ModelError> {
     match modification.negatives {
         Some((m, _)) => crate::attention::check_count(m, n_demos),
         None => Ok(()),
@@ -203,17 +207,6 @@ impl<'a> Step<'a> {
         sum: &mut Accumulator,
     ) {
         self.isa.run(Train { step: self, scratch, tokens, targets, weight, sum });
-    }
-
-    /// Gradient of `sum_s d_out_s prediction_s` added to `gradient`.
-    fn pull_back(
-        &self,
-        scratch: &mut [HeadScratch],
-        tokens: &[Lane16],
-        d_out: &[Lane16],
-        gradient: &mut [Lane16],
-    ) {
-        self.isa.run(PullBack { step: self, scratch, tokens, d_out, gradient });
     }
 }
 
@@ -262,23 +255,6 @@ impl Kernel for Train<'_> {
         let mut d_out = forward(l, self.step, self.scratch, self.tokens);
         self.sum.add_loss(l, &mut d_out, self.targets, self.weight);
         backward(l, self.step, self.scratch, self.tokens, &d_out, &mut self.sum.gradient);
-    }
-}
-
-struct PullBack<'a> {
-    step: &'a Step<'a>,
-    scratch: &'a mut [HeadScratch],
-    tokens: &'a [Lane16],
-    d_out: &'a [Lane16],
-    gradient: &'a mut [Lane16],
-}
-
-impl Kernel for PullBack<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        forward(l, self.step, self.scratch, self.tokens);
-        backward(l, self.step, self.scratch, self.tokens, self.d_out, self.gradient);
     }
 }
 

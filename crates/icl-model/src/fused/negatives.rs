@@ -140,7 +140,6 @@ pub(super) fn mix_rows_transposed<L: Lanes>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::negative_sets;
     use icl_numerics::lanes::{Isa, Kernel, LANES};
     use icl_numerics::stream::Stream;
 
@@ -152,6 +151,17 @@ mod tests {
         fn run<L: Lanes>(self, l: L) {
             choose(l, self.0, self.1, self.2, self.3);
         }
+    }
+
+    /// `N(i)` for every `i` by a sort: lowest scores first, ties by index.
+    fn sorted_sets(scores: &[f64], n: usize, m: usize) -> Vec<Vec<usize>> {
+        let row = |i: usize| {
+            let mut others: Vec<usize> = (0..n).filter(|j| *j != i).collect();
+            others.sort_by(|a, b| scores[i * n + a].total_cmp(&scores[i * n + b]));
+            others.truncate(m);
+            others
+        };
+        (0..n).map(row).collect()
     }
 
     #[test]
@@ -175,7 +185,7 @@ mod tests {
                     (0..d).fold(0.0, |sum, k| sum + entry(ij / n, k) * entry(ij % n, k))
                 };
                 let scores: Vec<f64> = (0..n * n).map(dot).collect();
-                for (i, set) in negative_sets(&scores, n, m).iter().enumerate() {
+                for (i, set) in sorted_sets(&scores, n, m).iter().enumerate() {
                     for j in 0..n {
                         let chosen = scratch.chosen[i * n + j][lane];
                         assert_eq!(chosen == 1.0, set.contains(&j), "{isa:?} {m} {lane} {i} {j}");

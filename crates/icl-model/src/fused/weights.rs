@@ -2,7 +2,7 @@
 
 use super::augmentation::{Map, MapGradient};
 use crate::ModelError;
-use crate::attention::{Augmentation, Form, FusedModification, Parameters};
+use crate::attention::{Augmentation, Form, Parameters, Terms};
 use icl_numerics::lanes::Lane16;
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ impl Places {
     pub(super) fn new(
         parameters: &Parameters,
         prefix: &str,
-        modification: &FusedModification,
+        modification: &Terms,
     ) -> Result<Self, ModelError> {
         let range = |name: &str| place(parameters, &format!("{prefix}{name}"));
         let map = |form: Form, side: &str| match form {
@@ -90,7 +90,7 @@ pub(super) struct HeadWeights<'a> {
 impl<'a> HeadWeights<'a> {
     pub(super) fn new(
         places: &Places,
-        modification: &FusedModification,
+        modification: &Terms,
         d: usize,
         parameters: &'a [f32],
         head: usize,

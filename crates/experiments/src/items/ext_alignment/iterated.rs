@@ -5,6 +5,7 @@
 //! away from them; the query collects them. With the gradient step as the layer that is gradient descent.
 //! Source of both comparisons: J. von Oswald et al. (2023).
 
+use crate::cells::machine;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
@@ -13,8 +14,11 @@ use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, bootstrap};
 use artifact::table::{ColumnType, Schema, Table};
-use icl_model::train::{TrainSettings, Trainer};
-use icl_numerics::lanes::Isa;
+use icl_model::attention::Parameters;
+use icl_model::device::Device;
+use icl_model::settings::TrainSettings;
+use icl_model::trainer::Unkept;
+use icl_model::training::LayerTraining;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde_json::json;
@@ -43,26 +47,27 @@ pub(crate) fn schema() -> Schema {
 }
 
 /// A cell that trains and makes both comparisons on `problems` problems with normal inputs.
-pub(crate) fn cell(train: TrainSettings, problems: usize, isa: Isa) -> Cell {
+pub(crate) fn cell(train: TrainSettings, problems: usize, device: Device) -> Cell {
     Cell {
         specification: json!({ "kind": "iterated/1", "train": train, "problems": problems }),
         label: format!("iterated layer, seed {}", train.seed),
         weight: crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
         schema: schema(),
         compute: Box::new(move || {
-            let mut trainer = Trainer::new(train.clone(), isa)?;
-            trainer.run()?;
-            Ok(measure(&trainer, problems)?)
+            let layer = LayerTraining::new(train.clone(), &machine(device))?;
+            let mut trainer = layer.trainer();
+            trainer.run(&Unkept)?;
+            Ok(measure(&train, trainer.parameters(), problems)?)
         }),
     }
 }
 
-fn measure(trainer: &Trainer, count: usize) -> anyhow::Result<Table> {
-    let (n, d) = (trainer.settings().prompt.n_demos, trainer.settings().prompt.d_t);
+fn measure(train: &TrainSettings, parameters: &Parameters, count: usize) -> anyhow::Result<Table> {
+    let (n, d) = (train.prompt.n_demos, train.prompt.d_t);
     let stream = Stream::new(0, "iterated/problems");
     let problems: Vec<Problem> =
         (0..count as u64).map(|p| Problem::new(&stream, p, n, d, Entries::Normal)).collect();
-    let layer = AttentionLayer::new(trainer);
+    let layer = AttentionLayer::new(train, parameters);
     let eta = best_step(Entries::Normal, n, d);
     let gd = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
     let ours = applied(&problems, |problem| layer.predict(problem));
@@ -83,7 +88,7 @@ fn measure(trainer: &Trainer, count: usize) -> anyhow::Result<Table> {
         rows.push((INTERPOLATED, share, loss, one_step));
     }
     let table = Table::builder("iterated")
-        .integers("seed", vec![trainer.settings().seed as i64; rows.len()])
+        .integers("seed", vec![train.seed as i64; rows.len()])
         .texts("comparison", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
         .floats("x", rows.iter().map(|row| row.1).collect())
         .floats("loss", rows.iter().map(|row| row.2).collect())

@@ -3,6 +3,7 @@
 mod constructed;
 mod iterated;
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
@@ -14,10 +15,12 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, bootstrap};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
+use icl_model::device::Device;
+use icl_model::kernel::{Kernel, KernelSettings};
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::train::{AttentionKind, TrainSettings, Trainer};
+use icl_model::settings::TrainSettings;
+use icl_model::training::LayerTraining;
 use icl_numerics::finite_difference::gradient;
-use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -48,10 +51,8 @@ struct Settings {
 }
 
 /// Trained layers that are compared with the gradient step.
-const LAYERS: [(&str, AttentionKind, usize); 2] = [
-    ("linear attention", AttentionKind::Linear, 1),
-    ("2 softmax heads", AttentionKind::WithoutQuery, 2),
-];
+const LAYERS: [(&str, KernelSettings, usize); 2] =
+    [("linear attention", Kernel::Linear, 1), ("2 softmax heads", Kernel::SoftmaxWithoutQuery, 2)];
 
 /// Stream of the resamples.
 const BOOTSTRAP: &str = "alignment/bootstrap";
@@ -83,33 +84,33 @@ impl Item for Alignment {
             return Err(file.refuse("every, problems, n_demos", &found, "at least 1, 1 and 8"));
         }
         let (mut cells, mut iterated_cells) = (Vec::new(), Vec::new());
-        for (name, attention, n_heads) in LAYERS {
+        for (name, kernel, n_heads) in LAYERS {
             for seed in 0..settings.seeds {
                 let train = TrainSettings {
                     prompt: PromptShape { n_demos: settings.n_demos, d_t: settings.d, d_s: 1 },
                     inputs: Inputs::Normal,
-                    attention,
+                    kernel,
                     n_heads,
                     steps: settings.steps,
-                    test_every: settings.steps.max(1),
+                    validate_every: settings.steps.max(1),
                     seed,
                     batch: settings.batch,
                     adam: AdamSettings {
                         learning_rate: settings.learning_rate,
                         ..AdamSettings::default()
                     },
-                    initial_sd: settings.initial_sd,
+                    init_std: settings.initial_sd,
                     ..TrainSettings::base()
                 };
                 train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-                if attention == AttentionKind::Linear {
+                if kernel == Kernel::Linear {
                     iterated_cells.push(iterated::cell(
                         train.clone(),
                         settings.problems,
-                        context.isa,
+                        context.device,
                     ));
                 }
-                cells.push(cell(&settings, name, train, context.isa));
+                cells.push(cell(&settings, name, train, context.device));
             }
         }
         cells.extend(iterated_cells);
@@ -129,7 +130,7 @@ fn schema() -> Vec<(String, ColumnType)> {
     schema
 }
 
-fn cell(settings: &Settings, name: &'static str, train: TrainSettings, isa: Isa) -> Cell {
+fn cell(settings: &Settings, name: &'static str, train: TrainSettings, device: Device) -> Cell {
     let settings = settings.clone();
     Cell {
         specification: json!({
@@ -139,7 +140,7 @@ fn cell(settings: &Settings, name: &'static str, train: TrainSettings, isa: Isa)
         weight: crate::cells::training::weight(&train, 0)
             + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
         schema: schema(),
-        compute: Box::new(move || Ok(measure(&settings, name, &train, isa)?)),
+        compute: Box::new(move || Ok(measure(&settings, name, &train, device)?)),
     }
 }
 
@@ -155,13 +156,14 @@ fn measure(
     settings: &Settings,
     name: &str,
     train: &TrainSettings,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Table> {
-    let mut trainer = Trainer::new(train.clone(), isa)?;
+    let layer = LayerTraining::new(train.clone(), &machine(device))?;
+    let mut trainer = layer.trainer();
     let mut rows = Vec::new();
     for step in 0..=settings.steps {
         if step % settings.every == 0 || step == settings.steps {
-            let layer = AttentionLayer::new(&trainer);
+            let layer = AttentionLayer::new(train, trainer.parameters());
             let values = compare(settings, &layer, settings.problems, |p| p);
             rows.push(Row { shift: "none", x: step as f64, values });
         }
@@ -169,7 +171,7 @@ fn measure(
             trainer.step()?;
         }
     }
-    let layer = AttentionLayer::new(&trainer);
+    let layer = AttentionLayer::new(train, trainer.parameters());
     for (shift, amounts) in SHIFTS {
         for x in amounts {
             let changed = |p: Problem| shifted(p, shift, x);

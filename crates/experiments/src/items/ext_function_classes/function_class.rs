@@ -6,6 +6,7 @@ use icl_model::prompt::{PromptBatch, PromptShape, PromptSource};
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::{Draws, Stream};
+use std::borrow::Cow;
 
 /// Function classes; inputs are `N(0, I)`, `E f(x)^2 = d` for the first two.
 pub(crate) const CLASSES: [&str; 4] = ["linear", "sparse linear", "quadratic", "two-layer relu"];
@@ -165,7 +166,7 @@ pub(crate) enum Demonstrations {
 }
 
 impl PromptSource for ClassSource {
-    fn batch(&self, first: u64, n: usize) -> PromptBatch {
+    fn batch(&self, first: u64, n: usize) -> Cow<'_, PromptBatch> {
         let n_demos = match self.n_demos {
             Demonstrations::Fixed(n) => n,
             Demonstrations::Cycle { largest, every } => {
@@ -182,6 +183,7 @@ impl PromptSource for ClassSource {
             (tokens, vec![problem.target as f32])
         };
         let prompts: Vec<_> = (first..first + n as u64).map(prompt).collect();
-        PromptBatch::from_prompts(PromptShape { n_demos, d_t: self.d, d_s: 1 }, &prompts)
+        let shape = PromptShape { n_demos, d_t: self.d, d_s: 1 };
+        Cow::Owned(PromptBatch::from_prompts(shape, &prompts))
     }
 }

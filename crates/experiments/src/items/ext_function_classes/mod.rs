@@ -2,6 +2,7 @@
 
 mod function_class;
 
+use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::Predictor;
 use crate::settings::SettingsFile;
@@ -13,10 +14,12 @@ use artifact::statistics::bootstrap;
 use artifact::table::{ColumnType, Schema, Table};
 use function_class::{CLASSES, ClassSource, Demonstrations, STRATEGIES, problem};
 use icl_model::adam::AdamSettings;
-use icl_model::prompt::{PromptShape, PromptSource};
-use icl_model::train::{Path, TrainSettings};
-use icl_model::transformer_train::{TransformerSettings, TransformerTrainer};
-use icl_numerics::lanes::Isa;
+use icl_model::device::Device;
+use icl_model::model::PromptData;
+use icl_model::prompt::PromptShape;
+use icl_model::settings::{StackSettings, TrainSettings};
+use icl_model::trainer::Unkept;
+use icl_model::training::StackTraining;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -80,7 +83,7 @@ impl Item for FunctionClasses {
         let mut cells: Vec<Cell> = CLASSES.iter().map(|c| predictors_cell(&settings, c)).collect();
         for class in CLASSES {
             for seed in 0..settings.seeds {
-                cells.push(model_cell(&settings, class, seed, context.isa));
+                cells.push(model_cell(&settings, class, seed, context.device));
             }
         }
         Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
@@ -88,7 +91,7 @@ impl Item for FunctionClasses {
 }
 
 impl Settings {
-    fn model(&self, seed: u64) -> TransformerSettings {
+    fn model(&self, seed: u64) -> StackSettings {
         let train = TrainSettings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d, d_s: 1 },
             n_heads: self.n_heads,
@@ -99,13 +102,12 @@ impl Settings {
                 clip: 1.0,
                 ..AdamSettings::default()
             },
-            n_test: 16,
-            test_every: self.steps.max(1),
+            n_validation: 16,
+            validate_every: self.steps.max(1),
             seed,
-            path: Path::Fused,
             ..TrainSettings::base()
         };
-        TransformerSettings { train, layers: self.layers, hidden: self.hidden, residual: true }
+        StackSettings { train, layers: self.layers, d_ff: self.hidden, residual: true }
     }
 
     /// What is evaluated: strategies at the largest number of demonstrations, and every number of them
@@ -177,7 +179,7 @@ fn predictors_cell(settings: &Settings, class: &'static str) -> Cell {
     }
 }
 
-fn model_cell(settings: &Settings, class: &'static str, seed: u64, isa: Isa) -> Cell {
+fn model_cell(settings: &Settings, class: &'static str, seed: u64, device: Device) -> Cell {
     let settings = settings.clone();
     let model = settings.model(seed);
     Cell {
@@ -187,16 +189,16 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64, isa: Isa) -> 
         label: format!("Transformer, {class} seed {seed}"),
         weight: 10.0 * crate::cells::training::weight(&model.train, 0) * settings.layers as f64,
         schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, isa)?)),
+        compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, device)?)),
     }
 }
 
 fn train(
     settings: &Settings,
-    model: TransformerSettings,
+    model: StackSettings,
     class: &'static str,
     seed: u64,
-    isa: Isa,
+    device: Device,
 ) -> anyhow::Result<Table> {
     let source = |stream: Stream, strategy: &'static str, n_demos: Demonstrations| ClassSource {
         stream,
@@ -209,17 +211,18 @@ fn train(
     let cycle = Demonstrations::Cycle { largest: settings.n_demos, every };
     let fixed = |n: usize| Demonstrations::Fixed(n);
     let standard = STRATEGIES[0];
-    let sources: [Box<dyn PromptSource>; 3] = [
-        Box::new(source(Stream::new(seed, "function-class/train"), standard, cycle)),
-        Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
-        Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
-    ];
-    let mut trainer = TransformerTrainer::with_sources(model, sources, isa)?;
-    trainer.run()?;
+    let data = PromptData {
+        training: Box::new(source(Stream::new(seed, "function-class/train"), standard, cycle)),
+        validation: Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
+        test: Box::new(source(test_stream(), standard, fixed(settings.n_demos))),
+    };
+    let stack = StackTraining::with_data(model, data, &machine(device))?;
+    let mut trainer = stack.trainer();
+    trainer.run(&Unkept)?;
     let mut rows = Vec::new();
     for (strategy, n) in settings.evaluations() {
         let test = source(test_stream(), strategy, fixed(n));
-        let loss = trainer.evaluate(&test, settings.problems)?.relative();
+        let loss = stack.evaluate(trainer.parameters(), &test, settings.problems)?.nmse();
         rows.push((class, MODEL, seed as i64, strategy, n, loss));
     }
     to_table(&rows)

@@ -1,14 +1,14 @@
 //! Wrong duals, and the checks that must notice them.
 
 use crate::views::layer_pair::{LayerPair, difference, mask};
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::feature_map::{FeatureMap, Positive, gaussian_rows};
 use dual_model::head::Head;
 use dual_model::sequence::Visibility;
 use dual_model::shared::SharedFeatureDual;
-use icl_model::composite::AttentionKernel;
+use icl_model::kernel::{Kernel, Omegas};
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -192,8 +192,7 @@ pub(crate) fn checks(mutant: Mutant, draws: usize) -> anyhow::Result<[Check; 3]>
 fn equality(mutant: Mutant) -> anyhow::Result<f64> {
     let pair = LayerPair { seed: 5, d: 7, n_heads: 1, n_tokens: 13, n_demos: 12, logit_sd: 1.0 };
     let omegas = gaussian_rows(&Stream::new(0, "mutant/omega"), 37, pair.d);
-    let tensor = Tensor::from_vec(omegas.concat(), (37, pair.d), &Device::Cpu)?;
-    let kernel = AttentionKernel::Positive(tensor);
+    let kernel = Kernel::Positive(Omegas::new(omegas.concat(), pair.d));
     let mut worst = 0.0_f64;
     for name in ["none", "causal", "padding", "prefix-lm"] {
         let (mask, visibility) = mask(name, pair.n_tokens)?;

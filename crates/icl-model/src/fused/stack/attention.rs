@@ -5,7 +5,7 @@ use super::super::linear::{add_outers, add_product_transposed, dot, product, pro
 use super::super::negatives::{self, NegativeScratch};
 use super::super::weights::{HeadWeights, Places};
 use super::FusedStack;
-use crate::attention::FusedModification;
+use crate::attention::Terms;
 use icl_numerics::elementary::exp_normal;
 use icl_numerics::lanes::{Lane16, Lanes};
 
@@ -64,7 +64,7 @@ impl AttentionScratch {
 #[inline(always)]
 pub(super) fn forward<L: Lanes>(
     l: L,
-    modification: &FusedModification,
+    modification: &Terms,
     w: &HeadWeights<'_>,
     s: &mut AttentionScratch,
     tokens: &[Lane16],
@@ -133,7 +133,7 @@ pub(super) struct Tokens<'a> {
 #[inline(always)]
 pub(super) fn backward<L: Lanes>(
     l: L,
-    (modification, places): (&FusedModification, &Places),
+    (modification, places): (&Terms, &Places),
     w: &HeadWeights<'_>,
     s: &mut AttentionScratch,
     Tokens { rows: tokens, gradient: d_tokens, d }: &mut Tokens<'_>,
@@ -187,7 +187,7 @@ fn backward_scores<L: Lanes>(l: L, s: &mut AttentionScratch, d_out: &[Lane16], d
 #[inline(always)]
 fn backward_mixing<L: Lanes>(
     l: L,
-    modification: &FusedModification,
+    modification: &Terms,
     s: &mut AttentionScratch,
     demos: usize,
     d: usize,

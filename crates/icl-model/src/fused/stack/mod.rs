@@ -10,14 +10,14 @@ mod feed_forward;
 
 use super::accumulator::{self, Accumulator};
 use super::weights::{HeadWeights, Places};
-use super::{LossAndGradient, check_negatives};
+use super::{On, check_negatives};
 use crate::ModelError;
-use crate::attention::{FusedModification, Parameters};
+use crate::attention::{Parameters, Terms};
+use crate::objective::LossAndGradient;
 use crate::prompt::{PromptBatch, PromptShape};
 use attention::{AttentionScratch, Tokens};
 use feed_forward::FeedForwardScratch;
-use icl_numerics::lanes::{Isa, Kernel, Lane16, Lanes};
-use rayon::prelude::*;
+use icl_numerics::lanes::{Kernel, Lane16, Lanes};
 
 /// A stack ready for the fused pass: sizes, modification, places of the weights.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct FusedStack {
     d: usize,
     n_heads: usize,
     residual: bool,
-    modification: FusedModification,
+    modification: Terms,
     places: Vec<(Places, feed_forward::Places)>,
     n_parameters: usize,
 }
@@ -51,7 +51,7 @@ impl FusedStack {
     /// [`ModelError::Setting`] if a variable is missing or there is no layer.
     pub fn new(
         shape: StackShape,
-        modification: FusedModification,
+        modification: Terms,
         parameters: &Parameters,
     ) -> Result<Self, ModelError> {
         let StackShape { d, n_heads, layers, residual } = shape;
@@ -68,32 +68,30 @@ impl FusedStack {
         Ok(Self { d, n_heads, residual, modification, places, n_parameters })
     }
 
-    /// `1/2 |prediction - s|^2` of every prompt of a batch.
+    /// Predictions prompt by prompt, `[n_prompts, d_s]`.
     ///
     /// # Errors
     /// [`ModelError`] if the batch does not fit the stack.
-    pub fn losses(
+    pub fn predict_rows(
         &self,
-        isa: Isa,
+        on: On<'_>,
         parameters: &[f32],
         batch: &PromptBatch,
-    ) -> Result<Vec<f64>, ModelError> {
+    ) -> Result<Vec<f32>, ModelError> {
         let step = Step::new(self, parameters, batch.shape)?;
         let n_groups = batch.n_groups();
         let predict = |scratch: &mut Vec<LayerScratch>, chunk: usize| {
             let mut out = Vec::new();
             for g in accumulator::groups(chunk, n_groups) {
-                isa.run(Predict { step: &step, scratch, tokens: batch.group(g).0 });
+                on.isa.run(Predict { step: &step, scratch, tokens: batch.group(g).0 });
                 let last = scratch.last().map(|s| s.z.as_slice()).unwrap_or_default();
                 out.extend_from_slice(&last[batch.shape.d_t..]);
             }
             out
         };
-        let chunks: Vec<_> = (0..accumulator::n_chunks(n_groups))
-            .into_par_iter()
-            .map_init(|| step.scratch(), predict)
-            .collect();
-        Ok(accumulator::losses(&chunks.concat(), batch))
+        let n_chunks = accumulator::n_chunks(n_groups);
+        let chunks = on.threads.map(n_chunks, || step.scratch(), predict);
+        Ok(accumulator::by_prompt(&chunks.concat(), batch.n_prompts, batch.shape.d_s))
     }
 
     /// Loss of a batch, averaged over its prompts, and its gradient.
@@ -102,7 +100,7 @@ impl FusedStack {
     /// [`ModelError`] if the batch does not fit the stack.
     pub fn loss_and_gradient(
         &self,
-        isa: Isa,
+        on: On<'_>,
         parameters: &[f32],
         batch: &PromptBatch,
     ) -> Result<LossAndGradient, ModelError> {
@@ -114,15 +112,13 @@ impl FusedStack {
                 let (tokens, targets) = batch.group(g);
                 let weight = accumulator::lane_weights(g, batch.n_prompts);
                 let (step, weight, sum) = (&step, &weight, &mut sum);
-                isa.run(Train { step, scratch, tokens, targets, weight, sum });
+                on.isa.run(Train { step, scratch, tokens, targets, weight, sum });
             }
             sum
         };
-        let chunks: Vec<_> = (0..accumulator::n_chunks(n_groups))
-            .into_par_iter()
-            .map_init(|| step.scratch(), chunk)
-            .collect();
-        Ok(Accumulator::join(chunks, isa, self.n_parameters))
+        let n_chunks = accumulator::n_chunks(n_groups);
+        let chunks = on.threads.map(n_chunks, || step.scratch(), chunk);
+        Ok(Accumulator::join(chunks, on.isa, self.n_parameters))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Candle operations with portable bits and exact gradients.
 //!
 //! candle's own `exp` and `tanh` call the system's libm (other bits on other CPUs) and its GELU has a
-//! gradient of six digits; these are the same functions on `icl_numerics`.
+//! gradient of six digits; these are the same functions on `icl_numerics`. On another device than the CPU they
+//! are candle's own, with the same gradients.
 
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use candle_nn::Linear;
 use icl_numerics::elementary::Function;
 use icl_numerics::lanes::Isa;
 use icl_numerics::math;
@@ -15,25 +17,35 @@ pub const MAX_INNER: usize = 512;
 ///
 /// # Errors
 /// If candle refuses the operation.
-pub fn exp(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Exp)
+pub fn exp(x: &Tensor, isa: Isa) -> Result<Tensor> {
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(Exp(isa)) } else { device_exp(x) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a GPU has no C library")]
+fn device_exp(x: &Tensor) -> Result<Tensor> {
+    x.exp()
 }
 
 /// Hyperbolic tangent, element by element.
 ///
 /// # Errors
 /// If candle refuses the operation.
-pub fn tanh(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Tanh)
+pub fn tanh(x: &Tensor, isa: Isa) -> Result<Tensor> {
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(Tanh(isa)) } else { device_tanh(x) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a GPU has no C library")]
+fn device_tanh(x: &Tensor) -> Result<Tensor> {
+    x.tanh()
 }
 
 /// `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, element by element.
 ///
 /// # Errors
 /// If candle refuses the operation.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
+pub fn gelu(x: &Tensor, isa: Isa) -> Result<Tensor> {
     let inner = ((x + ((x * x)? * x)? * 0.044_715)? * GELU_SCALE)?;
-    ((tanh(&inner)? + 1.0)? * x)? * 0.5
+    ((tanh(&inner, isa)? + 1.0)? * x)? * 0.5
 }
 
 /// `sqrt(2 / pi)`.
@@ -51,6 +63,27 @@ pub fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     shape.push(out);
     let flat = x.contiguous()?.reshape((rows, inner))?;
     product_transposed(&flat, w)?.reshape(shape)
+}
+
+/// `x W^T + b` over the last axis: what candle's own `Linear` computes, without its matrix product.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn affine(map: &Linear, x: &Tensor) -> Result<Tensor> {
+    let y = linear(x, map.weight())?;
+    match map.bias() {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+/// The map onto rows `start .. start + n` of the output: one head of several.
+///
+/// # Errors
+/// If there are fewer rows.
+pub fn rows(map: &Linear, start: usize, n: usize) -> Result<Linear> {
+    let bias = map.bias().map(|bias| bias.narrow(0, start, n)).transpose()?;
+    Ok(Linear::new(map.weight().narrow(0, start, n)?, bias))
 }
 
 /// The projections of every head: `x` `[batch, tokens, d]`, `w` `[heads, d_out, d]` gives
@@ -135,14 +168,14 @@ fn inner_blocks(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 fn map(
     storage: &CpuStorage,
     layout: &Layout,
-    single: Function,
+    (single, isa): (Function, Isa),
     double: fn(f64) -> f64,
 ) -> Result<(CpuStorage, Shape)> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("input not contiguous") };
     let out = match storage {
         CpuStorage::F32(x) => {
             let mut y = x[start..end].to_vec();
-            single.map(Isa::detect(), &mut y);
+            single.map(isa, &mut y);
             CpuStorage::F32(y)
         }
         CpuStorage::F64(x) => CpuStorage::F64(x[start..end].iter().map(|x| double(*x)).collect()),
@@ -154,7 +187,7 @@ fn map(
     Ok((out, layout.shape().clone()))
 }
 
-struct Exp;
+struct Exp(Isa);
 
 impl CustomOp1 for Exp {
     fn name(&self) -> &'static str {
@@ -162,7 +195,7 @@ impl CustomOp1 for Exp {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        map(storage, layout, Function::Exp, math::exp)
+        map(storage, layout, (Function::Exp, self.0), math::exp)
     }
 
     fn bwd(&self, _x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -170,7 +203,7 @@ impl CustomOp1 for Exp {
     }
 }
 
-struct Tanh;
+struct Tanh(Isa);
 
 impl CustomOp1 for Tanh {
     fn name(&self) -> &'static str {
@@ -178,11 +211,58 @@ impl CustomOp1 for Tanh {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        map(storage, layout, Function::Tanh, math::tanh)
+        map(storage, layout, (Function::Tanh, self.0), math::tanh)
     }
 
     fn bwd(&self, _x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let slope = (1.0 - (y * y)?)?;
         (grad * slope).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// The functions of another device, here on the CPU: the same values and gradients to rounding.
+    #[test]
+    fn the_functions_of_a_device_have_the_values_and_gradients_of_the_portable_ones() {
+        let points: Vec<f64> = (-40..=40).map(|i| f64::from(i) / 8.0).collect();
+        let x = Var::new(points.as_slice(), &Device::Cpu).unwrap();
+        let both: [[Tensor; 2]; 2] = [
+            [exp(&x, Isa::Portable).unwrap(), device_exp(&x).unwrap()],
+            [tanh(&x, Isa::Portable).unwrap(), device_tanh(&x).unwrap()],
+        ];
+        for [ours, device] in both {
+            let slope = |y: &Tensor| {
+                let gradients = y.sum_all().unwrap().backward().unwrap();
+                gradients.get(x.as_tensor()).unwrap().to_vec1::<f64>().unwrap()
+            };
+            let pairs = [
+                (ours.to_vec1::<f64>().unwrap(), device.to_vec1::<f64>().unwrap()),
+                (slope(&ours), slope(&device)),
+            ];
+            for (ours, device) in pairs {
+                for (a, b) in ours.iter().zip(&device) {
+                    // both are correct to a few units in the last place; 1 - tanh^2 cancels
+                    assert!((a - b).abs() <= 1e-15 * (1.0 + b.abs()), "{a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_an_affine_map_are_those_of_its_output() {
+        let entries: Vec<f64> = (0..12).map(f64::from).collect();
+        let weight = Tensor::from_vec(entries, (4, 3), &Device::Cpu).unwrap();
+        let map =
+            Linear::new(weight, Some(Tensor::new(&[0.5, 1.5, 2.5, 3.5], &Device::Cpu).unwrap()));
+        let x = Tensor::new(&[[1.0, -2.0, 0.5]], &Device::Cpu).unwrap();
+        let whole = affine(&map, &x).unwrap().to_vec2::<f64>().unwrap();
+        // rows 3 to 8: 3 - 8 + 2.5 + 1.5 and 6 - 14 + 4 + 2.5
+        assert_eq!(whole[0][1..3], [-1.0, -1.5]);
+        let part = affine(&rows(&map, 1, 2).unwrap(), &x).unwrap().to_vec2::<f64>().unwrap();
+        assert_eq!(part[0], whole[0][1..3]);
     }
 }

@@ -1,18 +1,23 @@
-//! Weights, optimiser state and settings as safetensors.
+//! Weights, optimiser state, curve and settings as safetensors.
 //!
 //! A file holds the variables by name, row-major `f32`, each head's projection `[n_heads, d, d]` (or
 //! `[d, d]` for one head, the convention of `icl lens`), `adam.first`, `adam.second`, `adam.step` where a
-//! training run is to be continued, and the settings as JSON in the metadata entry `settings`.
+//! training run is to be continued, `curve.step`, `curve.loss` and `curve.nmse` in the middle of one, and the settings as JSON
+//! in the metadata entry `settings`.
 
 use crate::ModelError;
 use crate::adam::Adam;
 use crate::attention::Parameters;
+use crate::trainer::CurvePoint;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Name of the number of steps taken.
 const STEP: &str = "adam.step";
+const CURVE_STEP: &str = "curve.step";
+const CURVE_LOSS: &str = "curve.loss";
+const CURVE_NMSE: &str = "curve.nmse";
 
 /// Serialises parameters (and an optimiser state) with `settings` as metadata.
 ///
@@ -21,6 +26,27 @@ const STEP: &str = "adam.step";
 pub fn to_bytes(
     parameters: &Parameters,
     adam: Option<&Adam>,
+    settings: &str,
+) -> Result<Vec<u8>, ModelError> {
+    serialised(parameters, adam, &[], settings)
+}
+
+/// Serialises a training run in its middle.
+///
+/// # Errors
+/// [`ModelError::Setting`] if the format refuses a tensor.
+pub fn run_to_bytes(
+    parameters: &Parameters,
+    adam: &Adam,
+    curve: &[CurvePoint],
+) -> Result<Vec<u8>, ModelError> {
+    serialised(parameters, Some(adam), curve, "")
+}
+
+fn serialised(
+    parameters: &Parameters,
+    adam: Option<&Adam>,
+    curve: &[CurvePoint],
     settings: &str,
 ) -> Result<Vec<u8>, ModelError> {
     let mut arrays: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
@@ -50,6 +76,20 @@ pub fn to_bytes(
         let view = TensorView::new(Dtype::U64, vec![1], step).map_err(refuse)?;
         views.push((STEP.to_owned(), view));
     }
+    let steps: Vec<u8> = curve.iter().flat_map(|p| (p.step as u64).to_le_bytes()).collect();
+    let losses: Vec<u8> = curve.iter().flat_map(|p| p.loss.to_le_bytes()).collect();
+    let squares: Vec<u8> = curve.iter().flat_map(|p| p.nmse.to_le_bytes()).collect();
+    if !curve.is_empty() {
+        let n = vec![curve.len()];
+        for (name, dtype, data) in [
+            (CURVE_STEP, Dtype::U64, &steps),
+            (CURVE_LOSS, Dtype::F64, &losses),
+            (CURVE_NMSE, Dtype::F64, &squares),
+        ] {
+            let view = TensorView::new(dtype, n.clone(), data).map_err(refuse)?;
+            views.push((name.to_owned(), view));
+        }
+    }
     safetensors::serialize(views, Some(metadata.into_iter().collect())).map_err(refuse)
 }
 
@@ -68,7 +108,8 @@ pub fn from_bytes(
         let values = read(&file, path, &variable.name, &variable.shape)?;
         parameters.packed_mut()[range].copy_from_slice(&values);
     }
-    let known = |name: &str| name.starts_with("adam.") || template.range(name).is_some();
+    let own = |name: &str| name.starts_with("adam.") || name.starts_with("curve.");
+    let known = |name: &str| own(name) || template.range(name).is_some();
     if let Some(name) = file.names().into_iter().find(|name| !known(name)) {
         let names: Vec<_> = template.variables().iter().map(|v| v.name.clone()).collect();
         return Err(refused(path, name, "a tensor of that name", &names.join(", ")));
@@ -98,6 +139,34 @@ pub fn adam_from_bytes(
         .and_then(|step| Some(u64::from_le_bytes(step.data().try_into().ok()?)));
     adam.step = step.ok_or_else(|| refused(path, STEP, "nothing", "u64 [1], the steps taken"))?;
     Ok(Some(adam))
+}
+
+/// Reads the curve of a run in its middle; empty where the file holds none.
+///
+/// # Errors
+/// [`ModelError::File`] if its parts do not fit together.
+pub fn curve_from_bytes(path: &Path, bytes: &[u8]) -> Result<Vec<CurvePoint>, ModelError> {
+    let file = parse(path, bytes)?;
+    let words = |name: &str, dtype: Dtype| -> Option<Vec<[u8; 8]>> {
+        let tensor = file.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype)?;
+        Some(tensor.data().as_chunks::<8>().0.to_vec())
+    };
+    if file.tensor(CURVE_STEP).is_err() {
+        return Ok(Vec::new());
+    }
+    let steps = words(CURVE_STEP, Dtype::U64).unwrap_or_default();
+    let losses = words(CURVE_LOSS, Dtype::F64).unwrap_or_default();
+    let nmses = words(CURVE_NMSE, Dtype::F64).unwrap_or_default();
+    if losses.len() != steps.len() || nmses.len() != steps.len() {
+        let found = format!("{}, {}, {} entries", steps.len(), losses.len(), nmses.len());
+        return Err(refused(path, "curve", &found, "as many of step, loss and nmse"));
+    }
+    let point = |((step, loss), nmse): ((&[u8; 8], &[u8; 8]), &[u8; 8])| CurvePoint {
+        step: u64::from_le_bytes(*step) as usize,
+        loss: f64::from_le_bytes(*loss),
+        nmse: f64::from_le_bytes(*nmse),
+    };
+    Ok(steps.iter().zip(&losses).zip(&nmses).map(point).collect())
 }
 
 /// The file's metadata.
@@ -170,15 +239,21 @@ mod tests {
     #[test]
     fn a_round_trip_keeps_every_bit_and_the_optimiser() {
         let parameters = parameters();
-        let mut adam = Adam::new(AdamSettings::default(), parameters.packed().len());
+        let mut adam = Adam::new(AdamSettings::default(), &parameters);
         let gradient = vec![0.25; parameters.packed().len()];
         let mut moved = parameters.clone();
-        adam.update(moved.packed_mut(), &gradient);
+        adam.update(moved.packed_mut(), &gradient).unwrap();
         let path = Path::new("layer.safetensors");
         let file = to_bytes(&moved, Some(&adam), "{}").unwrap();
         assert_eq!(from_bytes(&parameters, path, &file).unwrap(), moved);
-        let fresh = Adam::new(AdamSettings::default(), gradient.len());
-        assert_eq!(adam_from_bytes(fresh, path, &file).unwrap(), Some(adam));
+        let fresh = || Adam::new(AdamSettings::default(), &parameters);
+        assert_eq!(adam_from_bytes(fresh(), path, &file).unwrap().as_ref(), Some(&adam));
+        assert!(curve_from_bytes(path, &file).unwrap().is_empty());
+        let point = |step: usize| CurvePoint { step, loss: 0.1 * step as f64, nmse: 1.0 };
+        let curve: Vec<CurvePoint> = (0..3).map(point).collect();
+        let file = run_to_bytes(&moved, &adam, &curve).unwrap();
+        assert_eq!(curve_from_bytes(path, &file).unwrap(), curve);
+        assert_eq!(adam_from_bytes(fresh(), path, &file).unwrap(), Some(adam));
     }
 
     #[test]

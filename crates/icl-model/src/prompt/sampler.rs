@@ -1,171 +1,11 @@
-//! Prompts: demonstrations and a query whose label is masked, sampled sixteen at a time.
-//!
-//! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
-//! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
-//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads; normal inputs
-//! take `N + 1` times `d_t` words, rounded up to an even number.
+//! Prompts drawn sixteen at a time from a named stream.
 
-use crate::ModelError;
+use super::{CHUNK, Inputs, PromptBatch, PromptShape};
 use crate::task::{Scale, Task};
-use candle_core::{DType, Device, Tensor};
 use icl_numerics::elementary;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::stream::Stream;
-use rayon::prelude::*;
-
-/// Sizes of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct PromptShape {
-    /// `N`, the number of demonstrations.
-    pub n_demos: usize,
-    /// Size of an input `t`.
-    pub d_t: usize,
-    /// Size of a target `s`.
-    pub d_s: usize,
-}
-
-impl PromptShape {
-    /// Checks the sizes.
-    ///
-    /// # Errors
-    /// [`ModelError::Setting`] if a size is zero or beyond the limits below.
-    pub fn new(n_demos: usize, d_t: usize, d_s: usize) -> Result<Self, ModelError> {
-        for (field, size, limit) in
-            [("n_demos", n_demos, MAX_DEMOS), ("d_t", d_t, MAX_D), ("d_s", d_s, MAX_D)]
-        {
-            if size == 0 || size > limit {
-                return Err(ModelError::setting(field, size, format!("1 to {limit}")));
-            }
-        }
-        Ok(Self { n_demos, d_t, d_s })
-    }
-
-    /// Token size `d = d_t + d_s`.
-    pub fn d(&self) -> usize {
-        self.d_t + self.d_s
-    }
-
-    /// Tokens of a prompt, `N + 1`.
-    pub fn n_tokens(&self) -> usize {
-        self.n_demos + 1
-    }
-}
-
-/// Distribution of the entries of an input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Inputs {
-    /// `U(-1, 1)`, the paper's.
-    #[default]
-    Uniform,
-    /// `N(0, 1)`.
-    Normal,
-}
-
-impl Inputs {
-    /// Whether this is the paper's.
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub fn is_paper(&self) -> bool {
-        *self == Self::Uniform
-    }
-}
-
-/// Largest number of demonstrations.
-pub const MAX_DEMOS: usize = 4096;
-/// Largest input or target size.
-pub const MAX_D: usize = 512;
-
-/// A batch of prompts in lane order: group of sixteen prompts, then token, then dimension, then lane.
-#[derive(Debug, Clone)]
-pub struct PromptBatch {
-    /// Sizes.
-    pub shape: PromptShape,
-    /// Prompts, at most `16 * groups`; lanes beyond it hold prompts that do not count.
-    pub n_prompts: usize,
-    /// `[groups, n_tokens, d, 16]`.
-    pub tokens: Vec<Lane16>,
-    /// `[groups, d_s, 16]`, the query's true target.
-    pub targets: Vec<Lane16>,
-}
-
-impl PromptBatch {
-    /// A batch from prompts given one by one: demonstrations `[t; s]`, the query's input, and its target.
-    pub fn from_prompts(shape: PromptShape, prompts: &[(Vec<Vec<f32>>, Vec<f32>)]) -> Self {
-        let (n_tokens, d) = (shape.n_tokens(), shape.d());
-        let groups = prompts.len().div_ceil(LANES);
-        let mut tokens = vec![Lane16::ZERO; groups * n_tokens * d];
-        let mut targets = vec![Lane16::ZERO; groups * shape.d_s];
-        for (p, (rows, target)) in prompts.iter().enumerate() {
-            let (group, lane) = (p / LANES, p % LANES);
-            for (i, x) in rows.iter().flatten().enumerate() {
-                tokens[group * n_tokens * d + i].0[lane] = *x;
-            }
-            for (i, x) in target.iter().enumerate() {
-                targets[group * shape.d_s + i].0[lane] = *x;
-            }
-        }
-        Self { shape, n_prompts: prompts.len(), tokens, targets }
-    }
-
-    /// The tokens and targets of group `g`.
-    pub fn group(&self, g: usize) -> (&[Lane16], &[Lane16]) {
-        let n = self.shape.n_tokens() * self.shape.d();
-        (&self.tokens[g * n..(g + 1) * n], &self.targets[g * self.shape.d_s..][..self.shape.d_s])
-    }
-
-    /// Number of groups of sixteen.
-    pub fn n_groups(&self) -> usize {
-        self.n_prompts.div_ceil(LANES)
-    }
-
-    /// The tokens of prompt `p`, row by row, `[n_tokens, d]`.
-    pub fn prompt(&self, p: usize) -> Vec<f32> {
-        self.group(p / LANES).0.iter().map(|lanes| lanes[p % LANES]).collect()
-    }
-
-    /// The targets of prompt `p`, `[d_s]`.
-    pub fn target(&self, p: usize) -> Vec<f32> {
-        self.group(p / LANES).1.iter().map(|lanes| lanes[p % LANES]).collect()
-    }
-
-    /// Mean of `|s|^2` over the queries, the loss scale.
-    pub fn mean_square_target(&self) -> f64 {
-        let squares = |p: usize| icl_numerics::order::sum_of_squares_f32(&self.target(p));
-        let all: Vec<f64> = (0..self.n_prompts).map(squares).collect();
-        icl_numerics::order::sum(&all) / self.n_prompts as f64
-    }
-
-    /// Tokens as a candle tensor `[n_prompts, n_tokens, d]`.
-    ///
-    /// # Errors
-    /// If candle cannot build the tensor.
-    pub fn tokens_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
-        let flat: Vec<f32> = (0..self.n_prompts).flat_map(|p| self.prompt(p)).collect();
-        let shape = (self.n_prompts, self.shape.n_tokens(), self.shape.d());
-        Ok(Tensor::from_vec(flat, shape, device)?.to_dtype(dtype)?)
-    }
-
-    /// Targets as a candle tensor `[n_prompts, d_s]`.
-    ///
-    /// # Errors
-    /// If candle cannot build the tensor.
-    pub fn targets_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
-        let flat: Vec<f32> = (0..self.n_prompts).flat_map(|p| self.target(p)).collect();
-        Ok(Tensor::from_vec(flat, (self.n_prompts, self.shape.d_s), device)?.to_dtype(dtype)?)
-    }
-}
-
-/// Prompts by index: the same index gives the same prompt.
-pub trait PromptSource: Send + Sync {
-    /// The prompts `first .. first + n`; all of one shape.
-    fn batch(&self, first: u64, n: usize) -> PromptBatch;
-}
-
-impl PromptSource for PromptSampler {
-    fn batch(&self, first: u64, n: usize) -> PromptBatch {
-        Self::batch(self, first, n)
-    }
-}
+use icl_numerics::threads::Threads;
 
 /// Samples prompts of one task from a named stream.
 #[derive(Clone)]
@@ -215,20 +55,19 @@ impl PromptSampler {
         query.fill(Lane16::ZERO);
     }
 
-    /// Samples the prompts `first .. first + n` chunk by chunk on the pool's threads, as training does,
-    /// and drops them: the cost of sampling alone.
-    pub fn visit(&self, first: u64, n: usize) {
+    /// Samples the prompts `first .. first + n` chunk by chunk, as training does, and drops them: the cost of
+    /// sampling alone.
+    pub fn visit(&self, threads: &Threads, first: u64, n: usize) {
         let per_group = self.shape.n_tokens() * self.shape.d();
         let groups = n.div_ceil(LANES);
-        (0..groups.div_ceil(crate::fused::CHUNK)).into_par_iter().for_each(|chunk| {
-            let mut tokens = vec![Lane16::ZERO; per_group];
-            let mut targets = vec![Lane16::ZERO; self.shape.d_s];
-            let end = ((chunk + 1) * crate::fused::CHUNK).min(groups);
-            for g in chunk * crate::fused::CHUNK..end {
-                self.sample_group(first / LANES as u64 + g as u64, &mut tokens, &mut targets);
+        let buffers = || (vec![Lane16::ZERO; per_group], vec![Lane16::ZERO; self.shape.d_s]);
+        let chunk = |(tokens, targets): &mut (Vec<Lane16>, Vec<Lane16>), chunk: usize| {
+            for g in chunk * CHUNK..((chunk + 1) * CHUNK).min(groups) {
+                self.sample_group(first / LANES as u64 + g as u64, tokens, targets);
                 std::hint::black_box(&tokens);
             }
-        });
+        };
+        threads.map(groups.div_ceil(CHUNK), buffers, chunk);
     }
 
     /// The prompts `first .. first + n` of the stream; `first` is rounded down to a multiple of 16.

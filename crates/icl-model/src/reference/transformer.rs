@@ -3,19 +3,24 @@
 //! `a = [x +] sum_heads h'`, `z = [a +] W_2 relu(W_1 a + b_1) + b_2`, then LayerNorm (without gain and
 //! bias) if asked for. LayerNorm is written out: candle's fused one has no gradient.
 
+use super::layer::Layer;
+use super::ops;
 use crate::ModelError;
 use crate::attention::{LayerShape, Modification, Weights};
-use crate::composite::{AttentionKernel, Layer, ops};
+use crate::kernel::Kernel;
 use crate::mask::Mask;
 use candle_core::{D, Tensor};
+use candle_nn::Linear;
 use std::sync::Arc;
 
-/// One layer: attention weights `w_q`, `w_k`, `w_v` `[heads, d, d]`, and `w_1` `[hidden, d]`, `b_1`, `w_2`
-/// `[d, hidden]`, `b_2`.
+/// One layer: attention weights `w_q`, `w_k`, `w_v` `[heads, d, d]`, and `w_1` `[d_ff, d]`, `b_1`, `w_2`
+/// `[d, d_ff]`, `b_2`.
 #[derive(Debug, Clone)]
 pub struct TransformerLayer {
-    /// Sizes.
+    /// Sizes of the attention.
     pub shape: LayerShape,
+    /// Hidden units of the feed-forward part.
+    pub d_ff: usize,
     /// The attention's modification.
     pub modification: Arc<dyn Modification>,
     /// Variables by name.
@@ -52,16 +57,24 @@ impl TransformerLayer {
     }
 
     fn attention(&self) -> Layer<'_> {
-        let kernel = &AttentionKernel::Softmax;
+        let kernel = &Kernel::Softmax;
         Layer { shape: self.shape, modification: self.modification.as_ref(), kernel }
+    }
+
+    /// `W_1, b_1` and `W_2, b_2`.
+    fn feed_forward(&self) -> Result<[Linear; 2], ModelError> {
+        let (d, d_ff, w) = (self.shape.d, self.d_ff, &self.weights);
+        Ok([
+            Linear::new(w.get((d_ff, d), "w_1")?, Some(w.get(d_ff, "b_1")?)),
+            Linear::new(w.get((d, d_ff), "w_2")?, Some(w.get(d, "b_2")?)),
+        ])
     }
 
     /// Residual path, feed-forward part and LayerNorm.
     fn finish(&self, tokens: &Tensor, attention: Tensor) -> Result<Tensor, ModelError> {
         let a = if self.residual { (tokens + attention)? } else { attention };
-        let hidden = ops::linear(&a, &self.weights["w_1"])?.broadcast_add(&self.weights["b_1"])?;
-        let out = ops::linear(&hidden.relu()?, &self.weights["w_2"])?;
-        let out = out.broadcast_add(&self.weights["b_2"])?;
+        let [first, second] = self.feed_forward()?;
+        let out = ops::affine(&second, &ops::affine(&first, &a)?.relu()?)?;
         let z = if self.residual { (a + out)? } else { out };
         match self.layer_norm {
             Some(epsilon) => normalised(&z, epsilon),

@@ -1,0 +1,100 @@
+//! Prompts: demonstrations and a query whose label is masked, sampled sixteen at a time.
+//!
+//! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
+//! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
+//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads; normal inputs
+//! take `N + 1` times `d_t` words, rounded up to an even number.
+
+mod batch;
+mod sampler;
+
+pub use batch::PromptBatch;
+pub use sampler::PromptSampler;
+
+use crate::ModelError;
+use std::borrow::Cow;
+
+/// Sizes of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PromptShape {
+    /// `N`, the number of demonstrations.
+    pub n_demos: usize,
+    /// Size of an input `t`.
+    pub d_t: usize,
+    /// Size of a target `s`.
+    pub d_s: usize,
+}
+
+impl PromptShape {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] if a size is zero or beyond the limits below.
+    pub fn new(n_demos: usize, d_t: usize, d_s: usize) -> Result<Self, ModelError> {
+        for (field, size, limit) in
+            [("n_demos", n_demos, MAX_DEMOS), ("d_t", d_t, MAX_D), ("d_s", d_s, MAX_D)]
+        {
+            if size == 0 || size > limit {
+                return Err(ModelError::setting(field, size, format!("1 to {limit}")));
+            }
+        }
+        Ok(Self { n_demos, d_t, d_s })
+    }
+
+    /// Token size `d = d_t + d_s`.
+    pub fn d(&self) -> usize {
+        self.d_t + self.d_s
+    }
+
+    /// Tokens of a prompt, `N + 1`.
+    pub fn n_tokens(&self) -> usize {
+        self.n_demos + 1
+    }
+}
+
+/// Distribution of the entries of an input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inputs {
+    /// `U(-1, 1)`, the paper's.
+    #[default]
+    Uniform,
+    /// `N(0, 1)`.
+    Normal,
+}
+
+impl Inputs {
+    /// Whether this is the paper's.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn is_paper(&self) -> bool {
+        *self == Self::Uniform
+    }
+}
+
+/// Groups of sixteen prompts that one thread takes at a time: their gradients are summed before chunks are.
+pub const CHUNK: usize = 8;
+/// Largest number of demonstrations.
+pub const MAX_DEMOS: usize = 4096;
+/// Largest input or target size.
+pub const MAX_D: usize = 512;
+
+/// Prompts by index: the same index gives the same prompt.
+pub trait PromptSource: Send + Sync {
+    /// The prompts `first .. first + n`; all of one shape.
+    fn batch(&self, first: u64, n: usize) -> Cow<'_, PromptBatch>;
+
+    /// The sampler behind the source, if it is one: a fused layer samples on the way.
+    fn sampler(&self) -> Option<&PromptSampler> {
+        None
+    }
+}
+
+impl PromptSource for PromptSampler {
+    fn batch(&self, first: u64, n: usize) -> Cow<'_, PromptBatch> {
+        Cow::Owned(Self::batch(self, first, n))
+    }
+
+    fn sampler(&self) -> Option<&PromptSampler> {
+        Some(self)
+    }
+}

@@ -1,0 +1,100 @@
+//! Multi-head attention in the convention of PyTorch and of pretrained models: heads of size `d / H` stand side
+//! by side, every map may have a bias, and an output map mixes the heads.
+//!
+//! ```text
+//! q, k, v = x W^T + b,   heads = rows h d_h .. (h + 1) d_h,   y = concat(h'_1, .., h'_H) W_O^T + b_O
+//! ```
+
+use super::core::{Attended, Core, Projected};
+use super::ops;
+use crate::ModelError;
+use crate::attention::{Modification, Weights};
+use crate::kernel::AttentionKernel;
+use crate::mask::Mask;
+use candle_core::Tensor;
+use candle_nn::Linear;
+use std::sync::Arc;
+
+/// One layer with its weights.
+#[derive(Debug, Clone)]
+pub struct MultiHead {
+    n_heads: usize,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    /// None for the heads as they stand.
+    output: Option<Linear>,
+    kernel: AttentionKernel,
+    modification: Arc<dyn Modification>,
+    /// The modification's variables, which all heads share.
+    weights: Weights,
+}
+
+impl MultiHead {
+    /// Takes `w_q`, `w_k`, `w_v` `[d, d]`, where there are such `b_q`, `b_k`, `b_v` `[d]`, `w_o` `[d, d]`, `b_o`
+    /// `[d]`, and the modification's variables for heads of size `d / n_heads`.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] if `n_heads` does not divide `d`, otherwise if a variable is missing or has
+    /// another shape.
+    pub fn new(
+        d: usize,
+        n_heads: usize,
+        kernel: AttentionKernel,
+        modification: Arc<dyn Modification>,
+        weights: Weights,
+    ) -> Result<Self, ModelError> {
+        if n_heads == 0 || !d.is_multiple_of(n_heads) {
+            return Err(ModelError::setting("n_heads", n_heads, format!("a divisor of {d}")));
+        }
+        let linear = |side: &str| -> Result<Linear, ModelError> {
+            let bias = weights.find(d, &format!("b_{side}"))?;
+            Ok(Linear::new(weights.get((d, d), &format!("w_{side}"))?, bias))
+        };
+        let output = weights.find((d, d), "w_o")?;
+        let output = output.map(|_| linear("o")).transpose()?;
+        let [query, key, value] = [linear("q")?, linear("k")?, linear("v")?];
+        Ok(Self { n_heads, query, key, value, output, kernel, modification, weights })
+    }
+
+    /// The output of every token of `tokens` `[batch, tokens, d]` under `mask`, the first `n_demos` tokens being
+    /// demonstrations and the rest the query side.
+    ///
+    /// # Errors
+    /// If shapes do not fit or candle refuses an operation.
+    pub fn forward(
+        &self,
+        tokens: &Tensor,
+        n_demos: usize,
+        mask: &Mask,
+    ) -> Result<Attended, ModelError> {
+        let (batch, n_tokens, d) = tokens.dims3()?;
+        let scale = 1.0 / ((d / self.n_heads) as f64).sqrt().sqrt();
+        let q = (self.heads(&self.query, tokens)? * scale)?;
+        let q_demos = self.modification.needs_scores().then(|| q.narrow(2, 0, n_demos));
+        let projected = Projected {
+            q_demos: q_demos.transpose()?,
+            q,
+            k: (self.heads(&self.key, tokens)? * scale)?,
+            v: self.heads(&self.value, tokens)?,
+        };
+        let bias = mask.bias(batch, n_tokens, tokens.dtype(), tokens.device())?;
+        let core = Core { modification: self.modification.as_ref(), kernel: &self.kernel };
+        let Attended { output, attention_weights } =
+            core.attend(&self.weights, &projected, n_demos, bias.as_ref())?;
+        let joined = output.transpose(1, 2)?.contiguous()?.reshape((batch, n_tokens, d))?;
+        let output = match &self.output {
+            Some(map) => ops::affine(map, &joined)?,
+            None => joined,
+        };
+        Ok(Attended { output, attention_weights })
+    }
+
+    /// `[batch, heads, tokens, d / heads]`.
+    fn heads(&self, map: &Linear, x: &Tensor) -> Result<Tensor, ModelError> {
+        let (batch, n_tokens, d) = x.dims3()?;
+        let parts =
+            ops::affine(map, x)?.reshape((batch, n_tokens, self.n_heads, d / self.n_heads))?;
+        Ok(parts.transpose(1, 2)?.contiguous()?)
+    }
+}

@@ -1,0 +1,220 @@
+//! Everything that determines a training run; equal settings give equal bits.
+//!
+//! Loss `1/2 |prediction - s|^2` averaged over prompts, fresh prompts every step, Adam, loss on a fixed
+//! validation set. Paper gap: the source's optimiser, batch and rates are not at hand; every setting here is ours
+//! and stands in the item's TOML with its reason.
+
+use crate::ModelError;
+use crate::adam::AdamSettings;
+use crate::attention::{LayerShape, Modification, ParameterSpec, Parameters};
+use crate::kernel::{Kernel, KernelSettings};
+use crate::prompt::{Inputs, PromptSampler, PromptShape};
+use crate::task::{self, Scale};
+use icl_numerics::lanes::Isa;
+
+/// Which implementation trains on a CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The fused kernel; a modification that exists as candle operations only falls back to the reference.
+    #[default]
+    Fused,
+    /// candle operations.
+    Reference,
+}
+
+/// Settings of one attention layer and its training.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Task id.
+    pub task: String,
+    /// Scale of `W t`.
+    pub scale: Scale,
+    /// Sizes of a prompt.
+    pub prompt: PromptShape,
+    /// Inputs; the paper's unless stated.
+    #[serde(default, skip_serializing_if = "Inputs::is_paper")]
+    pub inputs: Inputs,
+    /// Heads.
+    pub n_heads: usize,
+    /// Modification, `id:option=value,...`.
+    pub modification: String,
+    /// Kernel, its random features by their number.
+    pub kernel: KernelSettings,
+    /// Steps.
+    pub steps: usize,
+    /// Prompts per step, a multiple of 16.
+    pub batch: usize,
+    /// Optimiser.
+    pub adam: AdamSettings,
+    /// Standard deviation of the initial projections.
+    pub init_std: f64,
+    /// Prompts of the validation set.
+    pub n_validation: usize,
+    /// Steps between its losses.
+    pub validate_every: usize,
+    /// Seed of initial values, prompts and features.
+    pub seed: u64,
+    /// Implementation.
+    pub backend: Backend,
+}
+
+impl TrainSettings {
+    /// The base setting, with our optimiser: the linear task, eleven
+    /// inputs, fifteen demonstrations, one plain softmax head.
+    pub fn base() -> Self {
+        Self {
+            task: "linear".into(),
+            scale: Scale::Raw,
+            prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
+            inputs: Inputs::Uniform,
+            n_heads: 1,
+            modification: "plain".into(),
+            kernel: Kernel::Softmax,
+            steps: 1000,
+            batch: 1024,
+            adam: AdamSettings::default(),
+            init_std: 0.3,
+            n_validation: 4096,
+            validate_every: 50,
+            seed: 0,
+            backend: Backend::Fused,
+        }
+    }
+
+    /// The prompts of the stream `(seed, purpose)`.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`] for a task that does not exist.
+    pub fn sampler(&self, seed: u64, purpose: &str, isa: Isa) -> Result<PromptSampler, ModelError> {
+        let task = task::find(&self.task)?;
+        let sampler = PromptSampler::new(task, self.scale, self.prompt, seed, purpose, isa);
+        Ok(sampler.with_inputs(self.inputs))
+    }
+
+    /// Sizes of the layer.
+    pub fn shape(&self) -> LayerShape {
+        LayerShape { d: self.prompt.d(), n_heads: self.n_heads }
+    }
+
+    /// The layer's variables at their initial values.
+    pub fn parameters(&self, modification: &dyn Modification) -> Parameters {
+        Parameters::initialised(self.shape(), modification, self.init_std, self.seed)
+    }
+
+    /// Checks ranges that the types do not.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] naming the field, its value and its range.
+    pub fn check(&self) -> Result<(), ModelError> {
+        PromptShape::new(self.prompt.n_demos, self.prompt.d_t, self.prompt.d_s)?;
+        let counts = [
+            ("n_heads", self.n_heads, 1, 64),
+            ("d_r", self.kernel.d_r(), 0, crate::fused::MAX_FEATURES),
+            ("steps", self.steps, 0, 10_000_000),
+            ("batch", self.batch, 16, 1 << 20),
+            ("n_test", self.n_validation, 16, 1 << 20),
+            ("test_every", self.validate_every, 1, 10_000_000),
+        ];
+        for (field, found, low, high) in counts {
+            if found < low || found > high {
+                return Err(ModelError::setting(field, found, format!("{low} to {high}")));
+            }
+        }
+        self.check_memory()?;
+        if !self.batch.is_multiple_of(16) {
+            return Err(ModelError::setting("batch", self.batch, "a multiple of 16"));
+        }
+        for (field, found, high) in [
+            ("learning_rate", self.adam.learning_rate, 10.0),
+            ("initial_sd", self.init_std, 10.0),
+            ("clip", self.adam.clip, 1e12),
+            ("decay", self.adam.decay, 10.0),
+        ] {
+            if !(0.0..=high).contains(&found) {
+                return Err(ModelError::setting(field, found, format!("0 to {high}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses sizes that no memory holds before anything is allocated.
+    fn check_memory(&self) -> Result<(), ModelError> {
+        let (tokens, d) = (self.prompt.n_tokens() as u64, self.prompt.d() as u64);
+        let scores = match self.backend {
+            Backend::Reference => tokens * self.n_heads as u64,
+            Backend::Fused => 0,
+        };
+        for (field, prompts, size) in [
+            ("n_test", self.n_validation, tokens * d),
+            ("batch", self.batch, tokens * (d + scores)),
+        ] {
+            let most = MOST_NUMBERS / size;
+            if prompts as u64 > most {
+                let expected = format!("at most {most} prompts of {tokens} tokens of size {d}");
+                return Err(ModelError::setting(field, prompts, expected));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Largest array that a training run may hold: 2^30 numbers are 4 GiB.
+const MOST_NUMBERS: u64 = 1 << 30;
+
+/// Settings of a stack of Transformer layers and its training.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackSettings {
+    /// Task, prompts, heads, modification and optimiser; exact softmax attention only.
+    pub train: TrainSettings,
+    /// Layers.
+    pub layers: usize,
+    /// Hidden units of the feed-forward part.
+    pub d_ff: usize,
+    /// Residual paths around attention and feed-forward.
+    pub residual: bool,
+}
+
+impl StackSettings {
+    /// Checks ranges that the types do not.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] naming the field, its value and its range.
+    pub fn check(&self) -> Result<(), ModelError> {
+        self.train.check()?;
+        if self.train.kernel != Kernel::Softmax {
+            let found = format!("{:?}", self.train.kernel);
+            return Err(ModelError::setting("kernel", found, "softmax in Transformer layers"));
+        }
+        for (field, found, high) in [("layers", self.layers, 48), ("hidden", self.d_ff, 4096)] {
+            if !(1..=high).contains(&found) {
+                return Err(ModelError::setting(field, found, format!("1 to {high}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Variables of every layer, `<layer>.<name>`: `w_q`, `w_k`, `w_v`, the modification's, `w_1`, `b_1`,
+    /// `w_2`, `b_2`, at their initial values.
+    pub fn parameters(&self, modification: &dyn Modification) -> Parameters {
+        let (d, d_ff) = (self.train.prompt.d(), self.d_ff);
+        let projection = [self.train.n_heads, d, d];
+        let one = |layer: usize| {
+            let attention = ["w_q", "w_k", "w_v"]
+                .map(|name| ParameterSpec::new(name, &projection, self.train.init_std));
+            let feed_forward = [
+                ParameterSpec::new("w_1", &[d_ff, d], 1.0 / (d as f64).sqrt()),
+                ParameterSpec::new("b_1", &[d_ff], 0.0),
+                ParameterSpec::new("w_2", &[d, d_ff], 1.0 / (d_ff as f64).sqrt()),
+                ParameterSpec::new("b_2", &[d], 0.0),
+            ];
+            let all = attention.into_iter().chain(modification.variables(d)).chain(feed_forward);
+            let named =
+                |v: ParameterSpec| ParameterSpec { name: format!("{layer}.{}", v.name), ..v };
+            all.map(named).collect::<Vec<_>>()
+        };
+        Parameters::from_specs((0..self.layers).flat_map(one).collect(), self.train.seed)
+    }
+}

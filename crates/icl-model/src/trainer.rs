@@ -1,0 +1,296 @@
+//! Training: steps of Adam on fresh examples, losses of the validation set on the way, and checkpoints from
+//! which an interrupted run goes on to the same bits.
+
+use crate::ModelError;
+use crate::adam::{Adam, AdamSettings};
+use crate::attention::Parameters;
+use crate::checkpoint;
+use crate::objective::{Evaluation, LossAndGradient, Objective, Set};
+use std::path::Path;
+
+/// How long a run is and how it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Steps.
+    pub steps: usize,
+    /// Examples per step.
+    pub batch: usize,
+    /// Examples of the validation set.
+    pub n_validation: usize,
+    /// Steps between its losses.
+    pub validate_every: usize,
+}
+
+/// Loss on the validation set after a number of steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// Steps taken.
+    pub step: usize,
+    /// Mean loss.
+    pub loss: f64,
+    /// Normalised mean squared error.
+    pub nmse: f64,
+}
+
+/// Where a run keeps its state, so that an interruption loses little of it.
+pub trait Checkpoint {
+    /// The state last saved, if there is one.
+    fn load(&self) -> Option<Vec<u8>>;
+
+    /// Whether it is time to save the state; asked after every step.
+    fn due(&self) -> bool;
+
+    /// Keeps a state in place of the one before.
+    ///
+    /// # Errors
+    /// Whatever kept it from being written; the run then ends.
+    fn save(&self, state: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Told after every step: steps taken, and steps of the whole run.
+    fn progress(&self, step: usize, steps: usize) {
+        let _ = (step, steps);
+    }
+}
+
+/// Nothing is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unkept;
+
+impl Checkpoint for Unkept {
+    fn load(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn due(&self) -> bool {
+        false
+    }
+
+    fn save(&self, _: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(())
+    }
+}
+
+/// A run: parameters and optimiser on their way down an objective.
+pub struct Trainer<'a> {
+    objective: &'a dyn Objective,
+    length: Length,
+    parameters: Parameters,
+    adam: Adam,
+    curve: Vec<CurvePoint>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run from `parameters` on.
+    pub fn new(
+        objective: &'a dyn Objective,
+        length: Length,
+        adam: AdamSettings,
+        parameters: Parameters,
+    ) -> Self {
+        let adam = Adam::new(adam, &parameters);
+        Self { objective, length, parameters, adam, curve: Vec::new() }
+    }
+
+    /// The parameters now.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The optimiser now.
+    pub fn adam(&self) -> &Adam {
+        &self.adam
+    }
+
+    /// Ends the run; its parameters.
+    pub fn into_parameters(self) -> Parameters {
+        self.parameters
+    }
+
+    /// Continues from saved parameters and the saved optimiser.
+    pub fn restore(&mut self, parameters: Parameters, adam: Adam) {
+        self.parameters = parameters;
+        self.adam = adam;
+    }
+
+    /// Mean loss over the first `n` examples of a set.
+    ///
+    /// # Errors
+    /// As [`Objective::losses`].
+    pub fn evaluate(&self, set: Set, n: usize) -> Result<Evaluation, ModelError> {
+        let losses = self.objective.losses(self.parameters.packed(), set, n)?;
+        Evaluation::new(&losses, self.objective.block())
+    }
+
+    /// One step of Adam on fresh examples; returns the training loss before it.
+    ///
+    /// # Errors
+    /// [`ModelError::Diverged`] if loss or gradient is not finite.
+    pub fn step(&mut self) -> Result<f64, ModelError> {
+        let first = self.adam.step * self.length.batch as u64;
+        let LossAndGradient { loss, gradient } =
+            self.objective.loss_and_gradient(self.parameters.packed(), first, self.length.batch)?;
+        let step = self.adam.step as usize + 1;
+        if !loss.is_finite() {
+            return Err(ModelError::Diverged { step, what: "the training loss" });
+        }
+        if !gradient.iter().all(|g| g.is_finite()) {
+            return Err(ModelError::Diverged { step, what: "a gradient" });
+        }
+        self.adam.update(self.parameters.packed_mut(), &gradient)?;
+        Ok(loss)
+    }
+
+    /// Trains to the end, from the checkpoint if it fits; validation losses at step 0, every `validate_every`
+    /// steps and at the end.
+    ///
+    /// # Errors
+    /// As [`Self::step`]; [`ModelError::Checkpoint`] if a state cannot be kept.
+    pub fn run(&mut self, checkpoint: &dyn Checkpoint) -> Result<Vec<CurvePoint>, ModelError> {
+        if let Some(state) = checkpoint.load() {
+            self.resume(&state);
+        }
+        loop {
+            let step = self.adam.step as usize;
+            let last = step >= self.length.steps;
+            if last || step.is_multiple_of(self.length.validate_every) {
+                let evaluation = self.evaluate(Set::Validation, self.length.n_validation)?;
+                let (loss, nmse) = (evaluation.loss, evaluation.nmse());
+                self.curve.push(CurvePoint { step, loss, nmse });
+            }
+            if last {
+                return Ok(std::mem::take(&mut self.curve));
+            }
+            self.step()?;
+            checkpoint.progress(step + 1, self.length.steps);
+            if checkpoint.due() {
+                checkpoint.save(&self.state()?).map_err(ModelError::Checkpoint)?;
+            }
+        }
+    }
+
+    fn state(&self) -> Result<Vec<u8>, ModelError> {
+        checkpoint::run_to_bytes(&self.parameters, &self.adam, &self.curve)
+    }
+
+    /// Goes on from a saved state; one that does not fit leaves the run at its start.
+    fn resume(&mut self, state: &[u8]) {
+        let path = Path::new("checkpoint");
+        let read = || -> Result<Option<(Parameters, Adam, Vec<CurvePoint>)>, ModelError> {
+            let parameters = checkpoint::from_bytes(&self.parameters, path, state)?;
+            let adam = checkpoint::adam_from_bytes(self.adam.clone(), path, state)?;
+            let curve = checkpoint::curve_from_bytes(path, state)?;
+            Ok(adam.map(|adam| (parameters, adam, curve)))
+        };
+        if let Ok(Some((parameters, adam, curve))) = read()
+            && adam.step as usize <= self.length.steps
+        {
+            (self.parameters, self.adam, self.curve) = (parameters, adam, curve);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::ParameterSpec;
+    use crate::objective::Losses;
+    use std::cell::{Cell, RefCell};
+
+    /// `1/2 |w - c|^2` with a `c` that moves from example to example.
+    struct Bowl;
+
+    fn centre(example: u64) -> f64 {
+        1.0 + (example % 7) as f64 / 10.0
+    }
+
+    impl Objective for Bowl {
+        fn losses(&self, w: &[f32], _: Set, n: usize) -> Result<Losses, ModelError> {
+            let loss = |i: usize| -> f64 {
+                let gap = |w: &f32| f64::from(*w) - centre(i as u64);
+                w.iter().map(|w| gap(w) * gap(w) / 2.0).sum()
+            };
+            Ok(Losses { values: (0..n).map(loss).collect(), square_targets: vec![n as f64] })
+        }
+
+        fn loss_and_gradient(
+            &self,
+            w: &[f32],
+            first: u64,
+            n: usize,
+        ) -> Result<LossAndGradient, ModelError> {
+            let mean = (first..first + n as u64).map(centre).sum::<f64>() / n as f64;
+            let gradient = w.iter().map(|w| w - mean as f32).collect();
+            Ok(LossAndGradient { loss: 1.0, gradient })
+        }
+
+        fn block(&self) -> usize {
+            usize::MAX
+        }
+    }
+
+    /// Keeps a state every third step and fails at a given one.
+    #[derive(Default)]
+    struct Fragile {
+        state: RefCell<Option<Vec<u8>>>,
+        steps: Cell<usize>,
+        breaks_at: Option<usize>,
+    }
+
+    impl Checkpoint for Fragile {
+        fn load(&self) -> Option<Vec<u8>> {
+            self.state.borrow().clone()
+        }
+
+        fn due(&self) -> bool {
+            self.steps.set(self.steps.get() + 1);
+            self.steps.get().is_multiple_of(3) || Some(self.steps.get()) == self.breaks_at
+        }
+
+        fn save(&self, state: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            if Some(self.steps.get()) == self.breaks_at {
+                return Err("interrupted".into());
+            }
+            *self.state.borrow_mut() = Some(state.to_vec());
+            Ok(())
+        }
+    }
+
+    const LENGTH: Length = Length { steps: 20, batch: 16, n_validation: 5, validate_every: 6 };
+
+    fn trainer() -> Trainer<'static> {
+        let parameters = Parameters::from_specs(vec![ParameterSpec::new("w", &[3], 1.0)], 4);
+        Trainer::new(&Bowl, LENGTH, AdamSettings::default(), parameters)
+    }
+
+    #[test]
+    fn an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_bits() {
+        let mut whole = trainer();
+        let curve = whole.run(&Unkept).unwrap();
+        assert_eq!(curve.iter().map(|p| p.step).collect::<Vec<_>>(), [0, 6, 12, 18, 20]);
+        for breaks_at in 1..=20 {
+            let broken = Fragile { breaks_at: Some(breaks_at), ..Fragile::default() };
+            let error = trainer().run(&broken).unwrap_err();
+            assert!(error.to_string().contains("interrupted"), "{error}");
+            let again = Fragile { state: broken.state, ..Fragile::default() };
+            let mut resumed = trainer();
+            assert_eq!(resumed.run(&again).unwrap(), curve, "{breaks_at}");
+            assert_eq!(resumed.parameters(), whole.parameters());
+            assert_eq!(resumed.adam(), whole.adam());
+            // at most the steps since the last state are taken again
+            let kept = (breaks_at - 1) / 3 * 3;
+            assert_eq!(again.steps.get(), 20 - kept);
+        }
+    }
+
+    #[test]
+    fn a_state_that_does_not_fit_leaves_the_run_at_its_start() {
+        let curve = trainer().run(&Unkept).unwrap();
+        let other = Parameters::from_specs(vec![ParameterSpec::new("v", &[3], 1.0)], 4);
+        let adam = Adam::new(AdamSettings::default(), &other);
+        let foreign = checkpoint::run_to_bytes(&other, &adam, &curve).unwrap();
+        for state in [foreign, b"no checkpoint".to_vec(), Vec::new()] {
+            let kept = Fragile { state: RefCell::new(Some(state)), ..Fragile::default() };
+            assert_eq!(trainer().run(&kept).unwrap(), curve);
+        }
+    }
+}

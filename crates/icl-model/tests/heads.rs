@@ -1,0 +1,189 @@
+//! Every registered modification in both conventions of heads, unasked: the paper's summed heads and PyTorch's
+//! heads side by side share one core.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
+use candle_core::{D, DType, Device, Tensor, Var};
+use icl_model::attention::{self, LayerShape, Modification, ParameterSpec, Parameters, Weights};
+use icl_model::kernel::{AttentionKernel, Kernel};
+use icl_model::mask::Mask;
+use icl_model::reference::{Layer, MultiHead};
+use icl_numerics::finite_difference;
+use icl_numerics::lanes::Isa;
+use icl_numerics::largest;
+use icl_numerics::stream::Stream;
+use icl_numerics::tolerance::Tolerance;
+use std::sync::Arc;
+
+const BATCH: usize = 3;
+const N_TOKENS: usize = 7;
+const N_DEMOS: usize = 5;
+const HEADS: usize = 2;
+const D_HEAD: usize = 3;
+const D: usize = HEADS * D_HEAD;
+
+fn specifications() -> impl Iterator<Item = String> {
+    let all = |entry: &'static attention::Entry| {
+        entry.examples.iter().map(|options| format!("{}:{options}", entry.id))
+    };
+    attention::ALL.iter().flat_map(all)
+}
+
+fn masks() -> [Mask; 5] {
+    [
+        Mask::None,
+        Mask::Causal,
+        Mask::PrefixLm(4),
+        Mask::Padding(vec![7, 6, 5]),
+        Mask::CausalPadding(vec![5, 7, 6]),
+    ]
+}
+
+fn tokens(d: usize) -> Tensor {
+    let stream = Stream::new(8, "heads/tokens");
+    let mut draws = stream.sample(0);
+    let entries: Vec<f64> = (0..BATCH * N_TOKENS * d).map(|_| draws.normal()).collect();
+    Tensor::from_vec(entries, (BATCH, N_TOKENS, d), &Device::Cpu).unwrap()
+}
+
+/// Variables of a layer with heads side by side, with every bias.
+fn side_by_side(modification: &dyn Modification) -> Parameters {
+    let map = |name: &str| {
+        [
+            ParameterSpec::new(format!("w_{name}"), &[D, D], 0.4),
+            ParameterSpec::new(format!("b_{name}"), &[D], 0.4),
+        ]
+    };
+    let own = modification.variables(D_HEAD).into_iter();
+    let own = own.map(|spec| ParameterSpec { init_std: 0.4, ..spec });
+    Parameters::from_specs(["q", "k", "v", "o"].into_iter().flat_map(map).chain(own).collect(), 3)
+}
+
+/// A scalar of the layer's output that weighs every entry differently.
+fn objective(
+    modification: &Arc<dyn Modification>,
+    kernel: &AttentionKernel,
+    mask: &Mask,
+    weights: Weights,
+) -> Tensor {
+    let layer =
+        MultiHead::new(D, HEADS, kernel.clone(), Arc::clone(modification), weights).unwrap();
+    let output = layer.forward(&tokens(D), N_DEMOS, mask).unwrap().output;
+    let n = BATCH * N_TOKENS * D;
+    let factors: Vec<f64> = (0..n).map(|i| 1.0 + (i % 11) as f64 / 7.0).collect();
+    let factors = Tensor::from_vec(factors, output.shape(), &Device::Cpu).unwrap();
+    (output * factors).unwrap().sum_all().unwrap()
+}
+
+fn packed(parameters: &Parameters) -> Tensor {
+    Tensor::new(parameters.packed(), &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
+}
+
+#[test]
+fn heads_side_by_side_give_every_variable_a_gradient_that_agrees_with_central_differences() {
+    let tolerance = Tolerance::finite_difference(finite_difference::STEP);
+    for (i, specification) in specifications().enumerate() {
+        let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
+        let template = side_by_side(modification.as_ref());
+        let mask = &masks()[i % 5];
+        for kernel in [Kernel::Softmax, Kernel::Positive(11)] {
+            let kernel = kernel.drawn(2, D_HEAD);
+            let scalar = |packed: &Tensor| {
+                let weights = template.unpack(packed, Isa::detect()).unwrap();
+                objective(&modification, &kernel, mask, weights)
+            };
+            let var = Var::from_tensor(&packed(&template)).unwrap();
+            let gradients = scalar(var.as_tensor()).backward().unwrap();
+            let gradient: Vec<f64> = gradients.get(var.as_tensor()).unwrap().to_vec1().unwrap();
+            let point: Vec<f64> = template.packed().iter().map(|x| f64::from(*x)).collect();
+            let differences = finite_difference::gradient(
+                |x| scalar(&Tensor::new(x, &Device::Cpu).unwrap()).to_scalar().unwrap(),
+                &point,
+            );
+            let largest = |x: &[f64]| largest::magnitude(x.iter().copied());
+            for (spec, range) in template.ranges() {
+                let name = format!("{specification} {mask:?} {}", spec.name);
+                let (got, want) = (&gradient[range.clone()], &differences[range]);
+                // a constant added to every key cancels in softmax: its gradient is rounding
+                if spec.name == "b_k" && kernel == Kernel::Softmax {
+                    continue;
+                }
+                tolerance.assert_all_close(got, want, &name);
+                assert!(largest(got) > 1e-6, "{name}: no gradient");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_head_side_by_side_is_the_papers_layer_with_one_head() {
+    let tolerance = Tolerance::roundoff_f64(100);
+    let shape = LayerShape { d: D, n_heads: 1 };
+    for specification in specifications() {
+        let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
+        let parameters = Parameters::initialised(shape, modification.as_ref(), 0.4, 3);
+        let weights = parameters.unpack(&packed(&parameters), Isa::detect()).unwrap();
+        for kernel in [Kernel::Softmax, Kernel::Linear, Kernel::Positive(11)] {
+            let kernel = kernel.drawn(2, D);
+            let layer = Layer { shape, modification: modification.as_ref(), kernel: &kernel };
+            for mask in masks() {
+                let want = layer.forward(&weights, &tokens(D), N_DEMOS, &mask).unwrap();
+                let flat = parameters.ranges().into_iter().map(|(spec, range)| {
+                    let shape = if spec.shape.len() == 3 { vec![D, D] } else { spec.shape };
+                    let part = packed(&parameters).narrow(0, range.start, range.len()).unwrap();
+                    (spec.name, part.reshape(shape).unwrap())
+                });
+                let flat = Weights::new(flat, DType::F64, &Device::Cpu, Isa::detect());
+                let own = Arc::clone(&modification);
+                let one = MultiHead::new(D, 1, kernel.clone(), own, flat).unwrap();
+                let got = one.forward(&tokens(D), N_DEMOS, &mask).unwrap();
+                for (got, want) in
+                    [(&got.output, &want.output), (&got.attention_weights, &want.attention_weights)]
+                {
+                    let entries = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+                    let name = format!("{specification} {mask:?}");
+                    tolerance.assert_all_close(&entries(got), &entries(want), &name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn neutral_settings_are_plain_bit_for_bit_with_heads_side_by_side() {
+    let plain: Arc<dyn Modification> = attention::parse("plain").unwrap().into();
+    let template = side_by_side(plain.as_ref());
+    let weights = template.unpack(&packed(&template), Isa::detect()).unwrap();
+    for entry in attention::ALL {
+        let neutral = format!("{}:{}", entry.id, entry.neutral);
+        let neutral: Arc<dyn Modification> = attention::parse(&neutral).unwrap().into();
+        for mask in masks() {
+            let [a, b] = [&plain, &neutral].map(|m| {
+                let value = objective(m, &Kernel::Softmax, &mask, weights.clone());
+                value.to_scalar::<f64>().unwrap()
+            });
+            assert_eq!(a, b, "{} {mask:?}", entry.id);
+        }
+    }
+}
+
+#[test]
+fn sizes_and_names_that_do_not_fit_are_refused() {
+    let plain: Arc<dyn Modification> = attention::parse("plain").unwrap().into();
+    let template = side_by_side(plain.as_ref());
+    let weights = || template.unpack(&packed(&template), Isa::detect()).unwrap();
+    let build = |d: usize, heads: usize, weights: Weights| {
+        MultiHead::new(d, heads, Kernel::Softmax, Arc::clone(&plain), weights)
+    };
+    let error = build(D, 4, weights()).unwrap_err().to_string();
+    assert!(error.contains("n_heads") && error.contains("divisor of 6"), "{error}");
+    let error = build(D + 2, 2, weights()).unwrap_err().to_string();
+    assert!(error.contains("expected: [8, 8], got: [6, 6]"), "{error}");
+    let error = build(D, HEADS, weights().part("layer")).unwrap_err().to_string();
+    assert!(error.contains("layer.w_q"), "{error}");
+    // rows of the weights sum to one
+    let layer = build(D, HEADS, weights()).unwrap();
+    let p = layer.forward(&tokens(D), N_DEMOS, &Mask::Causal).unwrap().attention_weights;
+    let sums = p.sum(D::Minus1).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-14));
+}

@@ -94,7 +94,7 @@ impl Parameters {
         &self.variables
     }
 
-    /// All values, packed.
+    /// All values, packed, `[n_parameters]`.
     pub fn packed(&self) -> &[f32] {
         &self.values
     }
@@ -135,7 +135,8 @@ impl Parameters {
         self.unpack(&packed, device.isa())
     }
 
-    /// Tensors by name, cut from one packed tensor, so that gradients arrive packed.
+    /// Tensors by name, each in its own shape, cut from one packed tensor `[n_parameters]`, so that gradients arrive
+    /// packed.
     ///
     /// # Errors
     /// If candle refuses an operation.

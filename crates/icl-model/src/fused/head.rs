@@ -283,7 +283,7 @@ fn backward_values<L: Lanes>(
         s.d_coefficients[j] = l.store(dot(l, d_out, &value[d_t..]));
         add_scaled(l, &mut d_value[d_t..], l.load(&s.coefficients[j]), d_out);
     }
-    let map = layer.places.values_gradient(gradient);
+    let map = layer.offsets.values_gradient(gradient);
     augmentation::backward(l, w.values, &mut s.values_map, &mut s.d_rows[..n * d], d, map);
     add_outers(l, &mut gradient[w.v_range.clone()], 1.0, &s.d_rows, tokens, [d, d]);
 }
@@ -315,7 +315,7 @@ fn backward_keys<L: Lanes>(
             add_scaled(l, d_key, l.load(ds), &s.q);
         }
     }
-    let map = layer.places.keys_gradient(gradient);
+    let map = layer.offsets.keys_gradient(gradient);
     augmentation::backward(l, w.keys, &mut s.keys_map, &mut s.d_rows[..n * d], d, map);
     add_outers(l, &mut gradient[w.k_range.clone()], w.scale, &s.d_rows, tokens, [d, d]);
 }

@@ -34,7 +34,7 @@ use accumulator::Accumulator;
 use head::HeadScratch;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::threads::Threads;
-use weights::{HeadWeights, Places};
+use weights::{HeadWeights, Offsets};
 
 /// Largest number of random features.
 pub const MAX_FEATURES: usize = 65_536;
@@ -48,7 +48,7 @@ pub struct FusedLayer {
     kernel: AttentionKernel,
     /// The feature rows times `log2(e)`, empty without features.
     scaled_omegas: Vec<f32>,
-    places: Places,
+    offsets: Offsets,
     n_parameters: usize,
 }
 
@@ -75,9 +75,9 @@ impl FusedLayer {
             }
             scaled_omegas = omegas.to_f32().iter().map(|w| w * std::f32::consts::LOG2_E).collect();
         }
-        let places = Places::new(parameters, "", &modification)?;
+        let offsets = Offsets::new(parameters, "", &modification)?;
         let n_parameters = parameters.packed().len();
-        Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, places, n_parameters })
+        Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, offsets, n_parameters })
     }
 
     /// Predictions `[groups, d_s, 16]` for a batch.
@@ -98,7 +98,7 @@ impl FusedLayer {
         accumulator::by_prompt(&lanes, batch.n_prompts, self.shape.d_s)
     }
 
-    /// Loss and gradient of a batch.
+    /// Loss of a batch, averaged over its prompts, and the gradient, packed like `parameters` `[n_parameters]`.
     pub fn loss_and_gradient(
         &self,
         on: On<'_>,
@@ -118,8 +118,8 @@ impl FusedLayer {
         )
     }
 
-    /// Loss and gradient of the prompts `first .. first + n` of a stream, sampled on the way; `first` is rounded
-    /// down to a multiple of 16.
+    /// As [`Self::loss_and_gradient`], for the prompts `first .. first + n` of a stream, sampled on the way; `first`
+    /// is rounded down to a multiple of 16.
     pub fn sampled_gradient(
         &self,
         on: On<'_>,
@@ -185,8 +185,8 @@ struct Step<'a> {
 impl<'a> Step<'a> {
     fn new(layer: &'a FusedLayer, isa: Isa, parameters: &'a [f32]) -> Self {
         assert_eq!(parameters.len(), layer.n_parameters, "packed parameters");
-        let (places, modification, d) = (&layer.places, &layer.modification, layer.shape.d());
-        let head = |h| HeadWeights::new(places, modification, d, parameters, h);
+        let (offsets, modification, d) = (&layer.offsets, &layer.modification, layer.shape.d());
+        let head = |h| HeadWeights::new(offsets, modification, d, parameters, h);
         Self { layer, isa, heads: (0..layer.n_heads).map(head).collect() }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// Where the variables of one layer's attention lie in the packed parameters.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(super) struct Offsets {
     w_q: Range<usize>,
     w_k: Range<usize>,
     w_v: Range<usize>,
@@ -23,8 +23,8 @@ pub(super) fn place(parameters: &Parameters, name: &str) -> Result<Range<usize>,
     })
 }
 
-impl Places {
-    /// The places of the variables whose names begin with `prefix`.
+impl Offsets {
+    /// The offsets of the variables whose names begin with `prefix`.
     pub(super) fn new(
         parameters: &Parameters,
         prefix: &str,
@@ -63,9 +63,9 @@ impl Places {
 #[inline(always)]
 fn map_gradient<'g>(
     gradient: &'g mut [Lane16],
-    places: Option<&[Range<usize>; 2]>,
+    offsets: Option<&[Range<usize>; 2]>,
 ) -> MapGradient<'g> {
-    let [v, u] = places?;
+    let [v, u] = offsets?;
     let (head, tail) = gradient.split_at_mut(u.start);
     Some((&mut head[v.clone()], &mut tail[..u.len()]))
 }
@@ -89,7 +89,7 @@ pub(super) struct HeadWeights<'a> {
 
 impl<'a> HeadWeights<'a> {
     pub(super) fn new(
-        places: &Places,
+        offsets: &Offsets,
         modification: &Terms,
         d: usize,
         parameters: &'a [f32],
@@ -99,8 +99,8 @@ impl<'a> HeadWeights<'a> {
             let start = whole.start + head * d * d;
             start..start + d * d
         };
-        let [q_range, k_range, v_range] = [&places.w_q, &places.w_k, &places.w_v].map(place);
-        let map = |g: Augmentation, places: &Option<[Range<usize>; 2]>| match places {
+        let [q_range, k_range, v_range] = [&offsets.w_q, &offsets.w_k, &offsets.w_v].map(place);
+        let map = |g: Augmentation, offsets: &Option<[Range<usize>; 2]>| match offsets {
             Some([v, u]) => Map { g, v: &parameters[v.clone()], u: &parameters[u.clone()] },
             None => Map { g, v: &[], u: &[] },
         };
@@ -113,8 +113,8 @@ impl<'a> HeadWeights<'a> {
             w_q,
             w_k,
             w_v: &parameters[v_range.clone()],
-            keys: map(modification.keys, &places.keys),
-            values: map(modification.values, &places.values),
+            keys: map(modification.keys, &offsets.keys),
+            values: map(modification.values, &offsets.values),
             similarity,
             scale: (1.0 / (d as f64).sqrt().sqrt()) as f32,
             q_range,

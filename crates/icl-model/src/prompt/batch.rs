@@ -38,7 +38,7 @@ impl PromptBatch {
         Self { shape, n_prompts: prompts.len(), tokens, targets }
     }
 
-    /// The tokens and targets of group `g`.
+    /// The tokens `[n_tokens, d, 16]` and targets `[d_s, 16]` of group `g`.
     pub fn group(&self, g: usize) -> (&[Lane16], &[Lane16]) {
         let n = self.shape.n_tokens() * self.shape.d();
         (&self.tokens[g * n..(g + 1) * n], &self.targets[g * self.shape.d_s..][..self.shape.d_s])

@@ -42,7 +42,7 @@ impl PromptSampler {
         Self { inputs, ..self }
     }
 
-    /// Writes prompts `16 g .. 16 (g + 1)` of the stream into the buffers of one group.
+    /// Writes prompts `16 g .. 16 (g + 1)` of the stream into `tokens` `[n_tokens, d, 16]` and `targets` `[d_s, 16]`.
     pub fn sample_group(&self, g: u64, tokens: &mut [Lane16], targets: &mut [Lane16]) {
         self.isa.run(Draw { sampler: self, first: g * LANES as u64, tokens, targets });
         // the query's label stands in its token until the task has answered

@@ -3,7 +3,7 @@
 use super::super::augmentation::{self, MapScratch};
 use super::super::linear::{add_outers, add_product_transposed, dot, product, product_transposed};
 use super::super::negatives::{self, NegativeScratch};
-use super::super::weights::{HeadWeights, Places};
+use super::super::weights::{HeadWeights, Offsets};
 use super::FusedStack;
 use crate::attention::Terms;
 use icl_numerics::elementary::exp_normal;
@@ -133,7 +133,7 @@ pub(super) struct Tokens<'a> {
 #[inline(always)]
 pub(super) fn backward<L: Lanes>(
     l: L,
-    (modification, places): (&Terms, &Places),
+    (modification, offsets): (&Terms, &Offsets),
     w: &HeadWeights<'_>,
     s: &mut AttentionScratch,
     Tokens { rows: tokens, gradient: d_tokens, d }: &mut Tokens<'_>,
@@ -145,9 +145,9 @@ pub(super) fn backward<L: Lanes>(
     let query_side = tokens.len() - d_out.len();
     backward_scores(l, s, d_out, d);
     backward_mixing(l, modification, s, demos, d);
-    let map = places.values_gradient(gradient);
+    let map = offsets.values_gradient(gradient);
     augmentation::backward(l, w.values, &mut s.values_map, &mut s.d_values[..demos], d, map);
-    let map = places.keys_gradient(gradient);
+    let map = offsets.keys_gradient(gradient);
     augmentation::backward(l, w.keys, &mut s.keys_map, &mut s.d_keys[..demos], d, map);
     let sides = [
         (w.q_range.clone(), w.scale, w.w_q, &s.d_q, query_side),

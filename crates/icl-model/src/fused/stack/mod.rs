@@ -9,7 +9,7 @@ mod attention;
 mod feed_forward;
 
 use super::accumulator::{self, Accumulator};
-use super::weights::{HeadWeights, Places};
+use super::weights::{HeadWeights, Offsets};
 use super::{On, check_negatives};
 use crate::ModelError;
 use crate::attention::{Parameters, Terms};
@@ -19,14 +19,14 @@ use attention::{AttentionScratch, Tokens};
 use feed_forward::FeedForwardScratch;
 use icl_numerics::lanes::{Kernel, Lane16, Lanes};
 
-/// A stack ready for the fused pass: sizes, modification, places of the weights.
+/// A stack ready for the fused pass: sizes, modification, offsets of the weights.
 #[derive(Debug, Clone)]
 pub struct FusedStack {
     d: usize,
     n_heads: usize,
     residual: bool,
     modification: Terms,
-    places: Vec<(Places, feed_forward::Places)>,
+    offsets: Vec<(Offsets, feed_forward::Offsets)>,
     n_parameters: usize,
 }
 
@@ -60,12 +60,12 @@ impl FusedStack {
         }
         let layer = |layer: usize| {
             let prefix = format!("{layer}.");
-            let attention = Places::new(parameters, &prefix, &modification)?;
-            Ok((attention, feed_forward::Places::new(parameters, &prefix)?))
+            let attention = Offsets::new(parameters, &prefix, &modification)?;
+            Ok((attention, feed_forward::Offsets::new(parameters, &prefix)?))
         };
-        let places = (0..layers).map(layer).collect::<Result<_, ModelError>>()?;
+        let offsets = (0..layers).map(layer).collect::<Result<_, ModelError>>()?;
         let n_parameters = parameters.packed().len();
-        Ok(Self { d, n_heads, residual, modification, places, n_parameters })
+        Ok(Self { d, n_heads, residual, modification, offsets, n_parameters })
     }
 
     /// Predictions prompt by prompt, `[n_prompts, d_s]`.
@@ -154,30 +154,30 @@ impl<'a> Step<'a> {
             return Err(ModelError::setting("token size", shape.d(), stack.d.to_string()));
         }
         check_negatives(&stack.modification, shape.n_demos)?;
-        let layer = |(places, _): &(Places, feed_forward::Places)| {
-            let head = |h| HeadWeights::new(places, &stack.modification, stack.d, parameters, h);
+        let layer = |(offsets, _): &(Offsets, feed_forward::Offsets)| {
+            let head = |h| HeadWeights::new(offsets, &stack.modification, stack.d, parameters, h);
             (0..stack.n_heads).map(head).collect()
         };
-        Ok(Self { stack, parameters, heads: stack.places.iter().map(layer).collect(), shape })
+        Ok(Self { stack, parameters, heads: stack.offsets.iter().map(layer).collect(), shape })
     }
 
     fn scratch(&self) -> Vec<LayerScratch> {
         let (n, d) = (self.shape.n_demos, self.stack.d);
-        let layers = self.stack.places.len();
-        let layer = |(i, (_, places)): (usize, &(Places, feed_forward::Places))| {
+        let layers = self.stack.offsets.len();
+        let layer = |(i, (_, offsets)): (usize, &(Offsets, feed_forward::Offsets))| {
             let queries = if i + 1 == layers { 1 } else { n + 1 };
             let rows = || vec![Lane16::ZERO; queries * d];
             let head = |_| AttentionScratch::new(self.stack, n, queries);
             LayerScratch {
                 heads: (0..self.stack.n_heads).map(head).collect(),
-                feed_forward: FeedForwardScratch::new(queries, places.hidden()),
+                feed_forward: FeedForwardScratch::new(queries, offsets.d_ff()),
                 a: rows(),
                 z: rows(),
                 d_a: rows(),
                 d_z: rows(),
             }
         };
-        self.stack.places.iter().enumerate().map(layer).collect()
+        self.stack.offsets.iter().enumerate().map(layer).collect()
     }
 
     /// All layers; the predictions stand in the last layer's `z`.
@@ -185,13 +185,13 @@ impl<'a> Step<'a> {
     fn forward<L: Lanes>(&self, l: L, scratch: &mut [LayerScratch], tokens: &[Lane16]) {
         let (stack, d) = (self.stack, self.stack.d);
         let mut before: &[Lane16] = tokens;
-        for ((s, (_, places)), heads) in scratch.iter_mut().zip(&stack.places).zip(&self.heads) {
+        for ((s, (_, offsets)), heads) in scratch.iter_mut().zip(&stack.offsets).zip(&self.heads) {
             start(&mut s.a, before, stack.residual);
             for (w, head) in heads.iter().zip(&mut s.heads) {
                 attention::forward(l, &stack.modification, w, head, before, &mut s.a, d);
             }
             start(&mut s.z, &s.a, stack.residual);
-            feed_forward::forward(l, self.parameters, places, &mut s.feed_forward, &s.a, &mut s.z);
+            feed_forward::forward(l, self.parameters, offsets, &mut s.feed_forward, &s.a, &mut s.z);
             before = &s.z;
         }
     }
@@ -208,7 +208,7 @@ impl<'a> Step<'a> {
         let (stack, d) = (self.stack, self.stack.d);
         for i in (0..scratch.len()).rev() {
             let (before, rest) = scratch.split_at_mut(i);
-            let (s, (places, feed_forward_places)) = (&mut rest[0], &stack.places[i]);
+            let (s, (offsets, feed_forward_places)) = (&mut rest[0], &stack.offsets[i]);
             start(&mut s.d_a, &s.d_z, stack.residual);
             let weights = (self.parameters, feed_forward_places);
             let (a, d_z, d_a) = (&s.a, &s.d_z, &mut s.d_a);
@@ -221,7 +221,7 @@ impl<'a> Step<'a> {
                 None => Tokens { rows: tokens, gradient: None, d },
             };
             for (w, head) in self.heads[i].iter().zip(&mut s.heads) {
-                let kind = (&stack.modification, places);
+                let kind = (&stack.modification, offsets);
                 attention::backward(l, kind, w, head, &mut inputs, &s.d_a, gradient);
             }
         }

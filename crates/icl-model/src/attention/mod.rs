@@ -142,8 +142,9 @@ mod tests {
 
     #[test]
     fn unknown_names_and_options_are_refused_with_what_is_known() {
+        let known = ALL.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", ");
         for (specification, part) in [
-            ("regularized", "plain, regularised, augmented, negative, combined"),
+            ("regularized", known.as_str()),
             ("regularised:beta=1", "`beta`"),
             ("regularised:alpha=x", "found x"),
             ("regularised:alpha=2", "0 to 1"),

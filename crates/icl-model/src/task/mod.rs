@@ -75,7 +75,7 @@ mod tests {
         for task in ALL {
             assert_eq!(find(task.id()).unwrap().equation(), task.equation());
         }
-        let message = find("quadratic").err().unwrap().to_string();
+        let message = find("no-such-task").err().unwrap().to_string();
         assert!(message.contains("linear, trigonometric, exponential"), "{message}");
     }
 }

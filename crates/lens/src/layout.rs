@@ -1,9 +1,7 @@
 //! Which tensors of a file are the layer, and in which layout.
 
 use crate::error::{LensError, Result};
-use crate::layer::Layer;
 use crate::options::{Layout, Options};
-use crate::read;
 use crate::tensor_file::{TensorFile, some};
 
 /// Names under which layers are saved.
@@ -113,16 +111,8 @@ fn has(file: &TensorFile, name: &str) -> bool {
     file.shape(name).is_some()
 }
 
-/// The layer of the file, in one form; `d` is the size of a token.
-pub(crate) fn layer(options: &Options, file: &TensorFile, d: usize) -> Result<Layer> {
-    let found = find(options, file)?;
-    let layout = layout(options, file, &found, d)?;
-    only(file, &found, layout)?;
-    read::layer(options, file, &found, layout, d)
-}
-
 /// The only layer that fits the options.
-fn find(options: &Options, file: &TensorFile) -> Result<Found> {
+pub(crate) fn find(options: &Options, file: &TensorFile) -> Result<Found> {
     let mut layers: Vec<Found> = file.names().filter_map(candidate).collect();
     let known = layers.len();
     if let Some(prefix) = &options.prefix {
@@ -184,7 +174,12 @@ fn candidate(name: &str) -> Option<Found> {
 }
 
 /// The layout stated, or the only one that fits names, shape and metadata.
-fn layout(options: &Options, file: &TensorFile, found: &Found, d: usize) -> Result<Layout> {
+pub(crate) fn layout(
+    options: &Options,
+    file: &TensorFile,
+    found: &Found,
+    d: usize,
+) -> Result<Layout> {
     let name = found.name(found.family.weights[0]);
     if let (None, [layout]) = (options.layout, found.family.layouts) {
         return Ok(*layout);
@@ -221,7 +216,7 @@ fn layout(options: &Options, file: &TensorFile, found: &Found, d: usize) -> Resu
 }
 
 /// Refuses tensors that stand in the layer and are not known: they may change what it computes.
-fn only(file: &TensorFile, found: &Found, layout: Layout) -> Result<()> {
+pub(crate) fn only(file: &TensorFile, found: &Found, layout: Layout) -> Result<()> {
     let outputs = found.family.outputs.iter().flat_map(|(weight, bias)| [*weight, *bias]);
     let known: Vec<&str> =
         found.family.weights.iter().chain(found.family.biases).copied().chain(outputs).collect();

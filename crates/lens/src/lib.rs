@@ -113,7 +113,7 @@ pub fn explain(
 ) -> std::result::Result<Explained, LensError> {
     options.check()?;
     let input = Input::read(options, tokens)?;
-    let layer = layout::layer(options, weights, input.d)?;
+    let layer = read::layer(options, weights, input.d)?;
     let with_weights = affordable(options, &layer, &input)?;
     let threads = options.threads;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -2,21 +2,18 @@
 
 use crate::error::Result;
 use crate::layer::{Affine, Heads, Layer, Mix, transposed};
-use crate::layout::Found;
+use crate::layout::{self, Found};
 use crate::options::{Layout, Options};
 use crate::tensor_file::{Array, TensorFile};
 use icl_model::kernel::Kernel;
 use icl_model::settings::TrainSettings;
 
-/// Reads the layer.
-pub(crate) fn layer(
-    options: &Options,
-    file: &TensorFile,
-    found: &Found,
-    layout: Layout,
-    d: usize,
-) -> Result<Layer> {
-    let reader = Reader { file, found, d };
+/// The layer of the file, in one form; `d` is the size of a token.
+pub(crate) fn layer(options: &Options, file: &TensorFile, d: usize) -> Result<Layer> {
+    let found = layout::find(options, file)?;
+    let layout = layout::layout(options, file, &found, d)?;
+    layout::only(file, &found, layout)?;
+    let reader = Reader { file, found: &found, d };
     let mut assumed = Vec::new();
     let (heads, [query, key, value]) = match layout {
         Layout::Linear => reader.linear(options)?,

@@ -321,6 +321,13 @@ pub(crate) struct BlessArguments {
     pub(crate) out: Option<PathBuf>,
 }
 
+impl BlessArguments {
+    /// Whether an item is to be blessed.
+    pub(crate) fn wants(&self, id: &str) -> bool {
+        self.ids.is_empty() || self.ids.iter().any(|one| one == id)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DocumentArguments {
     /// Only say whether they are stale (exit code 1)

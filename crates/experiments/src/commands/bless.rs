@@ -74,9 +74,8 @@ fn bless_profile(
         remove_old(&expected, item, None)?;
     }
     manifest.generator.clone_from(&present.generator);
-    let wanted = |id: &String| arguments.ids.is_empty() || arguments.ids.contains(id);
     let mut changed = Vec::new();
-    for (id, item) in present.items.iter().filter(|(id, _)| wanted(id)) {
+    for (id, item) in present.items.iter().filter(|(id, _)| arguments.wants(id)) {
         let before = manifest.items.insert(id.clone(), item.clone());
         if before.as_ref() != Some(item) {
             print_change(id, profile, dir, &expected, before.as_ref(), item)?;
@@ -89,7 +88,7 @@ fn bless_profile(
     output::create_dir(&expected.figures)?;
     output::write_atomically(&expected.figures.join(MANIFEST), &manifest.to_json()?)?;
     output::write_atomically(&expected.figures.join(SUMS), manifest.sums()?.as_bytes())?;
-    record_costs(workspace, &record, profile)?;
+    record_costs(workspace, arguments, &record, profile)?;
     say!("{} root {}", profile.name(), sha256(manifest.sums()?.as_bytes()));
     Ok(changed)
 }
@@ -157,7 +156,6 @@ fn refuse_unfit(
     present: &Manifest,
     record: &RunRecord,
 ) -> anyhow::Result<()> {
-    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.iter().any(|one| one == id);
     // against nothing expected, only what is wrong in itself is found
     let nothing = dir.join("nothing-is-expected-here");
     let expected = Expected { data: nothing.clone(), figures: nothing, keeps_figures: false };
@@ -166,7 +164,7 @@ fn refuse_unfit(
         let (level, path) = (bad.level.word(), dir.join(&bad.path));
         bail!("{}: {level}: {}; run `icl run` again", path.display(), bad.detail);
     }
-    for id in present.items.keys().filter(|id| wanted(id)) {
+    for id in present.items.keys().filter(|id| arguments.wants(id)) {
         let found = record.items.get(id).map_or("none", |item| item.source_digest.as_str());
         if found != SOURCE_DIGEST {
             bail!(
@@ -178,7 +176,7 @@ fn refuse_unfit(
             );
         }
     }
-    let own = |claim: &&Claim| claim.id.split('/').next().is_some_and(wanted);
+    let own = |claim: &&Claim| claim.id.split('/').next().is_some_and(|id| arguments.wants(id));
     match report.claims.iter().filter(own).find(|claim| claim.breaks()) {
         Some(claim) => bail!(
             "claim {}: found {}, expected it to hold: {}; mend the cause before it is expected",
@@ -240,18 +238,28 @@ fn largest_change(schema: &Schema, old: &Path, new: &Path) -> anyhow::Result<Str
     Ok(format!("largest change {}", largest.1))
 }
 
-/// Adds the run's seconds to the costs, if it computed everything.
-fn record_costs(workspace: &Workspace, run: &RunRecord, profile: Profile) -> anyhow::Result<()> {
+/// Adds the seconds of blessed items to the costs, of those that the run computed whole. They are in the unit of
+/// the host that measured the first: others' costs stay true.
+fn record_costs(
+    workspace: &Workspace,
+    arguments: &BlessArguments,
+    run: &RunRecord,
+    profile: Profile,
+) -> anyhow::Result<()> {
     let mut costs = Costs::read(workspace);
-    for (id, record) in &run.items {
+    let calibration = calibration_ms()?;
+    if costs.calibration_ms == 0.0 {
+        costs.calibration_ms = (calibration * 1000.0).round() / 1000.0;
+    }
+    let unit = costs.calibration_ms / calibration;
+    for (id, record) in run.items.iter().filter(|(id, _)| arguments.wants(id)) {
         if record.restored == 0 {
             // cells' seconds are of single threads; the unit is two of them
-            let seconds = (record.cell_seconds / 2.0 * 100.0).round() / 100.0;
+            let seconds = (unit * record.cell_seconds / 2.0 * 100.0).round() / 100.0;
             costs.items.entry(id.clone()).or_default().insert(profile.name().into(), seconds);
         }
     }
     costs.items.retain(|id, _| registry::find(workspace, id).is_ok());
-    costs.calibration_ms = (calibration_ms()? * 1000.0).round() / 1000.0;
     Ok(output::write_atomically(&workspace.path(COSTS), &canonical_json(&costs)?)?)
 }
 

@@ -1,0 +1,88 @@
+//! A settings file of a user's own, in a copy of the workspace: everything around it stays as it was.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+#![allow(clippy::disallowed_methods, reason = "a copy of the workspace")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+/// Runs the program on a workspace; exit code and standard output.
+fn icl(workspace: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_icl"));
+    let output = command.args(arguments).arg("--root").arg(workspace).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Measured minutes of an item, as listed.
+fn minutes(workspace: &Path, id: &str) -> Option<f64> {
+    let (code, text) = icl(workspace, &["list", "--json", "--profile", "smoke"]);
+    assert_eq!(code, Some(0), "{text}");
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let item = list.as_array().unwrap().iter().find(|item| item["id"] == id).unwrap().clone();
+    assert!(["paper", "claim"].iter().all(|field| item[field].is_string()), "{item}");
+    item["minutes"].as_f64()
+}
+
+#[test]
+fn a_users_own_item_runs_is_blessed_and_makes_no_document_stale() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path();
+    for part in [
+        "ARCHITECTURE.md",
+        "ARTIFACT.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+        "README.md",
+        "benches/peers/results.json",
+        "benches/roofline.json",
+        "data",
+        "experiments",
+        "figures",
+    ] {
+        copy(&root().join(part), &workspace.join(part));
+    }
+    let settings = workspace.join("experiments/fig3-linear.toml");
+    let text = std::fs::read_to_string(settings).unwrap();
+    // another number of demonstrations, so that nothing is the built-in item's
+    let own = text.replacen("value = 15", "value = 14", 1);
+    assert_ne!(own, text);
+    std::fs::write(workspace.join("experiments/own.toml"), own).unwrap();
+    let succeed = |arguments: &[&str]| {
+        let (code, text) = icl(workspace, arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+        text
+    };
+    assert_eq!(minutes(workspace, "own"), None);
+    succeed(&["document", "--check"]);
+    let level = || -> String {
+        let text = succeed(&["run", "own", "fig1-dual-scheme", "--profile", "smoke"]);
+        assert!(text.contains("(as expected)"), "{text}");
+        let line = text.lines().find(|line| line.starts_with("own ")).unwrap().to_owned();
+        line.split_whitespace().nth(2).unwrap().to_owned()
+    };
+    assert_eq!(level(), "integrity");
+    succeed(&["verify"]);
+    succeed(&["bless", "own", "--profile", "smoke", "--reason", "an item of my own"]);
+    assert_eq!(level(), "bits");
+    assert!(minutes(workspace, "own").is_some());
+    succeed(&["document", "--check"]);
+    succeed(&["show", "own", "--profile", "smoke"]);
+}

@@ -56,3 +56,18 @@ pub(crate) fn median(x: &mut [f64]) -> f64 {
 pub(crate) fn quantile(sorted: &[f64], p: f64) -> f64 {
     sorted[(p * (sorted.len() - 1) as f64).round() as usize]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_numbers_of_the_sample() {
+        let mut x = [5.0, 1.0, 4.0, 2.0, 3.0];
+        assert_eq!(median(&mut x), 3.0);
+        assert_eq!(x, [1.0, 2.0, 3.0, 4.0, 5.0]);
+        let at = [0.0, 0.25, 0.75, 1.0].map(|p| quantile(&x, p));
+        assert_eq!(at, [1.0, 2.0, 4.0, 5.0]);
+        assert_eq!(quantile(&[7.0], 0.25), 7.0);
+    }
+}

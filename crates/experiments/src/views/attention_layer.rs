@@ -94,3 +94,110 @@ impl AttentionLayer {
         [eta, order::sum_of_squares(&gaps).sqrt() / (eta.abs() * (d as f64).sqrt())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::{Entries, Predictor};
+    use icl_model::attention::{self, LayerShape};
+    use icl_model::prompt::PromptShape;
+    use icl_numerics::stream::Stream;
+    use icl_numerics::tolerance::Tolerance;
+
+    const D: usize = 3;
+
+    fn problem() -> Problem {
+        Problem::new(&Stream::new(0, "attention-layer/test"), 0, 5, D, Entries::Normal)
+    }
+
+    /// Linear attention whose map of inputs is `eta I` and whose values are the labels.
+    fn step_layer(eta: f64) -> AttentionLayer {
+        let width = D + 1;
+        let entry = |ij: usize| if ij / width == ij % width && ij / width < D { eta } else { 0.0 };
+        let c = (0..width * width).map(entry).collect();
+        AttentionLayer { heads: vec![Head { b: vec![0.0, 0.0, 0.0, 1.0], c }], linear: true }
+    }
+
+    fn step(eta: f64) -> f64 {
+        Predictor::Descent { steps: 1, eta, gamma: 0.0 }.predict(&problem())
+    }
+
+    fn assert_close(got: f64, want: f64, what: &str) {
+        Tolerance::roundoff_f64(100).assert_close(got, want, want.abs(), what);
+    }
+
+    #[test]
+    fn linear_attention_with_those_weights_is_one_gradient_step() {
+        assert_close(step_layer(0.3).predict(&problem()), step(0.3), "step");
+    }
+
+    #[test]
+    fn weights_move_from_the_layers_own_to_those_of_the_step() {
+        let mut own = step_layer(0.3);
+        // values twice, map half and with entries of its own: the same layer but for them
+        own.heads[0].b = vec![0.2, -0.4, 0.0, 2.0];
+        own.heads[0].c.iter_mut().enumerate().for_each(|(i, c)| *c = 0.5 * *c + 0.01 * i as f64);
+        let at = |share: f64| own.towards_gradient_step(share, 0.7).predict(&problem());
+        assert_close(at(0.0), own.predict(&problem()), "own");
+        assert_close(at(1.0), step(0.7), "step");
+        assert!((at(0.5) - at(0.0)).abs() > 1e-3 && (at(0.5) - at(1.0)).abs() > 1e-3);
+    }
+
+    #[test]
+    fn the_learned_step_is_the_mean_of_the_diagonal_and_the_rest_its_deviation() {
+        let mut layer = step_layer(0.3);
+        // the factor between values and map does not matter
+        layer.heads[0].b[D] = 4.0;
+        layer.heads[0].c.iter_mut().for_each(|c| *c /= 4.0);
+        let [eta, deviation] = layer.learned_step();
+        assert_close(eta, 0.3, "eta");
+        assert!(deviation < 1e-15);
+        // one more entry x beside the diagonal: |x| / (eta sqrt(d))
+        layer.heads[0].c[1] = 0.6 / 4.0;
+        assert_close(layer.learned_step()[1], 2.0 / 3.0_f64.sqrt(), "deviation");
+    }
+
+    #[test]
+    fn softmax_without_a_map_averages_labels_and_heads_are_added() {
+        let p = problem();
+        let uniform = || Head { b: vec![0.0, 0.0, 0.0, 1.0], c: vec![0.0; (D + 1) * (D + 1)] };
+        let heads = vec![uniform(), uniform()];
+        let mean = order::mean(&p.y).unwrap();
+        assert_close(AttentionLayer { heads, linear: false }.predict(&p), 2.0 * mean, "mean");
+    }
+
+    /// The definition, from the matrices: weights `exp(k_j . q / sqrt(d))` over the demonstrations.
+    #[test]
+    fn parameters_are_read_as_the_definition_says() {
+        let prompt = PromptShape { n_demos: 5, d_t: D, d_s: 1 };
+        let kernel = Kernel::SoftmaxWithoutQuery;
+        let settings =
+            TrainSettings { prompt, n_heads: 2, kernel, init_std: 0.8, ..TrainSettings::base() };
+        let shape = LayerShape { d: D + 1, n_heads: 2 };
+        let plain = attention::parse("plain").unwrap();
+        let parameters = Parameters::initialised(shape, plain.as_ref(), 0.8, 3);
+        let layer = AttentionLayer::new(&settings, &parameters);
+        let p = problem();
+        let width = D + 1;
+        let apply = |name: &str, head: usize, x: &[f64]| -> Vec<f64> {
+            let w = &parameters.get(name).unwrap()[head * width * width..][..width * width];
+            let row = |row: &[f32]| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
+            w.chunks_exact(width).map(row).collect()
+        };
+        let mut want = 0.0;
+        for head in 0..2 {
+            let query = apply("w_q", head, &[p.query.as_slice(), &[0.0]].concat());
+            let (mut above, mut below) = (0.0, 0.0);
+            for (x, y) in p.x.iter().zip(&p.y) {
+                let token = [x.as_slice(), &[*y]].concat();
+                let key = apply("w_k", head, &token);
+                let logit: f64 = key.iter().zip(&query).map(|(k, q)| k * q).sum();
+                let weight = math::exp(logit / (width as f64).sqrt());
+                above += weight * apply("w_v", head, &token)[D];
+                below += weight;
+            }
+            want += above / below;
+        }
+        assert_close(layer.predict(&p), want, "definition");
+    }
+}

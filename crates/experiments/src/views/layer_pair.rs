@@ -107,3 +107,87 @@ pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64
     };
     largest::value(attention.iter().enumerate().map(gap)) / scale
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dual_model::sequence::exact_predictions;
+    use icl_numerics::order;
+
+    const PAIR: LayerPair =
+        LayerPair { seed: 2, d: 5, n_heads: 2, n_tokens: 9, n_demos: 6, logit_sd: 1.5 };
+
+    /// The masks as they are defined: whether query `i` sees key `j`.
+    fn sees(name: &str, n: usize, i: usize, j: usize) -> bool {
+        let half = n.div_ceil(2);
+        match name {
+            "causal" => j <= i,
+            "padding" => j < half,
+            "prefix-lm" => j < half || j <= i,
+            _ => true,
+        }
+    }
+
+    /// Softmax attention of one head, by plain loops over what a query sees.
+    fn attention(head: &Head, name: &str) -> Vec<f64> {
+        let n = PAIR.n_tokens;
+        let mut out = Vec::new();
+        for (i, query) in head.queries.iter_rows().enumerate() {
+            let mut sum = vec![0.0; PAIR.d];
+            let mut total = 0.0;
+            for j in (0..n).filter(|j| sees(name, n, i, *j)) {
+                let weight = icl_numerics::math::exp(order::dot(head.keys.row(j), query));
+                total += weight;
+                sum.iter_mut().zip(head.values.row(j)).for_each(|(s, v)| *s += weight * v);
+            }
+            out.extend(sum.iter().map(|s| s / total));
+        }
+        out
+    }
+
+    #[test]
+    fn both_sides_and_plain_loops_agree_under_every_mask() {
+        let heads = PAIR.heads::<f64>().unwrap();
+        for name in ["none", "causal", "padding", "prefix-lm"] {
+            let (mask, visibility) = mask(name, PAIR.n_tokens).unwrap();
+            let candle = PAIR.attention(DType::F64, &mask, &AttentionKernel::Softmax).unwrap();
+            let loops: Vec<Matrix> = heads
+                .iter()
+                .map(|head| Matrix::new(9, 5, attention(head, name)).unwrap())
+                .collect();
+            assert!(difference(&loops, &candle) < 1e-13, "{name}");
+            let duals: Vec<Matrix> = heads
+                .iter()
+                .map(|head| exact_predictions(head, PAIR.n_demos, visibility).unwrap())
+                .collect();
+            assert!(difference(&duals, &candle) < 1e-13, "{name}");
+        }
+        assert!(mask("diagonal", 9).unwrap_err().to_string().contains("found diagonal"));
+    }
+
+    #[test]
+    fn logits_have_the_stated_standard_deviation() {
+        // 40 queries x 40 keys in 64 dimensions; queries share keys: the mean square is known within a tenth
+        let pair = LayerPair { d: 64, n_heads: 1, n_tokens: 40, logit_sd: 3.0, ..PAIR };
+        let head = &pair.heads::<f64>().unwrap()[0];
+        let logits: Vec<f64> = head
+            .queries
+            .iter_rows()
+            .flat_map(|q| head.keys.iter_rows().map(|k| order::dot(q, k)).collect::<Vec<_>>())
+            .collect();
+        let sd = (order::sum_of_squares(&logits) / logits.len() as f64).sqrt();
+        assert!((sd - 3.0).abs() < 0.3, "{sd}");
+    }
+
+    #[test]
+    fn a_difference_is_relative_to_the_largest_entry_and_keeps_nan() {
+        let heads = [
+            Matrix::new(1, 2, vec![1.0, 2.0]).unwrap(),
+            Matrix::new(1, 2, vec![0.5, 2.0]).unwrap(),
+        ];
+        assert_eq!(difference(&heads, &[2.0, 4.0]), 0.125);
+        assert!(difference(&heads, &[f64::NAN, 4.0]).is_nan());
+        let nan = [Matrix::new(1, 2, vec![f64::NAN, 4.0]).unwrap()];
+        assert!(difference(&nan, &[2.0, 4.0]).is_nan());
+    }
+}

@@ -1,35 +1,7 @@
-//! A settings file of a user's own, in a copy of the workspace: everything around it stays as it was.
+//! A settings file of a user's own: everything around it stays as it was.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
-#![allow(clippy::disallowed_methods, reason = "a copy of the workspace")]
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let name = entry.unwrap().file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    } else {
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(from, to).unwrap();
-    }
-}
-
-/// Runs the program on a workspace; exit code and standard output.
-fn icl(workspace: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_icl"));
-    let output = command.args(arguments).arg("--root").arg(workspace).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-}
+use super::{copied, icl};
+use std::path::Path;
 
 /// Measured minutes of an item, as listed.
 fn minutes(workspace: &Path, id: &str) -> Option<f64> {
@@ -43,22 +15,8 @@ fn minutes(workspace: &Path, id: &str) -> Option<f64> {
 
 #[test]
 fn a_users_own_item_runs_is_blessed_and_makes_no_document_stale() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = copied();
     let workspace = dir.path();
-    for part in [
-        "ARCHITECTURE.md",
-        "ARTIFACT.md",
-        "CHANGELOG.md",
-        "Cargo.toml",
-        "README.md",
-        "benches/peers/results.json",
-        "benches/roofline.json",
-        "data",
-        "experiments",
-        "figures",
-    ] {
-        copy(&root().join(part), &workspace.join(part));
-    }
     let settings = workspace.join("experiments/fig3-linear.toml");
     let text = std::fs::read_to_string(settings).unwrap();
     // another number of demonstrations, so that nothing is the built-in item's

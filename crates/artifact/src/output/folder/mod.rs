@@ -6,9 +6,15 @@
 //! what is written and removed, then files are replaced one by one, `SHA256SUMS` at the end, and the
 //! marker goes. A marker that stays is a replacement that was cut short: the next one completes it.
 
-use super::{DISK_HINT, Temporary, create_dir, target, write_atomically};
+mod entries;
+mod exchange;
+
+pub use entries::{Entry, entries};
+
+use super::{DISK_HINT, create_dir, target, write_atomically};
 use crate::ArtifactError;
 use crate::manifest::SUMS;
+use exchange::{exchange, stage};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,8 +24,6 @@ use std::path::{Path, PathBuf};
 pub const MARKER: &str = ".icl-replacing.json";
 /// Written last: a folder without them is not complete.
 const LAST: &str = SUMS;
-/// Deepest folder that is looked into.
-const DEPTH: usize = 32;
 
 /// Files by relative path with `/`.
 pub type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
@@ -30,46 +34,6 @@ pub type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
 struct Marker {
     written: BTreeSet<String>,
     removed: BTreeSet<String>,
-}
-
-/// An entry of a folder that is not a folder itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    /// Relative path with `/`.
-    pub path: String,
-    /// Whether it is a regular file, not a link or a device.
-    pub regular: bool,
-}
-
-/// All entries below `dir`, sorted by path, without following links.
-///
-/// # Errors
-/// [`ArtifactError::File`] if a folder cannot be listed.
-pub fn entries(dir: &Path) -> Result<Vec<Entry>, ArtifactError> {
-    let mut found = Vec::new();
-    walk(dir, "", 0, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn walk(
-    dir: &Path,
-    prefix: &str,
-    depth: usize,
-    found: &mut Vec<Entry>,
-) -> Result<(), ArtifactError> {
-    let fault = || ArtifactError::file(dir, "list", DISK_HINT);
-    for entry in std::fs::read_dir(dir).map_err(fault())? {
-        let entry = entry.map_err(fault())?;
-        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let kind = entry.file_type().map_err(fault())?;
-        if kind.is_dir() && depth < DEPTH {
-            walk(&entry.path(), &format!("{path}/"), depth + 1, found)?;
-        } else {
-            found.push(Entry { path, regular: kind.is_file() });
-        }
-    }
-    Ok(())
 }
 
 /// Replaces the folder `dir` by one that holds `files`. `ours` are the paths that an earlier run lists: those
@@ -151,70 +115,6 @@ fn obstacle(path: PathBuf) -> ArtifactError {
         expected: "nothing, or an output of an earlier run".into(),
         hint: "move it away, or choose another folder with --out",
     }
-}
-
-/// Gives the new folders the permissions of those that they replace; false if they have other owners.
-fn keep_folders(staging: &Path, dir: &Path, files: &Files<'_>) -> bool {
-    let below = files.keys().flat_map(|path| Path::new(*path).ancestors().skip(1));
-    let folders: BTreeSet<&Path> = below.collect();
-    folders.into_iter().all(|folder| {
-        let (new, old) = (staging.join(folder), dir.join(folder));
-        match (new.metadata(), old.metadata()) {
-            (Ok(new_found), Ok(old_found)) => {
-                super::same_owner(&new_found, &old_found)
-                    && std::fs::set_permissions(&new, old_found.permissions()).is_ok()
-            }
-            _ => true,
-        }
-    })
-}
-
-/// Assembles the folder beside its place.
-fn stage(dir: &Path, files: &Files<'_>) -> Result<Temporary, ArtifactError> {
-    let parent = super::folder_of(dir);
-    let staging =
-        Temporary::folder(parent).map_err(ArtifactError::file(parent, "write in", DISK_HINT))?;
-    for (path, bytes) in files {
-        let path = staging.path().join(path);
-        create_dir(super::folder_of(&path))?;
-        write_atomically(&path, bytes)?;
-    }
-    Ok(staging)
-}
-
-/// Exchanges the folder with one assembled beside it; false where the file system cannot.
-fn exchange(dir: &Path, files: &Files<'_>, ours: &BTreeSet<String>) -> Result<bool, ArtifactError> {
-    let staging = match stage(dir, files) {
-        Ok(staging) => staging,
-        Err(ArtifactError::File { cause, .. }) if super::cannot_rename(&cause) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    if !keep_folders(staging.path(), dir, files) {
-        return Ok(false);
-    }
-    match swap(staging.path(), dir) {
-        Ok(()) => {}
-        Err(error) if super::cannot_rename(&error) => return Ok(false),
-        Err(error) => return Err(ArtifactError::file(dir, "replace the folder", DISK_HINT)(error)),
-    }
-    // the old folder now stands at the temporary path; what came into it meanwhile goes back
-    for entry in entries(staging.path())?.iter().filter(|entry| !ours.contains(&entry.path)) {
-        let (from, to) = (staging.path().join(&entry.path), dir.join(&entry.path));
-        create_dir(super::folder_of(&to))?;
-        std::fs::rename(&from, &to).map_err(ArtifactError::file(&from, "move back", DISK_HINT))?;
-    }
-    Ok(true)
-}
-
-#[cfg(target_os = "linux")]
-fn swap(a: &Path, b: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn swap(_: &Path, _: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Replaces one file after the other under a marker.

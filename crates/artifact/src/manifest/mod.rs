@@ -4,13 +4,19 @@
 //! to `run.json` and `host.json`, whose digests `RUN.SHA256SUMS` holds. The root hash is the SHA-256 of
 //! `SHA256SUMS`.
 
+mod publish;
+mod sums;
+
+pub use publish::{is_published, listed, publish};
+pub use sums::{parse_sums, sums};
+
 use crate::digest::sha256;
 use crate::table::{ColumnType, Table};
 use crate::tolerance::Tolerance;
 use crate::{ArtifactError, output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of the manifest's format.
@@ -228,114 +234,4 @@ pub fn canonical_json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> 
     })?;
     text.push(b'\n');
     Ok(text)
-}
-
-/// The text of `SHA256SUMS` for `files`, as `sha256sum -c` reads it, sorted by path.
-pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
-    let sorted: BTreeMap<&str, &[u8]> = files.into_iter().collect();
-    sorted.iter().map(|(path, bytes)| format!("{}  {path}\n", sha256(bytes))).collect()
-}
-
-/// Parses `SHA256SUMS` into path and digest; the second list says which lines are none.
-pub fn parse_sums(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
-    let (mut sums, mut faults) = (BTreeMap::new(), Vec::new());
-    for (i, line) in text.lines().enumerate() {
-        let digest = |digest: &str| {
-            digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        match line.split_once("  ") {
-            Some((found, path)) if digest(found) && output::is_inside(path) => {
-                sums.insert(path.to_owned(), found.to_owned());
-            }
-            _ => faults.push(format!(
-                "line {}: found `{line}`, expected 64 hexadecimal digits, two spaces, a path inside the folder",
-                i + 1
-            )),
-        }
-    }
-    (sums, faults)
-}
-
-/// Publishes `files` with their manifest as the folder `dir`; `run_files` (by the names of [`RUN_FILES`]) go
-/// beside them. What an earlier run lists there is replaced, nothing else is touched.
-///
-/// Returns the root hash.
-///
-/// # Errors
-/// [`ArtifactError`] if something cannot be written or foreign files are in the way.
-pub fn publish(
-    dir: &Path,
-    manifest: &Manifest,
-    files: &BTreeMap<String, Vec<u8>>,
-    run_files: &BTreeMap<String, Vec<u8>>,
-) -> Result<String, ArtifactError> {
-    let manifest = manifest.to_json()?;
-    let borrowed = |(path, bytes): (&'_ String, &'_ Vec<u8>)| (path.clone(), bytes.clone());
-    let mut all: BTreeMap<String, Vec<u8>> = files.iter().map(borrowed).collect();
-    all.insert(MANIFEST.to_owned(), manifest);
-    let sums = sums(all.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-    let run_sums =
-        self::sums(run_files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-    all.extend(run_files.iter().map(borrowed));
-    all.insert(SUMS.to_owned(), sums.clone().into_bytes());
-    all.insert(RUN_SUMS.to_owned(), run_sums.into_bytes());
-    let all = all.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-    output::folder::replace_dir(dir, &all, &listed(dir))?;
-    Ok(sha256(sums.as_bytes()))
-}
-
-/// Whether `dir` holds exactly this manifest and these files, undamaged, with intact records of their run.
-///
-/// # Errors
-/// As [`Manifest::to_json`].
-pub fn is_published(
-    dir: &Path,
-    manifest: &Manifest,
-    files: &BTreeMap<String, Vec<u8>>,
-) -> Result<bool, ArtifactError> {
-    let holds =
-        |path: &str, bytes: &[u8]| output::read(&dir.join(path)).is_ok_and(|found| found == bytes);
-    let run_sums = output::read(&dir.join(RUN_SUMS)).unwrap_or_default();
-    let (run_sums, faults) = parse_sums(&String::from_utf8_lossy(&run_sums));
-    let run_file = |name: &str| {
-        let found = output::read(&dir.join(name)).map(|bytes| sha256(&bytes)).ok();
-        found.is_some() && found.as_ref() == run_sums.get(name)
-    };
-    Ok(holds(MANIFEST, &manifest.to_json()?)
-        && holds(SUMS, manifest.sums()?.as_bytes())
-        && files.iter().all(|(path, bytes)| holds(path, bytes))
-        && faults.is_empty()
-        && RUN_FILES.into_iter().all(run_file)
-        && !dir.join(output::folder::MARKER).exists())
-}
-
-/// The paths in `dir` that an earlier run made: what its lists name, as far as they can be read.
-pub fn listed(dir: &Path) -> BTreeSet<String> {
-    let names = [MANIFEST, SUMS, RUN_SUMS].into_iter().chain(RUN_FILES).map(str::to_owned);
-    let mut listed: BTreeSet<String> = names.collect();
-    let text = output::read(&dir.join(SUMS)).unwrap_or_default();
-    listed.extend(parse_sums(&String::from_utf8_lossy(&text)).0.into_keys());
-    if let Ok(manifest) = Manifest::read(dir) {
-        listed.extend(manifest.files().map(|(path, _)| path.to_owned()));
-    }
-    listed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sums_are_sorted_and_read_back() {
-        let text = sums([("b", b"2".as_slice()), ("a", b"1")]);
-        let (parsed, faults) = parse_sums(&text);
-        assert_eq!(parsed["a"], sha256(b"1"));
-        assert!(text.starts_with(&parsed["a"]) && faults.is_empty());
-        let (parsed, faults) = parse_sums(&format!("abc  x\n{text}"));
-        assert!(parsed.len() == 2 && faults[0].contains("line 1"), "{faults:?}");
-        for path in ["../x", "/x", "a/../../x", "a//b", "./x", "a\\b", "a\tb", ""] {
-            let (parsed, faults) = parse_sums(&format!("{}  {path}\n", "0".repeat(64)));
-            assert!(parsed.is_empty() && faults.len() == 1, "{path}");
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! Cells: the units of work, pure functions of their specification.
 
-use crate::ArtifactError;
 use crate::lock::Attempt;
 use crate::store::{self, Lookup, Store};
 use crate::table::{Schema, Table};
+use crate::{ArtifactError, Class};
 use rayon::prelude::*;
 use serde_json::Value;
 use std::time::Duration;
@@ -16,8 +16,10 @@ pub type CellError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A computation with a content key.
 pub struct Cell {
-    /// Everything the result depends on, besides the source code.
+    /// Everything the result depends on, besides class and source code.
     pub specification: Value,
+    /// What is promised of the result's bits.
+    pub class: Class,
     /// Name for progress and messages.
     pub label: String,
     /// Relative cost, for the order of work and the estimate of time.
@@ -29,9 +31,9 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// SHA-256 over the canonical specification and the digest of the source that can change numbers.
+    /// SHA-256 over the canonical specification, the class, and the digest of the source that can change numbers.
     pub fn key(&self, source_digest: &str) -> String {
-        store::key(source_digest, &self.specification)
+        store::key(self.class, source_digest, &self.specification)
     }
 }
 
@@ -188,7 +190,8 @@ impl Work<'_> {
         self.observer.started(i);
         let result = match checked(cell) {
             Ok(table) => {
-                let sha256 = self.store.put(self.source_digest, &cell.specification, &table)?;
+                let Cell { class, specification, .. } = cell;
+                let sha256 = self.store.put(*class, self.source_digest, specification, &table)?;
                 let (key, origin) = (self.keys[i].clone(), Origin::Computed);
                 Ok(CellResult { key, table, sha256, origin })
             }
@@ -229,8 +232,9 @@ fn restore(
             origin: Origin::Restored,
         }),
         Lookup::Miss => None,
-        Lookup::Damaged(reason) => {
-            observer.note(&format!("{}: {reason}; it is computed again", cell.label));
+        Lookup::Damaged(finding) => {
+            let Cell { label, .. } = cell;
+            observer.note(&format!("{label}: {}: {finding}; it is computed again", finding.file));
             None
         }
     })

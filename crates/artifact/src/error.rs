@@ -1,6 +1,39 @@
 //! What can go wrong in this crate.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Where in a table a fault is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A part that is no entry: the header, the rows together.
+    Part(String),
+    /// A column.
+    Column(String),
+    /// An entry.
+    Entry {
+        /// Row after the header, from 1.
+        row: usize,
+        /// Column.
+        column: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Part(part) => write!(f, "{part}"),
+            Self::Column(column) => write!(f, "column `{column}`"),
+            Self::Entry { row, column } => write!(f, "row {row}, column `{column}`"),
+        }
+    }
+}
+
+impl From<&str> for Place {
+    fn from(part: &str) -> Self {
+        Self::Part(part.to_owned())
+    }
+}
 
 /// An error of the artifact crate.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +44,8 @@ pub enum ArtifactError {
     Table {
         /// Name or path of the table.
         table: String,
-        /// Row and column, or the part of the table.
-        place: String,
+        /// Where in it.
+        place: Place,
         /// What is there.
         found: String,
         /// What should be there.
@@ -72,7 +105,7 @@ impl ArtifactError {
     /// A table's fault at a place.
     pub(crate) fn table(
         table: &str,
-        place: impl Into<String>,
+        place: impl Into<Place>,
         found: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {

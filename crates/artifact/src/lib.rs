@@ -3,18 +3,21 @@
 //! * [`cell`], [`store`]: units of work with content keys, and where their results are kept.
 //! * [`table`]: typed tables and their canonical CSV.
 //! * [`figure`]: figures drawn from those tables, as SVG and PNG.
+//! * [`Class`]: what is promised of the bits of a number.
 //! * [`digest`], [`manifest`], [`output`], [`lock`]: SHA-256, what a folder holds, the only writer, and locks
 //!   between processes.
-//! * [`verify`], [`tolerance`], [`claim`]: what was reproduced, at which level.
+//! * [`verify`], [`tolerance`], [`claim`]: what was reproduced, at which level; [`finding`]: what was not.
 //! * [`statistics`]: intervals, paired comparisons and slopes, resamples drawn from named streams.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
 pub mod cell;
 pub mod claim;
+mod class;
 pub mod digest;
 mod error;
 pub mod figure;
+pub mod finding;
 pub mod lock;
 pub mod manifest;
 pub mod output;
@@ -24,4 +27,5 @@ pub mod table;
 pub mod tolerance;
 pub mod verify;
 
-pub use error::ArtifactError;
+pub use class::Class;
+pub use error::{ArtifactError, Place};

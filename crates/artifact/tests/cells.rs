@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 #![allow(clippy::disallowed_methods, reason = "tests damage files on purpose")]
 
+use artifact::Class;
 use artifact::cell::{Cell, CellResult, Observer, Origin, RunOptions, run};
 use artifact::lock::Attempt;
 use artifact::store::Store;
@@ -30,6 +31,7 @@ fn cells(count: &Arc<AtomicUsize>, failing: Option<usize>) -> Vec<Cell> {
         let count = count.clone();
         Cell {
             specification: json!({ "cell": i }),
+            class: Class::Exact,
             label: format!("cell {i}"),
             weight: i as f64,
             schema: vec![("x".into(), ColumnType::Float)],

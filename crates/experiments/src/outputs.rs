@@ -4,6 +4,7 @@ use crate::item::{Item, Outputs};
 use crate::profile::Profile;
 use crate::record::{ItemRecord, RunRecord};
 use anyhow::bail;
+use artifact::Class;
 use artifact::claim::Claim;
 use artifact::digest::sha256;
 use artifact::figure::{to_pdf, to_png};
@@ -27,10 +28,11 @@ pub(crate) struct Published {
     pub(crate) record: ItemRecord,
 }
 
-/// The files of one item and its manifest entry.
+/// The files of one item, whose numbers are of `class`, and its manifest entry.
 pub(crate) fn render(
     item: &dyn Item,
     settings: serde_json::Value,
+    class: Class,
     outputs: &Outputs,
 ) -> anyhow::Result<(Files, ManifestItem)> {
     let id = item.id();
@@ -39,7 +41,7 @@ pub(crate) fn render(
     for (table, tolerances) in &outputs.tables {
         let path = format!("data/{id}/{}.csv", table.name());
         files.insert(path.clone(), table.to_csv()?);
-        tables.insert(path, TableEntry::new(table, tolerances)?);
+        tables.insert(path, TableEntry::new(table, class, tolerances)?);
     }
     let mut figures = BTreeMap::new();
     for (figure, shown) in &outputs.figures {

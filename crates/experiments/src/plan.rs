@@ -5,6 +5,7 @@ use crate::item::{self, Assemble, Context, Item, Plan};
 use crate::record::SOURCE_DIGEST;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
+use artifact::Class;
 use artifact::cell::{Cell, CellFailure, CellResult, Origin};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub(crate) struct Planned {
     pub(crate) item: &'static dyn Item,
     pub(crate) settings: Value,
     pub(crate) assemble: Assemble,
+    /// What is promised of the bits of its numbers.
+    pub(crate) class: Class,
     pub(crate) cells: Vec<usize>,
 }
 
@@ -52,6 +55,7 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: 
             }
         };
         let unit = seconds_per_weight(&costs, item.id(), context, &plan.cells);
+        let class = Class::of_all(plan.cells.iter().map(|cell| cell.class));
         let mut own = Vec::new();
         for mut cell in plan.cells {
             cell.weight *= unit;
@@ -66,6 +70,7 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: 
             item: *item,
             settings: file.values(context.profile),
             assemble: plan.assemble,
+            class,
             cells: own,
         });
     }

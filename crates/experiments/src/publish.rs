@@ -126,7 +126,7 @@ fn assemble(
     }
     let tables: Vec<_> = cells.iter().map(|cell| cell.table.clone()).collect();
     let outputs = (planned.assemble)(&tables)?;
-    let (files, entry) = render(planned.item, planned.settings.clone(), &outputs)?;
+    let (files, entry) = render(planned.item, planned.settings.clone(), planned.class, &outputs)?;
     let seconds = progress.seconds();
     let cell_seconds = planned.cells.iter().filter_map(|i| seconds.get(i)).sum();
     let source_digest = SOURCE_DIGEST.to_owned();

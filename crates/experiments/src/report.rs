@@ -14,7 +14,7 @@ pub(crate) fn print_findings(dir: &Path, outputs: &[OutputReport]) {
             "recomputed" => PathBuf::from(&output.path),
             _ => dir.join(&output.path),
         };
-        say!("{}: {}: {}", output.level.word(), path.display(), output.detail);
+        say!("{}: {}: {}", output.level.word(), path.display(), output.detail());
     }
 }
 

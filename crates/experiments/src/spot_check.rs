@@ -10,12 +10,15 @@ use crate::registry;
 use crate::workspace::Workspace;
 use artifact::cell::Cell;
 use artifact::digest::sha256;
-use artifact::manifest::Manifest;
+use artifact::finding::{Finding, Kind};
+use artifact::manifest::{Manifest, TableEntry};
 use artifact::output;
 use artifact::store::{Lookup, Store};
-use artifact::table::Table;
-use artifact::verify::{Level, OutputReport, Report};
+use artifact::table::{Schema, Table};
+use artifact::verify::{Level, OutputReport, Report, compare_tables};
+use artifact::{ArtifactError, Class};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 
@@ -56,7 +59,7 @@ impl SpotCheck<'_> {
                 let assembled = record.map_or("", |record| record.assembled.as_str());
                 match self.restore(item, assembled) {
                     Ok(found) => stored.extend(found),
-                    Err(error) => self.finding(id, Level::Damaged, &format!("{error:#}")),
+                    Err(error) => self.failure(id, Level::Damaged, &error),
                 }
             }
         }
@@ -68,8 +71,11 @@ impl SpotCheck<'_> {
         self.cells(stored);
     }
 
-    fn finding(&mut self, id: &str, level: Level, detail: &str) {
-        self.report.outputs.push(OutputReport::new(id, id, level, detail));
+    /// An item that cannot be made again.
+    fn failure(&mut self, id: &str, level: Level, error: &anyhow::Error) {
+        let expected = "outputs that follow from the stored cells";
+        let finding = Finding::new(Kind::Content, id, format!("{error:#}"), expected);
+        self.report.outputs.push(OutputReport::new(id, id, level, [finding]));
     }
 
     /// An item's cells from the store; missing and damaged ones are findings.
@@ -91,11 +97,10 @@ impl SpotCheck<'_> {
                     digests.push((key.as_str(), sha256));
                 }
                 Lookup::Miss => {
-                    let detail = format!(
-                        "cell {} ({key}) is not in the store; `icl run` restores it",
-                        cell.label
-                    );
-                    self.finding(item.id(), Level::Missing, &detail);
+                    let expected = format!("cell {} ({key}) in the store", cell.label);
+                    let finding = Finding::missing(item.id(), &expected, "`icl run` restores it");
+                    let id = item.id();
+                    self.report.outputs.push(OutputReport::new(id, id, Level::Missing, [finding]));
                 }
                 // the store's own check names it
                 Lookup::Damaged(_) => {}
@@ -115,22 +120,13 @@ impl SpotCheck<'_> {
         sample.sort_by_key(|stored| random.hash_one(stored.item.id()));
         sample.truncate(if self.arguments.full { usize::MAX } else { self.arguments.sample });
         sample.extend(stored.iter().filter(|stored| !stored.recorded));
-        let dir = self.dir;
-        let differing = |stored: &&Stored| -> anyhow::Result<Vec<String>> {
-            let outputs = (stored.plan.assemble)(&stored.tables)?;
-            let (files, _) = render(stored.item, stored.settings.clone(), &outputs)?;
-            let differs = |(path, bytes): &(String, Vec<u8>)| {
-                output::read(&dir.join(path)).ok().as_ref() != Some(bytes)
-            };
-            Ok(files.into_iter().filter(differs).map(|(path, _)| path).collect())
-        };
-        let results: Vec<_> = sample.par_iter().map(differing).collect();
+        let results: Vec<_> =
+            sample.par_iter().map(|stored| stored.differences(self.dir)).collect();
         for (stored, result) in sample.iter().zip(results) {
+            let id = stored.item.id();
             match result {
-                Ok(paths) => {
-                    paths.iter().for_each(|path| differs(self.report, stored.item.id(), path));
-                }
-                Err(error) => self.finding(stored.item.id(), Level::Differs, &format!("{error:#}")),
+                Ok(files) => files.into_iter().for_each(|found| differs(self.report, id, found)),
+                Err(error) => self.failure(id, Level::Differs, &error),
             }
         }
     }
@@ -147,37 +143,86 @@ impl SpotCheck<'_> {
             // costs are seconds of two threads
             let quick = |cell: &Cell| 120.0 * minutes * cell.weight / weight <= limit;
             let own = stored.plan.cells.into_iter().zip(stored.tables);
-            cells.extend(own.filter(|(cell, _)| self.arguments.full || quick(cell)));
+            // of other classes nothing promises that they come out the same
+            let exact = own.filter(|(cell, _)| cell.class.promises_bits());
+            cells.extend(exact.filter(|(cell, _)| self.arguments.full || quick(cell)));
         }
         let random = RandomState::new();
         cells.sort_by_key(|(cell, _)| random.hash_one(&cell.label));
         cells.truncate(self.arguments.sample);
-        let again: Vec<_> = cells.par_iter().map(|(cell, _)| (cell.compute)()).collect();
-        for ((cell, table), again) in cells.into_iter().zip(again) {
-            let again = again.and_then(|again| Ok(again.to_csv()?));
-            let (level, detail) = match (table.to_csv(), again) {
-                (Ok(found), Ok(again)) if found == again => (Level::Bits, String::new()),
-                (Ok(found), Ok(again)) => {
-                    let text = format!("stored {}, computed {}", sha256(&found), sha256(&again));
-                    (Level::Differs, text)
-                }
-                (Err(error), _) => (Level::Differs, error.to_string()),
-                (_, Err(error)) => (Level::Differs, error.to_string()),
-            };
-            self.report.outputs.push(OutputReport::new("recomputed", &cell.label, level, detail));
+        let again = |(cell, table): &(Cell, Table)| {
+            let again = (cell.compute)();
+            again.and_then(|again| Ok(compare(&cell.label, table, &again, "a new computation")?))
+        };
+        let findings: Vec<_> = cells.par_iter().map(again).collect();
+        for ((cell, _), findings) in cells.iter().zip(findings) {
+            let name = cell.label.as_str();
+            let findings = findings.unwrap_or_else(|error| {
+                let expected = "a computation that ends as the stored one did";
+                vec![Finding::new(Kind::Content, name, error.to_string(), expected)]
+            });
+            let level = if findings.is_empty() { Level::Bits } else { Level::Differs };
+            self.report.outputs.push(OutputReport::new("recomputed", name, level, findings));
         }
     }
 }
 
+impl Stored {
+    /// Draws the outputs again: for every file in `dir` that differs its path and how.
+    fn differences(&self, dir: &Path) -> anyhow::Result<Vec<(String, Vec<Finding>)>> {
+        const BY: &str = "a new drawing";
+        let class = Class::of_all(self.plan.cells.iter().map(|cell| cell.class));
+        let outputs = (self.plan.assemble)(&self.tables)?;
+        let (files, entry) = render(self.item, self.settings.clone(), class, &outputs)?;
+        let mut differences = Vec::new();
+        for (path, bytes) in files {
+            let Ok(found) = output::read(&dir.join(&path)) else {
+                let expected = "an output that follows from the stored cells";
+                let missing = Finding::missing(&path, expected, "`icl run` restores it");
+                differences.push((path, vec![missing]));
+                continue;
+            };
+            if found == bytes {
+                continue;
+            }
+            let digest = Finding::digest(&path, &sha256(&found), &sha256(&bytes), Some(BY));
+            let tables = entry.tables.get(&path).and_then(|table| {
+                let schema: Schema =
+                    table.columns.iter().map(|c| (c.name.clone(), c.kind)).collect();
+                let read = |bytes| Table::from_csv(&path, &schema, bytes).ok();
+                read(&found).zip(read(&bytes))
+            });
+            let mut findings = match tables {
+                Some((found, drawn)) => compare(&path, &found, &drawn, BY)?,
+                None => Vec::new(),
+            };
+            findings.push(digest);
+            differences.push((path, findings));
+        }
+        Ok(differences)
+    }
+}
+
+/// Every entry of a table that is not the one that was made again.
+fn compare(
+    file: &str,
+    found: &Table,
+    again: &Table,
+    by: &str,
+) -> Result<Vec<Finding>, ArtifactError> {
+    let entry = TableEntry::new(again, Class::Exact, &BTreeMap::new())?;
+    let findings = compare_tables(file, found, again, &entry)?;
+    Ok(findings.into_iter().map(|finding| finding.said_by(by)).collect())
+}
+
 /// Marks an output as different from what the stored cells give, unless it already is.
-fn differs(report: &mut Report, item: &str, path: &str) {
-    let detail = "differs from what the stored cells give";
+fn differs(report: &mut Report, item: &str, (path, findings): (String, Vec<Finding>)) {
     match report.outputs.iter_mut().find(|output| output.path == path) {
         Some(output) if output.level.passes() => {
             output.level = Level::Differs;
-            detail.clone_into(&mut output.detail);
+            output.findings = findings;
         }
         Some(_) => {}
-        None => report.outputs.push(OutputReport::new(item, path, Level::Differs, detail)),
+        None => report.outputs.push(OutputReport::new(item, &path, Level::Differs, findings)),
     }
 }

@@ -70,6 +70,18 @@ fn an_altered_digit_is_found_and_named_and_a_damaged_table_is_refused() {
     for part in ["training.csv", "row 5", "column `relative_loss`", "expected"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let (code, text, _) =
+        outcome(icl().current_dir(root()).args(["verify", "--json"]).arg(dir.path()));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let outputs = report["profiles"][0]["outputs"].as_array().unwrap();
+    let path = "data/fig3-linear/training.csv";
+    let output = outputs.iter().find(|output| output["path"] == path).unwrap();
+    assert_eq!((code, &output["level"], &output["class"]), (1, &"differs".into(), &"exact".into()));
+    let finding = &output["findings"][0];
+    assert_eq!((&finding["file"], &finding["row"]), (&path.into(), &5.into()), "{finding}");
+    assert_eq!(finding["column"], "relative_loss", "{finding}");
+    assert_eq!(finding["found"].as_str().map(str::len), finding["expected"].as_str().map(str::len));
+    assert_ne!(finding["found"], finding["expected"]);
     std::fs::write(&table, good.replacen("plain", "plain,extra", 1)).unwrap();
     let (code, _, error) = verify();
     assert_eq!(code, 2, "{error}");

@@ -8,12 +8,12 @@ mod publish;
 mod sums;
 
 pub use publish::{is_published, listed, publish};
-pub use sums::{parse_sums, sums};
+pub use sums::{LineFault, SUMS_LINE, parse_sums, sums};
 
 use crate::digest::sha256;
 use crate::table::{ColumnType, Table};
 use crate::tolerance::Tolerance;
-use crate::{ArtifactError, output};
+use crate::{ArtifactError, Class, Place, output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,8 +21,6 @@ use std::path::Path;
 
 /// Version of the manifest's format.
 pub const FORMAT: &str = "icl-artifact/1";
-/// Class of outputs whose bits are the same on every CPU and for every number of threads.
-pub const EXACT: &str = "exact";
 /// Name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
 /// Name of the list of digests.
@@ -87,8 +85,8 @@ pub struct TableEntry {
     pub sha256: String,
     /// Rows without the header.
     pub rows: usize,
-    /// Class of the bits, see [`EXACT`].
-    pub class: String,
+    /// What is promised of its bits.
+    pub class: Class,
     /// Columns in order.
     pub columns: Vec<ColumnEntry>,
 }
@@ -118,24 +116,21 @@ pub struct FigureEntry {
 }
 
 impl TableEntry {
-    /// The entry of a table with the given tolerances by column.
+    /// The entry of a table whose numbers are of `class`, with the given tolerances by column.
     ///
     /// # Errors
     /// [`ArtifactError::Table`] if the table cannot be written or a tolerance names no column.
     pub fn new(
         table: &Table,
+        class: Class,
         tolerances: &BTreeMap<String, Tolerance>,
     ) -> Result<Self, ArtifactError> {
         let schema = table.schema();
         for name in tolerances.keys() {
             if !schema.iter().any(|(column, _)| column == name) {
-                let place = format!("tolerance of column `{name}`");
-                return Err(ArtifactError::table(
-                    table.name(),
-                    place,
-                    "no such column",
-                    "a column",
-                ));
+                let place = Place::Column(name.clone());
+                let found = "a tolerance for no column";
+                return Err(ArtifactError::table(table.name(), place, found, "a column"));
             }
         }
         let column = |(name, kind): (String, ColumnType)| ColumnEntry {
@@ -146,13 +141,28 @@ impl TableEntry {
         Ok(Self {
             sha256: sha256(&table.to_csv()?),
             rows: table.rows(),
-            class: EXACT.to_owned(),
+            class,
             columns: schema.into_iter().map(column).collect(),
         })
     }
 }
 
 impl ManifestItem {
+    /// What is promised of the bits of a file: of a table its own class, of a figure that of the tables that it
+    /// shows, of the claims that of all tables.
+    pub fn class(&self, path: &str) -> Class {
+        let all = || Class::of_all(self.tables.values().map(|table| table.class));
+        let shown = |figure: &FigureEntry| {
+            let tables = figure.drawn_from.iter().filter_map(|table| self.tables.get(table));
+            Class::of_all(tables.map(|table| table.class))
+        };
+        match (self.tables.get(path), self.figures.get(path)) {
+            (Some(table), _) => table.class,
+            (None, Some(figure)) => shown(figure),
+            (None, None) => all(),
+        }
+    }
+
     /// Every path with its digest.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let tables = self.tables.iter().map(|(path, t)| (path.as_str(), t.sha256.as_str()));

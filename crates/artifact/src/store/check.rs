@@ -1,181 +1,167 @@
 //! Every file of a store against what it should be.
 
-use super::{CSV, LEASE, PUBLISH_LOCK, RECEIPT, Receipt, Store, key};
-use crate::digest::sha256;
-use crate::manifest::canonical_json;
+use super::entry::{self, Version};
+use super::names::{self, Part};
+use super::{PUBLISH_LOCK, Store};
+use crate::finding::Finding;
 use crate::output;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Something in the store that should not be so.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// The file.
-    pub path: PathBuf,
-    /// What was found and expected.
-    pub detail: String,
-    /// Whether the file is not one of the store, rather than damaged.
-    pub foreign: bool,
-}
-
-/// Whether text is `n` lower-case hexadecimal digits.
-fn is_hexadecimal(text: &str, n: usize) -> bool {
-    text.len() == n && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The folders of entries, not links to such.
-pub(super) fn folders(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| is_hexadecimal(name, 2)))
-        .map(|entry| entry.path())
-        .collect();
-    folders.sort();
-    folders
-}
-
-/// The key and the extension in the name of a file of the store.
-fn parts(path: &Path) -> Option<(&str, &str)> {
-    let (stem, extension) = path.file_name()?.to_str()?.split_once('.')?;
-    let folder = path.parent()?.file_name()?.to_str()?;
-    let known = [CSV, RECEIPT, LEASE].contains(&extension);
-    (known && is_hexadecimal(stem, 64) && stem.starts_with(folder)).then_some((stem, extension))
-}
-
-pub(super) fn is_lease(path: &Path) -> bool {
-    parts(path).is_some_and(|(_, extension)| extension == LEASE)
-}
-
-/// An entry's result against its receipt, and the receipt against its key; the error names the file.
-pub(super) fn entry(
-    wanted: &str,
-    csv: &Path,
-    bytes: &[u8],
-    receipt: &Path,
-    recorded: &[u8],
-) -> Result<(), String> {
-    let at = |path: &Path, text: String| Err(format!("{}: {text}", path.display()));
-    let content: Receipt = match serde_json::from_slice(recorded) {
-        Ok(content) => content,
-        Err(error) => return at(receipt, format!("not a receipt: {error}")),
-    };
-    let canonical = canonical_json(&content).unwrap_or_default();
-    if canonical != recorded {
-        return at(receipt, "other bytes than a receipt of its content has".into());
-    }
-    let found = key(&content.source_digest, &content.specification);
-    if found != wanted {
-        return at(receipt, format!("it is of key {found}, expected {wanted}"));
-    }
-    let found = sha256(bytes);
-    if found != content.sha256 {
-        return at(csv, format!("found SHA-256 {found}, its receipt says {}", content.sha256));
-    }
-    Ok(())
+/// What a check of the store came to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Checked {
+    /// What is damaged, incomplete or foreign, by whole path.
+    pub findings: Vec<Finding>,
+    /// What is passed over, or kept although no run reads it.
+    pub notes: Vec<String>,
 }
 
 impl Store {
-    /// Re-hashes every entry and names everything that is damaged, incomplete or foreign; the second list
-    /// holds entries that are passed over: hidden files, and what other processes have in work.
-    pub fn check(&self) -> (Vec<Finding>, Vec<PathBuf>) {
-        let (mut findings, mut passed_over) = (Vec::new(), Vec::new());
-        let mut keys = BTreeSet::new();
+    /// Re-hashes every entry and names everything that is damaged, incomplete or foreign. Hidden
+    /// files and what other processes have in work are passed over.
+    pub fn check(&self) -> Checked {
+        let mut checked = Checked::default();
         let listed = match output::folder::entries(&self.dir) {
             Ok(listed) => listed,
             Err(error) => {
-                let detail = error.to_string();
-                return (
-                    vec![Finding { path: self.dir.clone(), detail, foreign: false }],
-                    passed_over,
-                );
+                let finding = Finding::of_error(&self.dir.display().to_string(), &error);
+                return Checked { findings: vec![finding], ..checked };
             }
         };
+        let mut keys = BTreeSet::new();
         for entry in listed {
             let path = self.dir.join(&entry.path);
-            match parts(&path) {
-                Some((_, LEASE)) => passed_over.push(path),
+            let passed_over = || format!("{}: passed over", path.display());
+            match names::parse(&path) {
+                Some((_, Part::Lease)) => checked.notes.push(passed_over()),
                 Some((key, _)) if entry.regular => _ = keys.insert(key.to_owned()),
                 _ if entry.path == PUBLISH_LOCK => {}
-                _ if output::is_passed_over(&entry.path) => passed_over.push(path),
+                _ if output::is_passed_over(&entry.path) => checked.notes.push(passed_over()),
                 _ => {
-                    let detail = "not an entry of the store; move it away".to_owned();
-                    findings.push(Finding { path, detail, foreign: true });
+                    let file = path.display().to_string();
+                    checked.findings.push(Finding::foreign(&file, "entries of the store only"));
                 }
             }
         }
-        let keys: Vec<String> = keys.into_iter().collect();
-        findings
-            .extend(keys.par_iter().filter_map(|key| self.check_entry(key)).collect::<Vec<_>>());
-        findings.sort();
-        (findings, passed_over)
+        self.check_entries(&keys, &mut checked);
+        checked.findings.sort_by(|a, b| a.file.cmp(&b.file));
+        checked
     }
 
-    fn check_entry(&self, key: &str) -> Option<Finding> {
-        let (csv, receipt) = (self.path(key, CSV), self.path(key, RECEIPT));
-        let finding = |path: &Path, detail: String| {
-            Some(Finding { path: path.to_owned(), detail, foreign: false })
-        };
-        let bytes = match (csv.exists(), receipt.exists()) {
-            (true, true) => {
-                output::read(&csv).and_then(|bytes| Ok((bytes, output::read(&receipt)?)))
+    fn check_entries(&self, keys: &BTreeSet<String>, checked: &mut Checked) {
+        let mut earlier = 0;
+        let results: Vec<_> = keys.par_iter().map(|key| self.check_entry(key)).collect();
+        for result in results {
+            match result {
+                Ok(Some(Version::Earlier)) => earlier += 1,
+                Ok(_) => {}
+                Err(finding) => checked.findings.push(*finding),
             }
+        }
+        if earlier > 0 {
+            let dir = self.dir.display();
+            checked.notes.push(format!(
+                "{dir}: results of an earlier version: {earlier}; they are kept, and no run reads them"
+            ));
+        }
+    }
+
+    /// The version that wrote an entry; none if it is not all there and another process may be the reason.
+    fn check_entry(&self, key: &str) -> Result<Option<Version>, Box<Finding>> {
+        let (csv, receipt) = (self.path(key, Part::Result), self.path(key, Part::Receipt));
+        let missing = |path: &Path, beside: &str| {
+            let hint = "a run computes the cell again";
+            Err(Box::new(Finding::missing(&path.display().to_string(), beside, hint)))
+        };
+        match (csv.exists(), receipt.exists()) {
+            (true, true) => {}
             // another process may have removed or replaced both meanwhile
-            (false, false) => return None,
+            (false, false) => return Ok(None),
             // between the two writes of another process
-            (true, false) if self.path(key, LEASE).exists() => return None,
-            (true, false) => return finding(&receipt, "missing beside its result".into()),
-            (false, true) => return finding(&csv, "missing beside its receipt".into()),
+            (true, false) if self.path(key, Part::Lease).exists() => return Ok(None),
+            (true, false) => return missing(&receipt, "a receipt beside its result"),
+            (false, true) => return missing(&csv, "a result beside its receipt"),
+        }
+        let read = |path: &Path| {
+            let file = path.display().to_string();
+            output::read(path).map_err(|error| Box::new(Finding::of_error(&file, &error)))
         };
-        let (bytes, recorded) = match bytes {
-            Ok(both) => both,
-            Err(error) => return finding(&csv, error.to_string()),
-        };
-        let detail = entry(key, &csv, &bytes, &receipt, &recorded).err()?;
-        let faulty = if detail.starts_with(&csv.display().to_string()) { &csv } else { &receipt };
-        let prefix = format!("{}: ", faulty.display());
-        finding(faulty, detail.strip_prefix(&prefix).unwrap_or(&detail).to_owned())
+        entry::check(&self.dir, key, &read(&csv)?, &read(&receipt)?).map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Kind;
+    use crate::store::key;
     use crate::table::Table;
+    use crate::{Class, digest::sha256};
     use serde_json::json;
+
+    /// A store with one result, and its key.
+    fn store(dir: &Path) -> (Store, String) {
+        let store = Store::open(dir).unwrap();
+        let table = Table::builder("t").floats("x", vec![0.5]).build().unwrap();
+        let specification = json!({"item": "a", "seed": 1});
+        store.put(Class::Exact, "source", &specification, &table).unwrap();
+        (store, key(Class::Exact, "source", &specification))
+    }
 
     #[test]
     fn every_flipped_bit_and_every_foreign_or_lone_file_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let table = Table::builder("t").floats("x", vec![0.5]).build().unwrap();
-        let specification = json!({"item": "a", "seed": 1});
-        store.put("source", &specification, &table).unwrap();
-        assert_eq!(store.check(), (vec![], vec![]));
-        let key = key("source", &specification);
-        for extension in [CSV, RECEIPT] {
-            let path = store.path(&key, extension);
+        let (store, key) = store(dir.path());
+        assert_eq!(store.check(), Checked::default());
+        for part in [Part::Result, Part::Receipt] {
+            let path = store.path(&key, part);
             let good = std::fs::read(&path).unwrap();
             for bit in 0..good.len() * 8 {
                 let mut bad = good.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
                 std::fs::write(&path, bad).unwrap();
-                let (findings, _) = store.check();
-                assert_eq!(findings.len(), 1, "bit {bit} of {extension}");
-                assert!(findings[0].path.to_string_lossy().contains(&key));
+                let Checked { findings, .. } = store.check();
+                assert_eq!(findings.len(), 1, "bit {bit} of {part:?}");
+                assert!(findings[0].file.contains(&key));
             }
             std::fs::write(&path, good).unwrap();
         }
-        let folder = dir.path().join(&key[..2]);
+        let folder = names::folder(dir.path(), &key);
         std::fs::write(folder.join("notes.txt"), "x").unwrap();
         std::fs::write(folder.join(".DS_Store"), "x").unwrap();
-        let (findings, passed_over) = store.check();
-        assert!(findings[0].foreign && findings[0].path.ends_with("notes.txt"));
-        assert!(passed_over[0].ends_with(".DS_Store"));
+        let Checked { findings, notes } = store.check();
+        assert!(findings[0].kind == Kind::Foreign && findings[0].file.ends_with("notes.txt"));
+        assert!(notes[0].contains(".DS_Store"));
         std::fs::remove_file(folder.join("notes.txt")).unwrap();
-        std::fs::remove_file(store.path(&key, CSV)).unwrap();
-        let (findings, _) = store.check();
-        assert!(findings[0].path.extension().unwrap() == CSV && findings.len() == 1);
+        std::fs::remove_file(store.path(&key, Part::Result)).unwrap();
+        let Checked { findings, .. } = store.check();
+        assert!(findings[0].file.ends_with(".csv") && findings.len() == 1);
+    }
+
+    #[test]
+    fn an_entry_without_a_class_is_kept_and_said_to_be_of_an_earlier_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (csv, specification) = ("x\n0.5\n", json!({"seed": 1}));
+        let text = json!(["icl-cell/1", "source", specification]).to_string();
+        let key = sha256(text.as_bytes());
+        let receipt = format!(
+            "{{\n  \"sha256\": \"{}\",\n  \"source_digest\": \"source\",\n  \"specification\": {{\n    \"seed\": 1\n  }}\n}}\n",
+            sha256(csv.as_bytes())
+        );
+        std::fs::create_dir(names::folder(dir.path(), &key)).unwrap();
+        std::fs::write(store.path(&key, Part::Result), csv).unwrap();
+        std::fs::write(store.path(&key, Part::Receipt), &receipt).unwrap();
+        let Checked { findings, notes } = store.check();
+        assert!(findings.is_empty() && notes[0].contains("earlier version: 1"), "{notes:?}");
+        // under a key of this version it is damaged
+        let asked = crate::store::key(Class::Exact, "source", &specification);
+        std::fs::create_dir_all(names::folder(dir.path(), &asked)).unwrap();
+        std::fs::write(store.path(&asked, Part::Result), csv).unwrap();
+        std::fs::write(store.path(&asked, Part::Receipt), &receipt).unwrap();
+        let Checked { findings, .. } = store.check();
+        assert!(findings.len() == 1 && findings[0].file.contains(&asked), "{findings:?}");
     }
 }

@@ -5,43 +5,25 @@
 //! Modification times mean nothing here.
 
 mod check;
+mod entry;
+mod names;
 
-pub use check::Finding;
+pub use check::Checked;
+pub use entry::{Receipt, key};
 
 use crate::digest::sha256;
+use crate::finding::Finding;
 use crate::lock::{Attempt, Lock};
 use crate::manifest::canonical_json;
 use crate::table::{Schema, Table};
-use crate::{ArtifactError, output};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use crate::{ArtifactError, Class, output};
+use entry::Version;
+use names::Part;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Version of the key's format.
-const KEY_VERSION: &str = "icl-cell/1";
 /// File whose lock is held while a profile's folder is replaced.
 const PUBLISH_LOCK: &str = "publish.lock";
-const CSV: &str = "csv";
-const RECEIPT: &str = "json";
-const LEASE: &str = "lease";
-
-/// SHA-256 over the canonical specification of a cell and the digest of the source that can change numbers.
-pub fn key(source_digest: &str, specification: &Value) -> String {
-    // serde_json's map is sorted by key: equal values have equal text
-    sha256(json!([KEY_VERSION, source_digest, specification]).to_string().as_bytes())
-}
-
-/// What a result is of, and its digest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Receipt {
-    /// SHA-256 of the CSV.
-    pub sha256: String,
-    /// Digest of the source that computed it.
-    pub source_digest: String,
-    /// Everything else that it depends on.
-    pub specification: Value,
-}
 
 /// A folder of results.
 #[derive(Debug, Clone)]
@@ -56,8 +38,8 @@ pub enum Lookup {
     Hit(Table, String),
     /// Nothing.
     Miss,
-    /// An entry that does not match its receipt, and why.
-    Damaged(String),
+    /// An entry that does not match its receipt.
+    Damaged(Finding),
 }
 
 impl Store {
@@ -80,18 +62,24 @@ impl Store {
     /// Temporary files and leases of processes that no longer run.
     fn remove_leftovers(&self) {
         output::remove_leftovers(&self.dir);
-        for folder in check::folders(&self.dir) {
+        for folder in names::folders(&self.dir) {
             output::remove_leftovers(&folder);
-            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            for path in entries.map(|entry| entry.path()).filter(|path| check::is_lease(path)) {
-                // a lease that can be taken has no owner; dropping it removes it
-                drop(Lock::attempt(&path));
+            for path in names::files(&folder) {
+                if matches!(names::parse(&path), Some((_, Part::Lease))) {
+                    // a lease that can be taken has no owner; dropping it removes it
+                    drop(Lock::attempt(&path));
+                }
             }
         }
     }
 
-    fn path(&self, key: &str, extension: &str) -> PathBuf {
-        self.dir.join(key.get(..2).unwrap_or("__")).join(format!("{key}.{extension}"))
+    fn path(&self, key: &str, part: Part) -> PathBuf {
+        names::path(&self.dir, key, part)
+    }
+
+    /// Whether both files of a result are there.
+    fn has_result(&self, key: &str) -> bool {
+        self.path(key, Part::Result).exists() && self.path(key, Part::Receipt).exists()
     }
 
     /// Looks a key up.
@@ -99,17 +87,21 @@ impl Store {
     /// # Errors
     /// [`ArtifactError::File`] if an existing file cannot be read.
     pub fn get(&self, key: &str, schema: &Schema) -> Result<Lookup, ArtifactError> {
-        let (csv, receipt) = (self.path(key, CSV), self.path(key, RECEIPT));
-        if !csv.exists() || !receipt.exists() {
+        if !self.has_result(key) {
             return Ok(Lookup::Miss);
         }
-        let (bytes, recorded) = (output::read(&csv)?, output::read(&receipt)?);
-        if let Err(finding) = check::entry(key, &csv, &bytes, &receipt, &recorded) {
-            return Ok(Lookup::Damaged(finding));
+        let path = self.path(key, Part::Result);
+        let (bytes, recorded) =
+            (output::read(&path)?, output::read(&self.path(key, Part::Receipt))?);
+        match entry::check(&self.dir, key, &bytes, &recorded) {
+            Ok(Version::Present) => {}
+            Ok(Version::Earlier) => return Ok(Lookup::Miss),
+            Err(finding) => return Ok(Lookup::Damaged(*finding)),
         }
-        Ok(match Table::from_csv(&csv.display().to_string(), schema, &bytes) {
+        let name = path.display().to_string();
+        Ok(match Table::from_csv(&name, schema, &bytes) {
             Ok(table) => Lookup::Hit(table, sha256(&bytes)),
-            Err(error) => Lookup::Damaged(error.to_string()),
+            Err(error) => Lookup::Damaged(Finding::of_error(&name, &error)),
         })
     }
 
@@ -120,21 +112,23 @@ impl Store {
     /// [`ArtifactError`] if it cannot be written.
     pub fn put(
         &self,
+        class: Class,
         source_digest: &str,
         specification: &Value,
         table: &Table,
     ) -> Result<String, ArtifactError> {
-        let key = key(source_digest, specification);
-        let (csv, receipt) = (self.path(&key, CSV), self.path(&key, RECEIPT));
+        let key = key(class, source_digest, specification);
         let bytes = table.to_csv()?;
         let content = Receipt {
+            class,
             sha256: sha256(&bytes),
             source_digest: source_digest.to_owned(),
             specification: specification.clone(),
         };
-        output::create_dir(csv.parent().unwrap_or(&self.dir))?;
-        output::write_atomically(&csv, &bytes)?;
-        output::write_atomically(&receipt, &canonical_json(&content)?)?;
+        output::create_dir(&names::folder(&self.dir, &key))?;
+        output::write_atomically(&self.path(&key, Part::Result), &bytes)?;
+        let receipt = canonical_json(&content)?;
+        output::write_atomically(&self.path(&key, Part::Receipt), &receipt)?;
         Ok(content.sha256)
     }
 
@@ -143,9 +137,8 @@ impl Store {
     /// # Errors
     /// [`ArtifactError::File`] if its folder cannot be created.
     pub fn lease(&self, key: &str) -> Result<Attempt, ArtifactError> {
-        let path = self.path(key, LEASE);
-        output::create_dir(path.parent().unwrap_or(&self.dir))?;
-        Ok(Lock::attempt(&path))
+        output::create_dir(&names::folder(&self.dir, key))?;
+        Ok(Lock::attempt(&self.path(key, Part::Lease)))
     }
 
     /// Waits for the right to replace a profile's folder; `None` where there are no locks.
@@ -162,6 +155,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    const EXACT: Class = Class::Exact;
 
     fn table() -> Table {
         Table::builder("t").floats("x", vec![0.5, 0.25]).build().unwrap()
@@ -172,24 +168,43 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let (schema, specification) = (table().schema(), json!({"seed": 1}));
-        let key = key("source", &specification);
+        let key = key(EXACT, "source", &specification);
         assert!(matches!(store.get(&key, &schema).unwrap(), Lookup::Miss));
-        store.put("source", &specification, &table()).unwrap();
+        store.put(EXACT, "source", &specification, &table()).unwrap();
         assert!(matches!(store.get(&key, &schema).unwrap(), Lookup::Hit(t, _) if t.rows() == 2));
-        std::fs::write(store.path(&key, CSV), "x\n0.5\n0.26\n").unwrap();
-        let Lookup::Damaged(reason) = store.get(&key, &schema).unwrap() else { panic!("hit") };
-        assert!(reason.contains(&key), "{reason}");
+        std::fs::write(store.path(&key, Part::Result), "x\n0.5\n0.26\n").unwrap();
+        let Lookup::Damaged(finding) = store.get(&key, &schema).unwrap() else { panic!("hit") };
+        assert!(finding.file.contains(&key), "{finding:?}");
+    }
+
+    #[test]
+    fn a_result_of_a_device_is_never_restored_as_an_exact_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let specification = json!({"seed": 1});
+        store.put(Class::Cuda, "source", &specification, &table()).unwrap();
+        let get = |class| {
+            let key = key(class, "source", &specification);
+            store.get(&key, &table().schema()).unwrap()
+        };
+        assert!(matches!(get(EXACT), Lookup::Miss));
+        assert!(matches!(get(Class::Cuda), Lookup::Hit(..)));
+        // nor does an altered receipt make it one
+        let receipt = store.path(&key(Class::Cuda, "source", &specification), Part::Receipt);
+        let text = std::fs::read_to_string(&receipt).unwrap().replace("cuda", "exact");
+        std::fs::write(&receipt, text).unwrap();
+        assert!(matches!(get(Class::Cuda), Lookup::Damaged(_)));
     }
 
     #[test]
     fn an_entry_under_another_key_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        store.put("source", &json!({"seed": 1}), &table()).unwrap();
-        let (one, two) = (key("source", &json!({"seed": 1})), key("source", &json!({"seed": 2})));
-        std::fs::create_dir_all(store.path(&two, CSV).parent().unwrap()).unwrap();
-        for extension in [CSV, RECEIPT] {
-            std::fs::rename(store.path(&one, extension), store.path(&two, extension)).unwrap();
+        store.put(EXACT, "source", &json!({"seed": 1}), &table()).unwrap();
+        let [one, two] = [1, 2].map(|seed| key(EXACT, "source", &json!({ "seed": seed })));
+        std::fs::create_dir_all(names::folder(dir.path(), &two)).unwrap();
+        for part in [Part::Result, Part::Receipt] {
+            std::fs::rename(store.path(&one, part), store.path(&two, part)).unwrap();
         }
         let found = store.get(&two, &table().schema()).unwrap();
         assert!(matches!(found, Lookup::Damaged(_)), "{found:?}");

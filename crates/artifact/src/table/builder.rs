@@ -1,7 +1,7 @@
 //! Building a table column by column.
 
 use super::Table;
-use crate::ArtifactError;
+use crate::{ArtifactError, Place};
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
 /// Collects the columns of a table.
@@ -43,16 +43,21 @@ impl TableBuilder {
     pub fn build(self) -> Result<Table, ArtifactError> {
         let n = self.columns.first().map_or(0, |series| series.len());
         for series in &self.columns {
-            let place = format!("column `{}`", series.name());
+            let column = series.name().to_string();
             if series.len() != n {
                 let (found, expected) = (format!("{} rows", series.len()), format!("{n} rows"));
-                return Err(ArtifactError::table(&self.name, place, found, expected));
+                return Err(ArtifactError::table(
+                    &self.name,
+                    Place::Column(column),
+                    found,
+                    expected,
+                ));
             }
             if let Ok(values) = series.f64()
                 && let Some(row) = values.into_no_null_iter().position(|x| !x.is_finite())
             {
                 let found = values.get(row).map_or(String::new(), |x| x.to_string());
-                let place = format!("row {}, {place}", row + 1);
+                let place = Place::Entry { row: row + 1, column };
                 return Err(ArtifactError::table(&self.name, place, found, "a finite number"));
             }
         }

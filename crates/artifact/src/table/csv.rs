@@ -1,7 +1,7 @@
 //! The canonical CSV of a table.
 
 use super::{ColumnType, Schema, Table, TableBuilder};
-use crate::ArtifactError;
+use crate::{ArtifactError, Place};
 use polars::prelude::{CsvReadOptions, CsvWriter, SerReader, SerWriter};
 use std::io::Cursor;
 
@@ -25,7 +25,7 @@ impl Table {
     /// # Errors
     /// [`ArtifactError::Table`] naming row and column of the first fault.
     pub fn from_csv(name: &str, schema: &Schema, bytes: &[u8]) -> Result<Self, ArtifactError> {
-        let fault = |place: String, found: String, expected: String| {
+        let fault = |place: Place, found: String, expected: String| {
             ArtifactError::table(name, place, found, expected)
         };
         let text = std::str::from_utf8(bytes)
@@ -52,7 +52,7 @@ impl Table {
         for (column, kind) in schema {
             let texts = frame.column(column).and_then(|c| c.str().cloned());
             let texts = texts
-                .map_err(|e| fault(format!("column `{column}`"), e.to_string(), "text".into()))?;
+                .map_err(|e| fault(Place::Column(column.clone()), e.to_string(), "text".into()))?;
             builder = parse_column(builder, column, *kind, texts.iter())?;
         }
         builder.build()
@@ -82,7 +82,7 @@ fn parse_column<'a>(
         if !parsed {
             return Err(ArtifactError::table(
                 &builder.name,
-                format!("row {}, column `{column}`", row + 1),
+                Place::Entry { row: row + 1, column: column.to_owned() },
                 entry.map_or("nothing".to_owned(), |text| format!("`{text}`")),
                 format!("{kind:?}"),
             ));

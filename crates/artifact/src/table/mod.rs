@@ -9,7 +9,7 @@ mod csv;
 
 pub use builder::TableBuilder;
 
-use crate::ArtifactError;
+use crate::{ArtifactError, Place};
 use polars::prelude::{Column, DataFrame, DataType};
 
 /// Type of a column.
@@ -77,7 +77,7 @@ impl Table {
             (Some(found), Ok(column)) if found == kind => Ok(column),
             (found, _) => Err(ArtifactError::table(
                 &self.name,
-                format!("column `{name}`"),
+                Place::Column(name.to_owned()),
                 found.map_or("no such column".to_owned(), |kind| format!("{kind:?}")),
                 format!("{kind:?}; columns are {known:?}"),
             )),
@@ -155,7 +155,7 @@ impl Table {
         let mut frame = first.frame.clone();
         for table in tables {
             frame.vstack_mut(&table.frame).map_err(|error| {
-                ArtifactError::table(name, &table.name, error.to_string(), "equal columns")
+                ArtifactError::table(name, table.name.as_str(), error.to_string(), "equal columns")
             })?;
         }
         frame.rechunk_mut();

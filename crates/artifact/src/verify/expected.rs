@@ -2,8 +2,9 @@
 
 use super::{Level, OutputReport};
 use crate::digest::sha256;
+use crate::finding::{Finding, Kind};
 use crate::manifest::{self, MANIFEST, Manifest, SUMS};
-use crate::output;
+use crate::{Class, output};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -32,13 +33,15 @@ impl Expectation {
         if !sums_path.exists() && !manifest_path.exists() {
             return None;
         }
-        let mut finding = |path: &Path, level, detail: String| {
-            findings.push(OutputReport::new("", &path.display().to_string(), level, detail));
+        let mut report = |level, finding: Finding| {
+            findings.push(OutputReport::new("", &finding.file.clone(), level, [finding]));
         };
+        let (sums_name, manifest_name) =
+            (sums_path.display().to_string(), manifest_path.display().to_string());
         let manifest = match Manifest::read(&expected.figures) {
             Ok(manifest) => Some(manifest),
             Err(error) => {
-                finding(&manifest_path, Level::Damaged, error.to_string());
+                report(Level::Damaged, Finding::of_error(&manifest_name, &error));
                 None
             }
         };
@@ -46,8 +49,8 @@ impl Expectation {
         let text = String::from_utf8_lossy(&text).into_owned();
         let implied = manifest.as_ref().and_then(|manifest| manifest.sums().ok());
         if implied.as_ref().is_some_and(|implied| *implied != text) {
-            let detail = format!("not the digests of {}", manifest_path.display());
-            finding(&sums_path, Level::Differs, detail);
+            let expected = format!("the digests of {manifest_name}");
+            report(Level::Differs, Finding::new(Kind::Content, sums_name, "others", expected));
         }
         // what the manifest does not say is taken from the list, as far as that can be read
         let digests = match &manifest {
@@ -62,6 +65,12 @@ impl Expectation {
             None => manifest::parse_sums(&text).0,
         };
         Some(Self { manifest, digests })
+    }
+
+    /// What is expected of the bits of an item's file.
+    pub(super) fn class(&self, item: &str, path: &str) -> Class {
+        let item = self.manifest.as_ref().and_then(|manifest| manifest.items.get(item));
+        item.map_or(Class::Exact, |item| item.class(path))
     }
 
     /// The digest expected of an output.
@@ -107,8 +116,8 @@ impl Expected {
                 if output::is_passed_over(&entry.path) {
                     notes.push(format!("{name}: passed over"));
                 } else if !known.contains(&full) {
-                    let detail = "not among the expected files; move it away".to_owned();
-                    outputs.push(OutputReport::new("", &name, Level::Unlisted, detail));
+                    let finding = Finding::foreign(&name, "expected files only");
+                    outputs.push(OutputReport::new("", &name, Level::Unlisted, [finding]));
                 }
             }
         }
@@ -118,10 +127,11 @@ impl Expected {
 fn check_file(path: &Path, digest: &str) -> Option<OutputReport> {
     let name = path.display().to_string();
     let Ok(bytes) = output::read(path) else {
-        let detail = "an expected file; restore it from the repository";
-        return Some(OutputReport::new("", &name, Level::Missing, detail));
+        let hint = "restore it from the repository";
+        let finding = Finding::missing(&name, "an expected file", hint);
+        return Some(OutputReport::new("", &name, Level::Missing, [finding]));
     };
     let found = sha256(&bytes);
-    let detail = format!("expected file: SHA-256 found {found}, its manifest says {digest}");
-    (found != digest).then(|| OutputReport::new("", &name, Level::Differs, detail))
+    let finding = Finding::digest(&name, &found, digest, Some("the expected manifest"));
+    (found != digest).then(|| OutputReport::new("", &name, Level::Differs, [finding]))
 }

@@ -1,24 +1,27 @@
 //! What of a folder of outputs is reproduced, and at which level.
 //!
 //! Integrity: every file is the one that `SHA256SUMS` and the manifest name, and there is no other. Bits: it
-//! equals the expected one. Tolerance: a table's numbers lie within the declared bounds. Claims are read from
-//! the item's claims file and judged again. The expected files are checked in the same way. Nothing that is
-//! found hides what comes after it.
+//! equals the expected one. Tolerance: a table's numbers lie within the declared bounds; numbers whose bits
+//! nothing promises ([`Class`]) reach no higher level. Claims are read from the item's claims file and judged
+//! again. The expected files are checked in the same way. Nothing that is found hides what comes after it.
 
 mod compare;
 mod expected;
 mod folder;
+mod lists;
 
-pub use compare::{Difference, compare_tables};
+pub use compare::compare_tables;
 pub use expected::Expected;
 
 use crate::claim::Claim;
 use crate::digest::sha256;
-use crate::manifest::{EXACT, Manifest, SUMS};
-use crate::{ArtifactError, output};
+use crate::finding::{self, Finding, Kind};
+use crate::manifest::{Manifest, ManifestItem, SUMS};
+use crate::{ArtifactError, Class, output};
 use expected::Expectation;
 use folder::Folder;
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 use std::path::Path;
 
 /// Level that one output reached.
@@ -62,7 +65,7 @@ impl Level {
 }
 
 /// One output's result.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct OutputReport {
     /// Item, or empty for what belongs to no item.
     pub item: String,
@@ -70,17 +73,41 @@ pub struct OutputReport {
     pub path: String,
     /// Level reached.
     pub level: Level,
-    /// Class of its bits.
-    pub class: String,
+    /// What is promised of its bits.
+    pub class: Class,
     /// Where and how it differs; empty if it does not.
-    pub detail: String,
+    pub findings: Vec<Finding>,
 }
 
 impl OutputReport {
     /// The report of a file with exact bits.
-    pub fn new(item: &str, path: &str, level: Level, detail: impl Into<String>) -> Self {
-        let (item, path, class) = (item.to_owned(), path.to_owned(), EXACT.to_owned());
-        Self { item, path, level, class, detail: detail.into() }
+    pub fn new(
+        item: &str,
+        path: &str,
+        level: Level,
+        findings: impl IntoIterator<Item = Finding>,
+    ) -> Self {
+        let (item, path, class) = (item.to_owned(), path.to_owned(), Class::Exact);
+        Self { item, path, level, class, findings: findings.into_iter().collect() }
+    }
+
+    /// The findings as one text: of the entries of a table the first, and how many there are.
+    pub fn detail(&self) -> String {
+        finding::text(&self.findings)
+    }
+}
+
+/// With the findings also as text.
+impl Serialize for OutputReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("OutputReport", 6)?;
+        fields.serialize_field("item", &self.item)?;
+        fields.serialize_field("path", &self.path)?;
+        fields.serialize_field("level", &self.level)?;
+        fields.serialize_field("class", &self.class)?;
+        fields.serialize_field("detail", &self.detail())?;
+        fields.serialize_field("findings", &self.findings)?;
+        fields.end()
     }
 }
 
@@ -134,22 +161,32 @@ pub fn verify(dir: &Path, profile: &str, expected: &Expected) -> Report {
     report
 }
 
-/// The roots of the items that both manifests have; items of a user's own are expected nowhere.
+/// The roots of the items that both manifests have and whose bits both promise; items of a user's own are
+/// expected nowhere.
 fn compare_roots(found: &Manifest, expected: &Manifest, report: &mut Report) {
-    let restricted = |manifest: &Manifest, other: &Manifest| {
+    let exact = |item: &ManifestItem| item.tables.values().all(|table| table.class.promises_bits());
+    let comparable = |id: &String| {
+        let both = found.items.get(id).zip(expected.items.get(id));
+        both.is_some_and(|(found, expected)| exact(found) && exact(expected))
+    };
+    let restricted = |manifest: &Manifest| {
         let mut manifest = manifest.clone();
-        manifest.items.retain(|id, _| other.items.contains_key(id));
+        manifest.items.retain(|id, _| comparable(id));
         manifest.sums().map(|sums| sha256(sums.as_bytes())).unwrap_or_default()
     };
-    let (root, wanted) = (restricted(found, expected), restricted(expected, found));
+    let (root, wanted) = (restricted(found), restricted(expected));
     if root != wanted && report.outputs.iter().all(|output| output.level.passes()) {
-        let detail = format!("root found {root}, expected {wanted}: the manifests differ");
-        report.outputs.push(OutputReport::new("", SUMS, Level::Differs, detail));
+        let differ = Finding::new(Kind::Root, SUMS, &root, &wanted);
+        let differ = differ.with_hint("the manifests differ");
+        report.outputs.push(OutputReport::new("", SUMS, Level::Differs, [differ]));
     }
-    // of a folder without own items, the root itself
-    let whole = found.items.keys().all(|id| expected.items.contains_key(id));
-    report.expected_root =
-        if whole || root != wanted { Some(wanted) } else { Some(report.root.clone()) };
+    // of a folder with comparable items only, the root itself
+    let whole = found.items.keys().all(comparable);
+    report.expected_root = match found.items.keys().any(comparable) {
+        true if whole || root != wanted => Some(wanted),
+        true => Some(report.root.clone()),
+        false => None,
+    };
 }
 
 /// Reads a claims file; an item without one has no claims.

@@ -7,6 +7,7 @@
 use super::machine;
 use super::orders::{OrderIndex, error_over_orders, rotated_order};
 use crate::views::heads;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Tensor};
@@ -74,6 +75,7 @@ pub(crate) fn cell(settings: CurveSettings, device: Device) -> Cell {
         * (settings.orders as f64 * 2e-5 + settings.feature_orders as f64 * 4e-3);
     Cell {
         specification: json!({ "kind": "equivalence/2", "settings": settings }),
+        class: Class::Exact,
         label: format!("{} equivalence curve", settings.train.task),
         weight: super::training::weight(&settings.train, 0) + 20.0 * work,
         schema: schema(),

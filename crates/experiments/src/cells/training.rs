@@ -1,6 +1,7 @@
 //! Cells that train one layer and report its test loss.
 
 use super::machine;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
@@ -43,6 +44,7 @@ pub(crate) fn cell(
     attention::parse(&settings.modification)?;
     Ok(Cell {
         specification: json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
+        class: Class::Exact,
         label: format!("{} {} seed {}", settings.task, settings.modification, settings.seed),
         weight: weight(&settings, n_final),
         schema: schema(),

@@ -4,6 +4,7 @@ use super::equivalence::{self, Curve, EXACT};
 use super::orders::{OrderIndex, rotated_order};
 use super::{machine, training};
 use crate::views::heads;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::Table;
 use candle_core::DType;
@@ -36,6 +37,7 @@ pub(crate) fn training_cell(
         specification: json!({
             "kind": "transformer-training/2", "settings": settings, "n_final": n_final
         }),
+        class: Class::Exact,
         label: format!("{} layers {} seed {}", settings.layers, train.modification, train.seed),
         weight: weight(&settings, n_final),
         schema: training::schema(),
@@ -64,6 +66,7 @@ pub(crate) fn curve_cell(
         specification: json!({
             "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts, "orders": orders
         }),
+        class: Class::Exact,
         label: format!("{} layers, equivalence curve", settings.layers),
         weight: weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
         schema: equivalence::schema(),

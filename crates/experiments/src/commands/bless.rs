@@ -162,7 +162,7 @@ fn refuse_unfit(
     let report = artifact::verify::verify(dir, profile.name(), &expected);
     if let Some(bad) = report.outputs.iter().find(|output| !output.level.passes()) {
         let (level, path) = (bad.level.word(), dir.join(&bad.path));
-        bail!("{}: {level}: {}; run `icl run` again", path.display(), bad.detail);
+        bail!("{}: {level}: {}; run `icl run` again", path.display(), bad.detail());
     }
     for id in present.items.keys().filter(|id| arguments.wants(id)) {
         let found = record.items.get(id).map_or("none", |item| item.source_digest.as_str());

@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};
 use artifact::claim::{Claim, Side, Verdict};
 use artifact::digest::{sha256, short};
-use artifact::manifest::{EXACT, Manifest, ManifestItem};
+use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
 use artifact::verify::read_claims;
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ fn level(workspace: &Workspace, entry: &ManifestItem) -> &'static str {
     };
     if !entry.files().all(intact) {
         "expected files are damaged"
-    } else if entry.tables.values().all(|table| table.class == EXACT) {
+    } else if entry.tables.values().all(|table| table.class.promises_bits()) {
         "bits"
     } else {
         "tolerance"

@@ -9,8 +9,9 @@ use crate::report::{print_findings, print_report};
 use crate::spot_check::SpotCheck;
 use crate::workspace::Workspace;
 use anyhow::bail;
+use artifact::finding::{Finding, Kind};
 use artifact::manifest::{MANIFEST, Manifest, SUMS};
-use artifact::store::Store;
+use artifact::store::{Checked, Store};
 use artifact::verify::{Level, OutputReport, Report};
 use icl_model::device::Device;
 use serde_json::json;
@@ -61,7 +62,7 @@ pub(crate) fn verify(
 /// Files that cannot be read as what they should be.
 fn damaged(dir: &Path, report: &Report) -> Vec<String> {
     let damaged = report.outputs.iter().filter(|output| output.level == Level::Damaged);
-    damaged.map(|o| format!("{}: {}", dir.join(&o.path).display(), o.detail)).collect()
+    damaged.map(|o| format!("{}: {}", dir.join(&o.path).display(), o.detail())).collect()
 }
 
 /// The profile folders in `dir`, or `dir` itself.
@@ -112,11 +113,11 @@ fn store_of(folders: &[(Profile, PathBuf)]) -> Option<Store> {
 
 /// Every entry of the store; what is passed over is noted.
 fn check_store(store: &Store) -> Vec<OutputReport> {
-    let (findings, passed_over) = store.check();
-    passed_over.iter().for_each(|path| note!("note: {}: passed over", path.display()));
-    let report = |finding: artifact::store::Finding| {
-        let level = if finding.foreign { Level::Unlisted } else { Level::Differs };
-        OutputReport::new("store", &finding.path.display().to_string(), level, finding.detail)
+    let Checked { findings, notes } = store.check();
+    notes.iter().for_each(|text| note!("note: {text}"));
+    let report = |finding: Finding| {
+        let level = if finding.kind == Kind::Foreign { Level::Unlisted } else { Level::Differs };
+        OutputReport::new("store", &finding.file.clone(), level, [finding])
     };
     findings.into_iter().map(report).collect()
 }

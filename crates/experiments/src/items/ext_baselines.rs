@@ -5,6 +5,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -122,6 +123,7 @@ fn closed_form_cell(settings: &Settings) -> Cell {
     let (d, n, count) = (settings.d, settings.n_claims, settings.closed_form_problems);
     Cell {
         specification: json!({ "kind": "one-step/2", "d": d, "n_demos": n, "problems": count }),
+        class: Class::Exact,
         label: "one gradient step".into(),
         weight: (count * n * d) as f64 / 1e8,
         schema: vec![
@@ -182,6 +184,7 @@ fn predictors_cell(settings: &Settings, n: usize) -> Cell {
         specification: json!({
             "kind": "predictors/1", "d": d, "n_demos": n, "problems": problems, "tuning_problems": tuning_problems
         }),
+        class: Class::Exact,
         label: format!("predictors, N = {n}"),
         weight: (problems * n * n * d) as f64 / 1e8,
         schema: curve_schema(),

@@ -14,6 +14,7 @@
 use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -127,6 +128,7 @@ fn schema() -> Schema {
 fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
     Cell {
         specification: json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
+        class: Class::Exact,
         label: format!("collapse, {} seed {}", train.modification, train.seed),
         weight: crate::cells::training::weight(&train, prompts),
         schema: schema(),

@@ -7,6 +7,7 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference, mask};
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::digest::sha256;
@@ -92,6 +93,7 @@ fn cell(settings: &Settings, dtype: &'static str, mask_name: &str, n_demos: usiz
         specification: json!({
             "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask_name, "n_demos": n_demos
         }),
+        class: Class::Exact,
         label: format!("exact dual {dtype} {mask_name} N {n_demos}"),
         weight: settings.configurations as f64 * (n_demos + 4) as f64 * (n_demos + 4) as f64 / 1e5,
         schema: schema(),

@@ -4,6 +4,7 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -74,6 +75,7 @@ fn law_cell(settings: &Settings, z: f64) -> Cell {
     let features: usize = settings.features.iter().sum();
     Cell {
         specification: json!({ "kind": "feature-law/3", "settings": settings, "z": z }),
+        class: Class::Exact,
         label: format!("feature law z {z}"),
         weight: (features * settings.draws) as f64 / 2e7,
         schema: vec![
@@ -123,6 +125,7 @@ fn published_cell(settings: &Settings) -> Cell {
     let settings = settings.clone();
     Cell {
         specification: json!({ "kind": "feature-published/2", "settings": settings }),
+        class: Class::Exact,
         label: "published failure".into(),
         weight: (settings.published_features * settings.published_draws) as f64 / 1e3,
         schema: vec![

@@ -4,6 +4,7 @@ use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -110,6 +111,7 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cel
         specification: json!({
             "kind": "gap/2", "settings": settings, "kernel": kernel, "weights": weights
         }),
+        class: Class::Exact,
         label: format!("gap {kernel} {weights}"),
         weight: settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
         schema,

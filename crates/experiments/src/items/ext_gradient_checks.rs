@@ -3,6 +3,7 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -75,6 +76,7 @@ fn cell(settings: &Settings, seed: u64) -> Cell {
     let settings = settings.clone();
     Cell {
         specification: json!({ "kind": "gradient-checks/1", "settings": settings, "seed": seed }),
+        class: Class::Exact,
         label: format!("gradient checks, seed {seed}"),
         weight: (settings.d * settings.d_r * settings.n_demos) as f64 / 1e5,
         schema: vec![

@@ -5,6 +5,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -94,6 +95,7 @@ fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
     schema.extend(floats.map(|name| (name.to_owned(), ColumnType::Float)));
     Cell {
         specification: json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
+        class: Class::Exact,
         label: format!("linear attention, N = {}", train.prompt.n_demos),
         weight: crate::cells::training::weight(&train, n_final),
         schema,

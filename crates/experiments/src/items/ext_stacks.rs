@@ -2,6 +2,7 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -86,6 +87,7 @@ fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64)
         specification: json!({
             "kind": "stacks/1", "settings": settings, "dtype": dtype, "mask": mask, "seed": seed
         }),
+        class: Class::Exact,
         label: format!("stack {dtype} {mask} seed {seed}"),
         weight: settings.depth as f64 * 0.2,
         schema: vec![

@@ -3,6 +3,7 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -76,6 +77,7 @@ fn cell(settings: &Settings, n_tokens: usize) -> Cell {
             "kind": "streaming/1", "n_tokens": n_tokens, "d": d, "n_heads": n_heads, "d_r": d_r,
             "logit_sd": logit_sd
         }),
+        class: Class::Exact,
         label: format!("stream of {n_tokens} tokens"),
         weight: (n_tokens * n_tokens * d_r) as f64 / 1e7,
         schema,

@@ -4,6 +4,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -39,6 +40,7 @@ impl Item for DualScheme {
         let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "dual-scheme/1", "settings": settings }),
+            class: Class::Exact,
             label: "scheme of the dual".into(),
             weight: 0.01,
             schema: page::schema(),

@@ -4,6 +4,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -40,6 +41,7 @@ impl Item for StackScheme {
         let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "stack-scheme/1", "settings": settings }),
+            class: Class::Exact,
             label: "scheme of a stack".into(),
             weight: 0.01,
             schema: page::schema(),

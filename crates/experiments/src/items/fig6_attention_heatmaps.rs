@@ -4,6 +4,7 @@ use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
@@ -69,6 +70,7 @@ impl Item for AttentionHeatmaps {
         let device = context.device;
         let cell = Cell {
             specification: json!({ "kind": "attention-heatmaps/1", "settings": settings }),
+            class: Class::Exact,
             label: "attention matrices".into(),
             weight: settings.steps as f64 / 100.0,
             schema: vec![

@@ -5,6 +5,7 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -101,6 +102,7 @@ fn cell(settings: &Settings, name: &'static str, d_r: usize, draws: usize) -> Ce
         specification: json!({
             "kind": "feature-error/3", "settings": settings, "map": name, "d_r": d_r, "draws": draws
         }),
+        class: Class::Exact,
         label: format!("feature error {name} d_r {d_r} x {draws}"),
         weight: (d_r * draws * settings.n_tokens) as f64 / 5e6,
         schema: schema(),

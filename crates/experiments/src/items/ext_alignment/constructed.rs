@@ -2,6 +2,7 @@
 //!
 //! Source of the construction: J. von Oswald et al. (2023).
 
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Table};
 use icl_numerics::largest;
@@ -13,6 +14,7 @@ use serde_json::json;
 pub(crate) fn cell() -> Cell {
     Cell {
         specification: json!({ "kind": "constructed/1", "d": 12, "outputs": 8, "n_demos": 45, "steps": 100 }),
+        class: Class::Exact,
         label: "constructed layers".into(),
         weight: 0.1,
         schema: vec![

@@ -9,6 +9,7 @@ use crate::cells::machine;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
@@ -50,6 +51,7 @@ pub(crate) fn schema() -> Schema {
 pub(crate) fn cell(train: TrainSettings, problems: usize, device: Device) -> Cell {
     Cell {
         specification: json!({ "kind": "iterated/1", "train": train, "problems": problems }),
+        class: Class::Exact,
         label: format!("iterated layer, seed {}", train.seed),
         weight: crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
         schema: schema(),

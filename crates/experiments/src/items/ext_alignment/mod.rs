@@ -9,6 +9,7 @@ use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -136,6 +137,7 @@ fn cell(settings: &Settings, name: &'static str, train: TrainSettings, device: D
         specification: json!({
             "kind": "alignment/1", "settings": settings, "train": train
         }),
+        class: Class::Exact,
         label: format!("alignment, {name} seed {}", train.seed),
         weight: crate::cells::training::weight(&train, 0)
             + (settings.problems * settings.steps / settings.every) as f64 / 1e4,

@@ -7,6 +7,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::Predictor;
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -155,6 +156,7 @@ fn predictors_cell(settings: &Settings, class: &'static str) -> Cell {
             "kind": "class-predictors/1", "class": class, "d": settings.d, "n_demos": settings.n_demos,
             "problems": settings.problems
         }),
+        class: Class::Exact,
         label: format!("predictors, {class}"),
         weight: (settings.problems * settings.n_demos) as f64 / 1e5,
         schema: schema(),
@@ -186,6 +188,7 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64, device: Devic
         specification: json!({
             "kind": "class-transformer/1", "class": class, "settings": settings, "seed": seed
         }),
+        class: Class::Exact,
         label: format!("Transformer, {class} seed {seed}"),
         weight: 10.0 * crate::cells::training::weight(&model.train, 0) * settings.layers as f64,
         schema: schema(),

@@ -6,6 +6,7 @@ mod published;
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
@@ -70,6 +71,7 @@ fn cell(settings: &Settings, mutant: Mutant) -> Cell {
     let settings = settings.clone();
     Cell {
         specification: json!({ "kind": "mutant/2", "settings": settings, "mutant": mutant.name() }),
+        class: Class::Exact,
         label: format!("mutant {}", mutant.name()),
         weight: (settings.long_redraws * settings.long_tokens) as f64 / 1e4,
         schema: vec![

@@ -22,7 +22,7 @@ const FILES: [&str; 9] = [
 ];
 
 /// No cell and no output passes through these.
-const WITHOUT: [&str; 14] = [
+const WITHOUT: [&str; 15] = [
     "src/cli",
     "src/clock.rs",
     "src/commands",
@@ -32,6 +32,7 @@ const WITHOUT: [&str; 14] = [
     "src/host.rs",
     "src/main.rs",
     "src/outcome.rs",
+    "src/pace.rs",
     "src/progress.rs",
     "src/report.rs",
     "src/signals.rs",

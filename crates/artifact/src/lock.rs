@@ -39,6 +39,12 @@ impl Lock {
         Some(Self { file, remove: None })
     }
 
+    /// Whether a process holds the lock file at `path`; nothing is changed.
+    pub fn is_held(path: &Path) -> bool {
+        let file = File::open(path).ok();
+        file.is_some_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Tries to take the lock file at `path`, which is removed when the lock is dropped.
     pub fn attempt(path: &Path) -> Attempt {
         // an owner that ends removes the file: a lock on a file that is gone is none
@@ -102,11 +108,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.lease");
         let Attempt::Taken(lock) = Lock::attempt(&path) else { panic!("free") };
-        assert!(matches!(Lock::attempt(&path), Attempt::Busy));
+        assert!(matches!(Lock::attempt(&path), Attempt::Busy) && Lock::is_held(&path));
         drop(lock);
+        assert!(!Lock::is_held(&path));
         assert!(!path.exists());
         // what a dead owner left is taken over
         std::fs::write(&path, "").unwrap();
+        assert!(!Lock::is_held(&path) && path.exists());
         assert!(matches!(Lock::attempt(&path), Attempt::Taken(_)));
         assert!(!path.exists());
         assert!(matches!(Lock::attempt(&dir.path().join("no/key.lease")), Attempt::Unsupported));

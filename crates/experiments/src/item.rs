@@ -2,7 +2,8 @@
 
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
-use artifact::cell::Cell;
+use artifact::Class;
+use artifact::cell::{Cell, Results, doubled_name};
 use artifact::claim::Claim;
 use artifact::figure::Figure;
 use artifact::table::Table;
@@ -35,12 +36,33 @@ pub(crate) trait Item: Sync {
 pub(crate) struct Plan {
     /// Units of work, pure functions of the settings.
     pub(crate) cells: Vec<Cell>,
-    /// Outputs from the cells' results, in the order of `cells`.
+    /// Outputs from the cells' results.
     pub(crate) assemble: Assemble,
 }
 
-/// A pure function from results to outputs.
-pub(crate) type Assemble = Box<dyn Fn(&[Table]) -> anyhow::Result<Outputs> + Send + Sync>;
+/// A pure function from results, by the names of their cells, to outputs.
+pub(crate) type Assemble = Box<dyn Fn(&Results) -> anyhow::Result<Outputs> + Send + Sync>;
+
+impl Plan {
+    /// A plan of these cells.
+    pub(crate) fn new(
+        cells: Vec<Cell>,
+        assemble: impl Fn(&Results) -> anyhow::Result<Outputs> + Send + Sync + 'static,
+    ) -> Self {
+        Self { cells, assemble: Box::new(assemble) }
+    }
+}
+
+/// Outputs from the results of a plan's cells; every one of them must be read.
+pub(crate) fn outputs(
+    assemble: &Assemble,
+    results: impl IntoIterator<Item = (String, Table)>,
+) -> anyhow::Result<Outputs> {
+    let results = Results::new(results)?;
+    let outputs = assemble(&results)?;
+    results.check_all_read()?;
+    Ok(outputs)
+}
 
 /// What an item exports.
 #[derive(Debug, Default)]
@@ -53,12 +75,27 @@ pub(crate) struct Outputs {
     pub(crate) claims: Vec<Claim>,
 }
 
-/// An item's work, which is at least one cell.
+/// An item's work: at least one cell, and none of the same name as another.
 pub(crate) fn plan(item: &dyn Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     let plan = item.plan(file, context)?;
     if plan.cells.is_empty() {
         let found = format!("nothing to compute ({})", context.profile.name());
         return Err(file.refuse("lists", &found, "at least one entry in each"));
     }
-    Ok(plan)
+    if let Some(name) = doubled_name(&plan.cells) {
+        let found = format!("two entries of which `{name}` follows");
+        return Err(file.refuse("lists", &found, "each entry once"));
+    }
+    // also where a cell leaves the GPU alone: to promise less is never wrong
+    let class = class(context.device);
+    let cells = plan.cells.into_iter().map(|cell| cell.of_class(class)).collect();
+    Ok(Plan { cells, ..plan })
+}
+
+/// What is promised of the bits of what a device computes.
+fn class(device: Device) -> Class {
+    match device {
+        Device::Cpu(_) => Class::Exact,
+        Device::Cuda(_) => Class::Cuda,
+    }
 }

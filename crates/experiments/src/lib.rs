@@ -8,7 +8,8 @@
 //!   again, and how all of it is reported.
 //! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
 //!   a run, the way from outputs to files, and the record of the run that made them.
-//! * `host`, `costs`, `timing`, `clock`, `progress`, `console`: what is measured and said, and never hashed.
+//! * `host`, `costs`, `timing`, `clock`, `progress`, `pace`, `console`: what is measured and said, and never
+//!   hashed.
 //! * `fuzzing`: what the fuzz targets in `fuzz/` call.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
@@ -26,6 +27,7 @@ mod item;
 mod items;
 mod outcome;
 mod outputs;
+mod pace;
 mod plan;
 mod profile;
 mod progress;

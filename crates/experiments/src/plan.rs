@@ -6,30 +6,28 @@ use crate::record::SOURCE_DIGEST;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
 use artifact::Class;
-use artifact::cell::{Cell, CellFailure, CellResult, Origin};
+use artifact::cell::{Cell, CellOutcome, Origin};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// An item with its settings and its cells' places in the common list.
+/// An item with its settings and its cells.
 pub(crate) struct Planned {
     pub(crate) item: &'static dyn Item,
     pub(crate) settings: Value,
     pub(crate) assemble: Assemble,
     /// What is promised of the bits of its numbers.
     pub(crate) class: Class,
-    pub(crate) cells: Vec<usize>,
+    /// Names of its cells, and their places in the common list.
+    pub(crate) cells: Vec<(String, usize)>,
 }
 
-/// All items' cells, each key once.
+/// All items' cells, each key once; names begin with the id of the first item that has the cell.
 pub(crate) struct Work {
     pub(crate) items: Vec<Planned>,
     pub(crate) cells: Vec<Cell>,
     /// Items whose settings are refused, and why.
     pub(crate) refused: Vec<String>,
 }
-
-/// What became of every cell of a run; none for a cell outside the shard.
-pub(crate) type Results = Vec<Option<Result<CellResult, CellFailure>>>;
 
 /// Plans one item.
 pub(crate) fn plan_item(
@@ -57,14 +55,14 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: 
         let unit = seconds_per_weight(&costs, item.id(), context, &plan.cells);
         let class = Class::of_all(plan.cells.iter().map(|cell| cell.class));
         let mut own = Vec::new();
-        for mut cell in plan.cells {
-            cell.weight *= unit;
-            let key = cell.key(SOURCE_DIGEST);
+        for cell in plan.cells {
+            let (key, name) = (cell.key(SOURCE_DIGEST), cell.name.clone());
             let place = *places.entry(key).or_insert_with(|| {
-                work.cells.push(cell);
+                let name = format!("{}/{name}", item.id());
+                work.cells.push(Cell { name, weight: cell.weight * unit, ..cell });
                 work.cells.len() - 1
             });
-            own.push(place);
+            own.push((name, place));
         }
         work.items.push(Planned {
             item: *item,
@@ -86,8 +84,8 @@ fn seconds_per_weight(costs: &Costs, id: &str, context: Context, cells: &[Cell])
 }
 
 /// Cells of an item: computed now, restored.
-pub(crate) fn counts(planned: &Planned, results: &Results) -> (usize, usize) {
-    let origin = |i: &usize| results[*i].as_ref()?.as_ref().ok().map(|result| result.origin);
-    let count = |wanted| planned.cells.iter().filter(|i| origin(i) == Some(wanted)).count();
+pub(crate) fn counts(planned: &Planned, results: &[CellOutcome]) -> (usize, usize) {
+    let origin = |i: usize| results[i].as_ref()?.as_ref().ok().map(|result| result.origin);
+    let count = |wanted| planned.cells.iter().filter(|(_, i)| origin(*i) == Some(wanted)).count();
     (count(Origin::Computed), count(Origin::Restored))
 }

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::console::note;
+use crate::pace::Pace;
 use artifact::cell::{Cell, Observer};
 use icl_numerics::largest;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,8 +26,11 @@ pub(crate) struct Progress {
 struct State {
     started: BTreeMap<usize, Instant>,
     seconds: BTreeMap<usize, f64>,
+    paces: BTreeMap<usize, Pace>,
     total_weight: f64,
     done_weight: f64,
+    /// Weight that is done of the cells in work.
+    parts: BTreeMap<usize, f64>,
     missing: usize,
     last_line: Instant,
 }
@@ -41,8 +45,10 @@ impl Progress {
         let state = State {
             started: BTreeMap::new(),
             seconds: BTreeMap::new(),
+            paces: BTreeMap::new(),
             total_weight: 0.0,
             done_weight: 0.0,
+            parts: BTreeMap::new(),
             missing: 0,
             last_line: now,
         };
@@ -69,6 +75,24 @@ impl Progress {
         self.state().seconds.clone()
     }
 
+    /// Moves the bar, or prints a line if the last one is long ago.
+    fn show(&self, state: &mut State) {
+        let done = state.done_weight + state.parts.values().sum::<f64>();
+        self.bar.set_position((done * UNIT) as u64);
+        if self.terminal || state.last_line.elapsed() < LINE_EVERY {
+            return;
+        }
+        state.last_line = clock::now();
+        let part = done / largest::at_least(state.total_weight, 1e-9);
+        let left = self.elapsed() * (1.0 - part) / largest::at_least(part, 1e-9);
+        note!(
+            "cells: {} of {} done, {:.0} %, about {left:.0} s left",
+            state.seconds.len(),
+            state.missing,
+            100.0 * part
+        );
+    }
+
     /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
@@ -91,8 +115,17 @@ impl Observer for Progress {
         }
     }
 
-    fn started(&self, i: usize) {
-        self.state().started.insert(i, clock::now());
+    fn started(&self, i: usize, _: &Cell) {
+        let now = clock::now();
+        let mut state = self.state();
+        state.started.insert(i, now);
+        state.paces.insert(i, Pace::new(now));
+    }
+
+    fn advanced(&self, i: usize, cell: &Cell, share: f64) {
+        let mut state = self.state();
+        state.parts.insert(i, share * cell.weight);
+        self.show(&mut state);
     }
 
     fn finished(&self, i: usize, cell: &Cell) {
@@ -102,18 +135,18 @@ impl Observer for Progress {
             state.seconds.insert(i, seconds);
         }
         state.done_weight += cell.weight;
-        self.bar.set_position((state.done_weight * UNIT) as u64);
-        self.bar.set_message(cell.label.clone());
-        if !self.terminal && state.last_line.elapsed() >= LINE_EVERY {
-            state.last_line = clock::now();
-            let part = state.done_weight / largest::at_least(state.total_weight, 1e-9);
-            let left = self.elapsed() * (1.0 - part) / largest::at_least(part, 1e-9);
-            note!(
-                "cells: {} of {} done, {:.0} %, about {left:.0} s left",
-                state.seconds.len(),
-                state.missing,
-                100.0 * part
-            );
+        state.parts.remove(&i);
+        self.bar.set_message(cell.name.clone());
+        self.show(&mut state);
+    }
+
+    fn checkpoint_due(&self, i: usize) -> bool {
+        self.state().paces.get_mut(&i).is_some_and(|pace| pace.due(clock::now()))
+    }
+
+    fn checkpoint_saved(&self, i: usize) {
+        if let Some(pace) = self.state().paces.get_mut(&i) {
+            pace.saved(clock::now());
         }
     }
 

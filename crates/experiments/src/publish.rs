@@ -2,16 +2,17 @@
 
 use crate::console::{note, say};
 use crate::host::{self, Host};
-use crate::item::Context;
+use crate::item::{self, Context};
 use crate::outcome::Outcome;
 use crate::outputs::{Earlier, Files, Published, empty_manifest, render};
-use crate::plan::{Planned, Results, Work, counts};
+use crate::plan::{Planned, Work, counts};
 use crate::progress::Progress;
 use crate::record::{ItemRecord, RunRecord, SOURCE_DIGEST, assembled};
 use crate::registry;
 use crate::report::print_report;
 use crate::workspace::Workspace;
 use anyhow::bail;
+use artifact::cell::CellOutcome;
 use artifact::manifest::{self, HOST, Manifest, RUN, canonical_json};
 use artifact::output;
 use artifact::store::Store;
@@ -26,7 +27,7 @@ pub(crate) fn publish(
     out: &Path,
     store: &Store,
     work: &Work,
-    results: &Results,
+    results: &[CellOutcome],
     progress: &Progress,
     context: Context,
     jobs: usize,
@@ -104,19 +105,20 @@ fn write(dir: &Path, manifest: &Manifest, files: &Files, record: &RunRecord) -> 
 /// made anew.
 fn assemble(
     planned: &Planned,
-    results: &Results,
+    results: &[CellOutcome],
     earlier: Option<&Earlier>,
     dir: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Published> {
     let id = planned.item.id();
-    let result = |i: &usize| results[*i].as_ref()?.as_ref().ok();
+    let result = |(_, i): &(String, usize)| results[*i].as_ref()?.as_ref().ok();
     let Some(cells) = planned.cells.iter().map(result).collect::<Option<Vec<_>>>() else {
         bail!("cells are missing; `icl run {id}` computes only those");
     };
     let digests = cells.iter().map(|cell| (cell.key.as_str(), cell.sha256.as_str()));
     let assembled = assembled(&planned.settings, digests);
     let (computed, restored) = counts(planned, results);
+    let names = || planned.cells.iter().map(|(name, _)| name.clone());
     let before = earlier.and_then(|earlier| earlier.record(id));
     if before.is_some_and(|before| before.assembled == assembled)
         && computed == 0
@@ -124,11 +126,11 @@ fn assemble(
     {
         return Ok(kept);
     }
-    let tables: Vec<_> = cells.iter().map(|cell| cell.table.clone()).collect();
-    let outputs = (planned.assemble)(&tables)?;
+    let tables = cells.iter().map(|cell| cell.table.clone());
+    let outputs = item::outputs(&planned.assemble, names().zip(tables))?;
     let (files, entry) = render(planned.item, planned.settings.clone(), planned.class, &outputs)?;
     let seconds = progress.seconds();
-    let cell_seconds = planned.cells.iter().filter_map(|i| seconds.get(i)).sum();
+    let cell_seconds = planned.cells.iter().filter_map(|(_, i)| seconds.get(i)).sum();
     let source_digest = SOURCE_DIGEST.to_owned();
     let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
     Ok(Published { files, entry, record })

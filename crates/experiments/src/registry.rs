@@ -149,10 +149,9 @@ mod tests {
             assert!(BUILT_IN[..i].iter().all(|other| other.id() != item.id()));
             let file = SettingsFile::read(&workspace.settings(item.id())).unwrap();
             for profile in Profile::ALL {
-                let plan = item
-                    .plan(&file, Context { profile, device: Device::Cpu(Isa::detect()) })
-                    .unwrap();
-                assert!(!plan.cells.is_empty(), "{}", item.id());
+                // at least one cell, and no two of the same name
+                let context = Context { profile, device: Device::Cpu(Isa::detect()) };
+                crate::item::plan(*item, &file, context).unwrap();
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use crate::cli::VerifyArguments;
 use crate::costs::Costs;
-use crate::item::{Context, Item, Plan};
+use crate::item::{self, Context, Item, Plan};
 use crate::outputs::render;
 use crate::plan::plan_item;
 use crate::record::{RunRecord, SOURCE_DIGEST, assembled};
 use crate::registry;
 use crate::workspace::Workspace;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::digest::sha256;
 use artifact::finding::{Finding, Kind};
 use artifact::manifest::{Manifest, TableEntry};
@@ -37,7 +37,8 @@ struct Stored {
     item: &'static dyn Item,
     settings: serde_json::Value,
     plan: Plan,
-    tables: Vec<Table>,
+    /// Results by their cells' names.
+    tables: Vec<(String, Table)>,
     /// Whether the run's record says that the outputs follow from these cells.
     recorded: bool,
 }
@@ -93,11 +94,11 @@ impl SpotCheck<'_> {
         for ((cell, key), found) in plan.cells.iter().zip(&keys).zip(found) {
             match found? {
                 Lookup::Hit(table, sha256) => {
-                    tables.push(table);
+                    tables.push((cell.name.clone(), table));
                     digests.push((key.as_str(), sha256));
                 }
                 Lookup::Miss => {
-                    let expected = format!("cell {} ({key}) in the store", cell.label);
+                    let expected = format!("cell {} ({key}) in the store", cell.name);
                     let finding = Finding::missing(item.id(), &expected, "`icl run` restores it");
                     let id = item.id();
                     self.report.outputs.push(OutputReport::new(id, id, Level::Missing, [finding]));
@@ -134,7 +135,7 @@ impl SpotCheck<'_> {
     /// Computes a random sample of cells again: of those that are estimated to take little time, or of all.
     fn cells(&mut self, stored: Vec<Stored>) {
         let costs = Costs::read(self.workspace);
-        let mut cells: Vec<(Cell, Table)> = Vec::new();
+        let mut cells: Vec<(String, Cell, Table)> = Vec::new();
         for stored in stored {
             let id = stored.item.id();
             let weight: f64 = stored.plan.cells.iter().map(|cell| cell.weight).sum();
@@ -143,20 +144,20 @@ impl SpotCheck<'_> {
             // costs are seconds of two threads
             let quick = |cell: &Cell| 120.0 * minutes * cell.weight / weight <= limit;
             let own = stored.plan.cells.into_iter().zip(stored.tables);
+            let own = own.map(|(cell, (name, table))| (format!("{id}/{name}"), cell, table));
             // of other classes nothing promises that they come out the same
-            let exact = own.filter(|(cell, _)| cell.class.promises_bits());
-            cells.extend(exact.filter(|(cell, _)| self.arguments.full || quick(cell)));
+            let exact = own.filter(|(_, cell, _)| cell.class.promises_bits());
+            cells.extend(exact.filter(|(_, cell, _)| self.arguments.full || quick(cell)));
         }
         let random = RandomState::new();
-        cells.sort_by_key(|(cell, _)| random.hash_one(&cell.label));
+        cells.sort_by_key(|(name, ..)| random.hash_one(name));
         cells.truncate(self.arguments.sample);
-        let again = |(cell, table): &(Cell, Table)| {
-            let again = (cell.compute)();
-            again.and_then(|again| Ok(compare(&cell.label, table, &again, "a new computation")?))
+        let again = |(name, cell, table): &(String, Cell, Table)| {
+            let again = (cell.compute)(&cell::Context::detached());
+            again.and_then(|again| Ok(compare(name, table, &again, "a new computation")?))
         };
         let findings: Vec<_> = cells.par_iter().map(again).collect();
-        for ((cell, _), findings) in cells.iter().zip(findings) {
-            let name = cell.label.as_str();
+        for ((name, ..), findings) in cells.iter().zip(findings) {
             let findings = findings.unwrap_or_else(|error| {
                 let expected = "a computation that ends as the stored one did";
                 vec![Finding::new(Kind::Content, name, error.to_string(), expected)]
@@ -172,7 +173,7 @@ impl Stored {
     fn differences(&self, dir: &Path) -> anyhow::Result<Vec<(String, Vec<Finding>)>> {
         const BY: &str = "a new drawing";
         let class = Class::of_all(self.plan.cells.iter().map(|cell| cell.class));
-        let outputs = (self.plan.assemble)(&self.tables)?;
+        let outputs = item::outputs(&self.plan.assemble, self.tables.clone())?;
         let (files, entry) = render(self.item, self.settings.clone(), class, &outputs)?;
         let mut differences = Vec::new();
         for (path, bytes) in files {

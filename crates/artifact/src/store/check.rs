@@ -4,6 +4,7 @@ use super::entry::{self, Version};
 use super::names::{self, Part};
 use super::{PUBLISH_LOCK, Store};
 use crate::finding::Finding;
+use crate::lock::Lock;
 use crate::output;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ pub struct Checked {
 }
 
 impl Store {
-    /// Re-hashes every entry and names everything that is damaged, incomplete or foreign. Hidden
+    /// Re-hashes every entry and checkpoint and names everything that is damaged, incomplete or foreign. Hidden
     /// files and what other processes have in work are passed over.
     pub fn check(&self) -> Checked {
         let mut checked = Checked::default();
@@ -30,15 +31,18 @@ impl Store {
                 return Checked { findings: vec![finding], ..checked };
             }
         };
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut checkpoints) = (BTreeSet::new(), Vec::new());
         for entry in listed {
             let path = self.dir.join(&entry.path);
-            let passed_over = || format!("{}: passed over", path.display());
+            let passed_over = |why: &str| format!("{}: passed over{why}", path.display());
             match names::parse(&path) {
-                Some((_, Part::Lease)) => checked.notes.push(passed_over()),
+                Some((_, Part::Lease)) => checked.notes.push(passed_over("")),
+                Some((key, Part::Checkpoint(name))) if entry.regular => {
+                    checkpoints.push((key.to_owned(), name.to_owned()));
+                }
                 Some((key, _)) if entry.regular => _ = keys.insert(key.to_owned()),
                 _ if entry.path == PUBLISH_LOCK => {}
-                _ if output::is_passed_over(&entry.path) => checked.notes.push(passed_over()),
+                _ if output::is_passed_over(&entry.path) => checked.notes.push(passed_over("")),
                 _ => {
                     let file = path.display().to_string();
                     checked.findings.push(Finding::foreign(&file, "entries of the store only"));
@@ -46,6 +50,9 @@ impl Store {
             }
         }
         self.check_entries(&keys, &mut checked);
+        for (key, name) in checkpoints {
+            self.check_checkpoint(&key, &name, &mut checked);
+        }
         checked.findings.sort_by(|a, b| a.file.cmp(&b.file));
         checked
     }
@@ -90,12 +97,30 @@ impl Store {
         };
         entry::check(&self.dir, key, &read(&csv)?, &read(&receipt)?).map(Some)
     }
+
+    fn check_checkpoint(&self, key: &str, name: &str, checked: &mut Checked) {
+        let path = self.path(key, Part::Checkpoint(name));
+        if Lock::is_held(&self.path(key, Part::Lease)) {
+            checked.notes.push(format!("{}: passed over: in work", path.display()));
+            return;
+        }
+        match self.load_checkpoint(key, name) {
+            Err(finding) => checked.findings.push(*finding),
+            // another process may have removed it meanwhile
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let text = "of an unfinished cell; the next run goes on from it";
+                checked.notes.push(format!("{}: {text}", path.display()));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::finding::Kind;
+    use crate::lock::Attempt;
     use crate::store::key;
     use crate::table::Table;
     use crate::{Class, digest::sha256};
@@ -138,6 +163,25 @@ mod tests {
         std::fs::remove_file(store.path(&key, Part::Result)).unwrap();
         let Checked { findings, .. } = store.check();
         assert!(findings[0].file.ends_with(".csv") && findings.len() == 1);
+    }
+
+    #[test]
+    fn a_checkpoint_is_noted_a_damaged_one_found_and_one_in_work_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = (Store::open(dir.path()).unwrap(), "ab".repeat(32));
+        store.save_checkpoint(&key, "training", b"half").unwrap();
+        let Checked { findings, notes } = store.check();
+        assert!(findings.is_empty() && notes[0].contains("goes on from it"), "{notes:?}");
+        let path = store.path(&key, Part::Checkpoint("training"));
+        std::fs::write(&path, "damaged").unwrap();
+        let Checked { findings, .. } = store.check();
+        assert!(findings.len() == 1 && findings[0].file.ends_with("training.checkpoint"));
+        let lease = store.lease(&key).unwrap();
+        assert!(matches!(lease, Attempt::Taken(_)));
+        let Checked { findings, notes } = store.check();
+        assert!(findings.is_empty() && notes.iter().any(|note| note.contains("in work")));
+        drop(lease);
+        assert_eq!(store.check().findings.len(), 1);
     }
 
     #[test]

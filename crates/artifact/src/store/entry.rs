@@ -94,7 +94,7 @@ pub(super) fn check(
     bytes: &[u8],
     recorded: &[u8],
 ) -> Result<Version, Box<Finding>> {
-    let name = |part: Part| path(dir, wanted, part).display().to_string();
+    let name = |part: Part<'_>| path(dir, wanted, part).display().to_string();
     let receipt = name(Part::Receipt);
     let fault = |found: String, expected: &str| {
         Err(Box::new(Finding::new(Kind::Content, &receipt, found, expected)))

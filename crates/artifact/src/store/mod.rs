@@ -1,10 +1,11 @@
 //! The store of cell results: content keys, atomic writes, re-hashed on every read.
 //!
 //! `<dir>/<first two digits>/<key>.csv` holds the result, `<key>.json` its [`Receipt`]. `<key>.lease` exists
-//! while a process computes the cell, so that several processes and hosts on one store share the work.
-//! Modification times mean nothing here.
+//! while a process computes the cell, so that several processes and hosts on one store share the work;
+//! `<key>.<name>.checkpoint` holds how far it has come. Modification times mean nothing here.
 
 mod check;
+mod checkpoint;
 mod entry;
 mod names;
 
@@ -19,6 +20,7 @@ use crate::table::{Schema, Table};
 use crate::{ArtifactError, Class, output};
 use entry::Version;
 use names::Part;
+pub(crate) use names::is_checkpoint_name;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -59,21 +61,27 @@ impl Store {
         dir.is_dir().then(|| Self { dir: dir.to_owned() })
     }
 
-    /// Temporary files and leases of processes that no longer run.
+    /// Temporary files and leases of processes that no longer run, checkpoints of cells that have a result.
     fn remove_leftovers(&self) {
         output::remove_leftovers(&self.dir);
         for folder in names::folders(&self.dir) {
             output::remove_leftovers(&folder);
-            for path in names::files(&folder) {
-                if matches!(names::parse(&path), Some((_, Part::Lease))) {
-                    // a lease that can be taken has no owner; dropping it removes it
-                    drop(Lock::attempt(&path));
+            let files = names::files(&folder);
+            let parts = || files.iter().filter_map(|path| Some((path, names::parse(path)?)));
+            for (path, _) in parts().filter(|(_, (_, part))| *part == Part::Lease) {
+                // a lease that can be taken has no owner; dropping it removes it
+                drop(Lock::attempt(path));
+            }
+            for (_, (key, part)) in parts() {
+                let left = matches!(part, Part::Checkpoint(_)) && self.has_result(key);
+                if left && !self.path(key, Part::Lease).exists() {
+                    self.remove_checkpoints(key);
                 }
             }
         }
     }
 
-    fn path(&self, key: &str, part: Part) -> PathBuf {
+    fn path(&self, key: &str, part: Part<'_>) -> PathBuf {
         names::path(&self.dir, key, part)
     }
 
@@ -106,7 +114,7 @@ impl Store {
     }
 
     /// Stores a result and returns its SHA-256; the receipt comes last, so an interrupted write counts as
-    /// absent.
+    /// absent. What the cell saved on the way is removed.
     ///
     /// # Errors
     /// [`ArtifactError`] if it cannot be written.
@@ -129,6 +137,7 @@ impl Store {
         output::write_atomically(&self.path(&key, Part::Result), &bytes)?;
         let receipt = canonical_json(&content)?;
         output::write_atomically(&self.path(&key, Part::Receipt), &receipt)?;
+        self.remove_checkpoints(&key);
         Ok(content.sha256)
     }
 
@@ -211,16 +220,24 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_of_a_dead_process_is_removed_and_a_users_file_is_not() {
+    fn what_a_dead_process_left_is_removed_and_a_users_file_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("ab")).unwrap();
-        let lease = dir.path().join("ab").join(format!("ab{}.lease", "0".repeat(62)));
-        let film = dir.path().join("ab/.movie.part");
-        let own = dir.path().join("ab/my.lease");
+        let store = Store::open(dir.path()).unwrap();
+        let specification = json!({"seed": 1});
+        let done = key(EXACT, "source", &specification);
+        store.put(EXACT, "source", &specification, &table()).unwrap();
+        store.save_checkpoint(&done, "training", b"between result and end").unwrap();
+        let unfinished = key(EXACT, "source", &json!({"seed": 2}));
+        store.save_checkpoint(&unfinished, "training", b"half").unwrap();
+        let lease = store.path(&unfinished, Part::Lease);
+        let folder = names::folder(dir.path(), &unfinished);
+        let [film, own] = [".movie.part", "my.training.checkpoint"].map(|name| folder.join(name));
         for path in [&lease, &film, &own] {
             std::fs::write(path, "").unwrap();
         }
         Store::open(dir.path()).unwrap();
         assert!(!lease.exists() && film.exists() && own.exists());
+        let kept = |key: &str| store.load_checkpoint(key, "training").unwrap();
+        assert_eq!((kept(&done), kept(&unfinished)), (None, Some(b"half".to_vec())));
     }
 }

@@ -147,8 +147,11 @@ impl Table {
     ///
     /// # Errors
     /// [`ArtifactError::Table`] if columns differ or there is no table.
-    pub fn stack(name: &str, tables: &[Self]) -> Result<Self, ArtifactError> {
-        let mut tables = tables.iter();
+    pub fn stack<'a>(
+        name: &str,
+        tables: impl IntoIterator<Item = &'a Self>,
+    ) -> Result<Self, ArtifactError> {
+        let mut tables = tables.into_iter();
         let first = tables.next().ok_or_else(|| {
             ArtifactError::table(name, "rows", "no table", "at least one table to stack")
         })?;

@@ -7,7 +7,6 @@
 use super::machine;
 use super::orders::{OrderIndex, error_over_orders, rotated_order};
 use crate::views::heads;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Tensor};
@@ -70,17 +69,16 @@ pub(crate) fn schema() -> Schema {
 }
 
 /// A cell that trains and measures the three curves.
-pub(crate) fn cell(settings: CurveSettings, device: Device) -> Cell {
+pub(crate) fn cell(name: String, settings: CurveSettings, device: Device) -> Cell {
     let work = settings.prompts as f64
         * (settings.orders as f64 * 2e-5 + settings.feature_orders as f64 * 4e-3);
-    Cell {
-        specification: json!({ "kind": "equivalence/2", "settings": settings }),
-        class: Class::Exact,
-        label: format!("{} equivalence curve", settings.train.task),
-        weight: super::training::weight(&settings.train, 0) + 20.0 * work,
-        schema: schema(),
-        compute: Box::new(move || Ok(measure(&settings, device)?)),
-    }
+    Cell::new(
+        name,
+        super::training::weight(&settings.train, 0) + 20.0 * work,
+        json!({ "kind": "equivalence/2", "settings": settings }),
+        schema(),
+        move |_| measure(&settings, device),
+    )
 }
 
 /// A dual for all heads: steps and predictions are summed over heads.

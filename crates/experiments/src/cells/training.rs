@@ -1,7 +1,7 @@
 //! Cells that train one layer and report its test loss.
 
 use super::machine;
-use artifact::Class;
+use anyhow::bail;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
@@ -35,6 +35,7 @@ pub(crate) const FINAL: &str = "final";
 /// # Errors
 /// If a setting is out of range; nothing has been computed then.
 pub(crate) fn cell(
+    name: String,
     settings: TrainSettings,
     n_final: usize,
     device: Device,
@@ -42,14 +43,39 @@ pub(crate) fn cell(
     settings.check()?;
     task::find(&settings.task)?;
     attention::parse(&settings.modification)?;
-    Ok(Cell {
-        specification: json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
-        class: Class::Exact,
-        label: format!("{} {} seed {}", settings.task, settings.modification, settings.seed),
-        weight: weight(&settings, n_final),
-        schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, n_final, device)?)),
-    })
+    Ok(Cell::new(
+        name,
+        weight(&settings, n_final),
+        json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
+        schema(),
+        move |_| train(&settings, n_final, device),
+    ))
+}
+
+/// Steps and relative losses on a set, of a training cell's result.
+fn rows(result: &Table, set: &str) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
+    let (sets, steps) = (result.texts("set")?, result.integers("step")?);
+    let losses = result.floats("relative_loss")?;
+    let rows = (0..sets.len()).filter(|i| sets[*i] == set);
+    Ok(rows.map(|i| (steps[i], losses[i])).unzip())
+}
+
+/// Steps and relative losses on the held-out set along the training.
+pub(crate) fn held_out(result: &Table) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
+    rows(result, HELD_OUT)
+}
+
+/// Relative losses on the final set of training cells' results, in their order.
+pub(crate) fn finals(results: &[&Table]) -> anyhow::Result<Vec<f64>> {
+    let last = |result: &&Table| -> anyhow::Result<f64> {
+        match rows(result, FINAL)?.1[..] {
+            [loss] => Ok(loss),
+            ref other => {
+                bail!("{}: set {FINAL}: found {} rows, expected one", result.name(), other.len())
+            }
+        }
+    };
+    results.iter().map(last).collect()
 }
 
 /// Rough number of operations in units of 1e9, for order of work and remaining time only.

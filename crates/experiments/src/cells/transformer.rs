@@ -4,7 +4,6 @@ use super::equivalence::{self, Curve, EXACT};
 use super::orders::{OrderIndex, rotated_order};
 use super::{machine, training};
 use crate::views::heads;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::Table;
 use candle_core::DType;
@@ -26,23 +25,22 @@ use serde_json::json;
 /// # Errors
 /// If a setting is out of range; nothing has been computed then.
 pub(crate) fn training_cell(
+    name: String,
     settings: StackSettings,
     n_final: usize,
     device: Device,
 ) -> anyhow::Result<Cell> {
     settings.check()?;
     icl_model::attention::parse(&settings.train.modification)?;
-    let train = &settings.train;
-    Ok(Cell {
-        specification: json!({
+    Ok(Cell::new(
+        name,
+        weight(&settings, n_final),
+        json!({
             "kind": "transformer-training/2", "settings": settings, "n_final": n_final
         }),
-        class: Class::Exact,
-        label: format!("{} layers {} seed {}", settings.layers, train.modification, train.seed),
-        weight: weight(&settings, n_final),
-        schema: training::schema(),
-        compute: Box::new(move || Ok(train_one(&settings, n_final, device)?)),
-    })
+        training::schema(),
+        move |_| train_one(&settings, n_final, device),
+    ))
 }
 
 /// As [`training::weight`]; a layer with all its queries costs about ten times attention for one query.
@@ -57,21 +55,22 @@ fn train_one(settings: &StackSettings, n_final: usize, device: Device) -> anyhow
 
 /// A cell that trains and measures the dual of the last layer along its steps, for the query token.
 pub(crate) fn curve_cell(
+    name: String,
     settings: StackSettings,
     prompts: usize,
     orders: usize,
     device: Device,
 ) -> Cell {
-    Cell {
-        specification: json!({
-            "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts, "orders": orders
+    Cell::new(
+        name,
+        weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
+        json!({
+            "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts,
+            "orders": orders
         }),
-        class: Class::Exact,
-        label: format!("{} layers, equivalence curve", settings.layers),
-        weight: weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
-        schema: equivalence::schema(),
-        compute: Box::new(move || Ok(curve(&settings, prompts, orders, device)?)),
-    }
+        equivalence::schema(),
+        move |_| curve(&settings, prompts, orders, device),
+    )
 }
 
 fn curve(

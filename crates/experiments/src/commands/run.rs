@@ -5,7 +5,7 @@ use crate::console::{note, say};
 use crate::host;
 use crate::item::Context;
 use crate::outcome::Outcome;
-use crate::plan::{self, Results, Work};
+use crate::plan::{self, Planned, Work};
 use crate::progress::Progress;
 use crate::publish::publish;
 use crate::record::SOURCE_DIGEST;
@@ -13,7 +13,7 @@ use crate::registry;
 use crate::signals;
 use crate::workspace::Workspace;
 use anyhow::bail;
-use artifact::cell::{self, RunOptions};
+use artifact::cell::{self, CellOutcome, RunOptions};
 use artifact::output;
 use artifact::store::Store;
 use icl_model::device::Device;
@@ -66,17 +66,18 @@ fn check_device(device: Device) -> anyhow::Result<()> {
 }
 
 /// Names every failed cell and the items that need it.
-fn report_failures(work: &Work, results: &Results) {
+fn report_failures(work: &Work, results: &[CellOutcome]) {
     for (i, result) in results.iter().enumerate() {
         if let Some(Err(failure)) = result {
-            let items = work.items.iter().filter(|planned| planned.cells.contains(&i));
+            let needs = |planned: &&Planned| planned.cells.iter().any(|(_, place)| *place == i);
+            let items = work.items.iter().filter(needs);
             let ids: Vec<&str> = items.map(|planned| planned.item.id()).collect();
             note!("failed: {}: {failure}", ids.join(", "));
         }
     }
 }
 
-fn shard_outcome(results: &Results) -> Outcome {
+fn shard_outcome(results: &[CellOutcome]) -> Outcome {
     let done = results.iter().flatten().filter(|result| result.is_ok()).count();
     say!("{done} of {} cells are in the store", results.len());
     if results.iter().flatten().any(Result::is_err) {

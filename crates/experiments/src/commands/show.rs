@@ -37,7 +37,7 @@ pub(crate) fn show(
     }
     say!("\n{} cells", plan.cells.len());
     for cell in &plan.cells {
-        say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.label);
+        say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.name);
     }
     say!("\nexpected outputs");
     let expected = workspace.expected(profile);

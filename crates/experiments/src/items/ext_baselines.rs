@@ -5,8 +5,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
-use artifact::Class;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{bootstrap, error_of, standard_error};
@@ -94,7 +93,7 @@ impl Item for Baselines {
         let mut cells = vec![closed_form_cell(&settings)];
         cells.extend(settings.n_demos.iter().map(|n| predictors_cell(&settings, *n)));
         for n_demos in &settings.n_demos {
-            for (_, kernel, n_heads) in LAYERS {
+            for (layer, kernel, n_heads) in LAYERS {
                 for seed in 0..settings.seeds {
                     let train = TrainSettings {
                         prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
@@ -105,15 +104,29 @@ impl Item for Baselines {
                         seed,
                         ..TrainSettings::base()
                     };
-                    let cell = training::cell(train, settings.n_final, context.device);
+                    let name = layer_name(layer, *n_demos, seed);
+                    let cell = training::cell(name, train, settings.n_final, context.device);
                     cells.push(cell.map_err(|error| {
                         file.refuse("training", &error.to_string(), "settings in range")
                     })?);
                 }
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+}
+
+/// Cell and table of one gradient step.
+const ONE_STEP: &str = "one_step";
+
+/// Name of the cell of the predictors without training.
+fn predictors_name(n_demos: usize) -> String {
+    format!("predictors/N = {n_demos}")
+}
+
+/// Name of a trained layer's cell.
+fn layer_name(layer: &str, n_demos: usize, seed: u64) -> String {
+    format!("{layer}/N = {n_demos}/{seed}")
 }
 
 /// Blocks of problems whose means are resampled for intervals.
@@ -121,19 +134,18 @@ const BLOCKS: usize = 64;
 
 fn closed_form_cell(settings: &Settings) -> Cell {
     let (d, n, count) = (settings.d, settings.n_claims, settings.closed_form_problems);
-    Cell {
-        specification: json!({ "kind": "one-step/2", "d": d, "n_demos": n, "problems": count }),
-        class: Class::Exact,
-        label: "one gradient step".into(),
-        weight: (count * n * d) as f64 / 1e8,
-        schema: vec![
+    Cell::new(
+        ONE_STEP,
+        (count * n * d) as f64 / 1e8,
+        json!({ "kind": "one-step/2", "d": d, "n_demos": n, "problems": count }),
+        vec![
             ("predictor".into(), ColumnType::Text),
             ("eta".into(), ColumnType::Float),
             ("monte_carlo".into(), ColumnType::Float),
             ("standard_error".into(), ColumnType::Float),
             ("closed_form".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || {
+        move |_| {
             let etas = [1.0, best_step(Entries::Uniform, n, d)];
             // a loss and its standard error
             let losses = etas.map(|eta| {
@@ -156,9 +168,9 @@ fn closed_form_cell(settings: &Settings) -> Cell {
                     etas.map(|eta| one_step_loss(Entries::Uniform, n, d, eta)).to_vec(),
                 )
                 .build()?;
-            Ok(table)
-        }),
-    }
+            anyhow::Ok(table)
+        },
+    )
 }
 
 /// Squared errors and squared targets of a predictor.
@@ -180,15 +192,15 @@ fn squared_errors(
 
 fn predictors_cell(settings: &Settings, n: usize) -> Cell {
     let Settings { d, problems, tuning_problems, .. } = *settings;
-    Cell {
-        specification: json!({
-            "kind": "predictors/1", "d": d, "n_demos": n, "problems": problems, "tuning_problems": tuning_problems
+    Cell::new(
+        predictors_name(n),
+        (problems * n * n * d) as f64 / 1e8,
+        json!({
+            "kind": "predictors/1", "d": d, "n_demos": n, "problems": problems,
+            "tuning_problems": tuning_problems
         }),
-        class: Class::Exact,
-        label: format!("predictors, N = {n}"),
-        weight: (problems * n * n * d) as f64 / 1e8,
-        schema: curve_schema(),
-        compute: Box::new(move || {
+        curve_schema(),
+        move |_| {
             let mut rows = Vec::new();
             for method in METHODS {
                 let best = tuned(method, n, d, tuning_problems)?;
@@ -196,9 +208,9 @@ fn predictors_cell(settings: &Settings, n: usize) -> Cell {
                 let scale = order::sum(&targets) / targets.len() as f64;
                 rows.push((method, interval(&blocks(&errors, scale), method)?));
             }
-            Ok(curve_table(n, &rows)?)
-        }),
-    }
+            anyhow::Ok(curve_table(n, &rows)?)
+        },
+    )
 }
 
 fn curve_schema() -> Vec<(String, ColumnType)> {
@@ -280,20 +292,21 @@ fn candidates(method: &str, n: usize, d: usize) -> Vec<Predictor> {
     }
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let (one_step, rest) = results.split_first().context("no result")?;
-    let (predictors, trained) = rest.split_at(settings.n_demos.len());
-    let mut parts = predictors.to_vec();
-    let seeds = settings.seeds as usize;
-    for (n, runs) in settings.n_demos.iter().zip(trained.chunks_exact(LAYERS.len() * seeds)) {
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let n_demos = || settings.n_demos.iter().copied();
+    let predictors = results.each(n_demos().map(predictors_name))?;
+    let mut trained = Vec::new();
+    for n in n_demos() {
         let mut rows = Vec::new();
-        for ((name, _, _), runs) in LAYERS.iter().zip(runs.chunks_exact(seeds)) {
-            rows.push((*name, interval(&finals(runs)?, name)?));
+        for (layer, _, _) in LAYERS {
+            let seeds = (0..settings.seeds).map(|seed| layer_name(layer, n, seed));
+            let finals = training::finals(&results.each(seeds)?)?;
+            rows.push((layer, interval(&finals, layer)?));
         }
-        parts.push(curve_table(*n, &rows)?);
+        trained.push(curve_table(n, &rows)?);
     }
-    let curves = Table::stack("curves", &parts)?;
-    let one_step = one_step.clone().named("one_step");
+    let curves = Table::stack("curves", predictors.into_iter().chain(&trained))?;
+    let one_step = results.get(ONE_STEP)?.clone().named(ONE_STEP);
     let claims = claims(settings, &curves, &one_step)?;
     let figure = figure(settings, &curves)?;
     Ok(Outputs {
@@ -301,14 +314,6 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
         figures: vec![(figure, vec!["curves"])],
         claims,
     })
-}
-
-/// Relative losses on the final set, by seed.
-fn finals(runs: &[Table]) -> anyhow::Result<Vec<f64>> {
-    let last = |run: &Table| -> anyhow::Result<f64> {
-        run.floats("relative_loss")?.pop().context("a training without a row")
-    };
-    runs.iter().map(last).collect()
 }
 
 /// Rows of a method: demonstrations, and loss with interval.

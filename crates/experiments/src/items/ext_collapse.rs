@@ -14,7 +14,6 @@
 use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -103,7 +102,7 @@ impl Item for Collapse {
                 cells.push(cell(train, settings.prompts, context.device));
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
 }
 
@@ -126,13 +125,12 @@ fn schema() -> Schema {
 }
 
 fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
-    Cell {
-        specification: json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
-        class: Class::Exact,
-        label: format!("collapse, {} seed {}", train.modification, train.seed),
-        weight: crate::cells::training::weight(&train, prompts),
-        schema: schema(),
-        compute: Box::new(move || {
+    Cell::new(
+        format!("{}/{}", train.modification, train.seed),
+        crate::cells::training::weight(&train, prompts),
+        json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
+        schema(),
+        move |_| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
             trainer.run(&Unkept)?;
@@ -144,9 +142,9 @@ fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
             for (name, value) in MEASURES.into_iter().zip(row) {
                 builder = builder.floats(name, vec![value]);
             }
-            Ok(builder.build()?)
-        }),
-    }
+            anyhow::Ok(builder.build()?)
+        },
+    )
 }
 
 /// `x / |x|`; zero stays zero.
@@ -197,8 +195,8 @@ fn effective_rank(rows: &[Vec<f64>]) -> f64 {
     if square > 0.0 { trace * trace / square } else { 0.0 }
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let runs = Table::stack("runs", results)?;
+fn assemble(settings: &Settings, results: &[&Table]) -> anyhow::Result<Outputs> {
+    let runs = Table::stack("runs", results.iter().copied())?;
     let claims = claims(settings, &runs)?;
     let figure = figure(settings, &runs)?;
     Ok(Outputs {

@@ -7,7 +7,6 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference, mask};
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::digest::sha256;
@@ -71,7 +70,7 @@ impl Item for ExactDual {
                 }
             }
         }
-        Ok(Plan { cells, assemble: Box::new(assemble) })
+        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
 }
 
@@ -89,15 +88,15 @@ fn schema() -> Schema {
 
 fn cell(settings: &Settings, dtype: &'static str, mask_name: &str, n_demos: usize) -> Cell {
     let (settings, mask_name) = (settings.clone(), mask_name.to_owned());
-    Cell {
-        specification: json!({
-            "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask_name, "n_demos": n_demos
+    Cell::new(
+        format!("{dtype}/{mask_name}/{n_demos}"),
+        settings.configurations as f64 * (n_demos + 4) as f64 * (n_demos + 4) as f64 / 1e5,
+        json!({
+            "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask_name,
+            "n_demos": n_demos
         }),
-        class: Class::Exact,
-        label: format!("exact dual {dtype} {mask_name} N {n_demos}"),
-        weight: settings.configurations as f64 * (n_demos + 4) as f64 * (n_demos + 4) as f64 / 1e5,
-        schema: schema(),
-        compute: Box::new(move || {
+        schema(),
+        move |_| {
             let worst = match dtype {
                 "f64" => worst::<f64>(&settings, DType::F64, &mask_name, n_demos)?,
                 _ => worst::<f32>(&settings, DType::F32, &mask_name, n_demos)?,
@@ -111,9 +110,9 @@ fn cell(settings: &Settings, dtype: &'static str, mask_name: &str, n_demos: usiz
                 .floats("shared_dual", vec![worst.shared])
                 .integers("coefficient_sets", vec![worst.sets])
                 .build()?;
-            Ok(table)
-        }),
-    }
+            anyhow::Ok(table)
+        },
+    )
 }
 
 struct Worst {
@@ -176,9 +175,9 @@ fn shared_dual<R: Real>(
     Ok((prediction, sets))
 }
 
-fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
+fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let id = ITEM.id();
-    let table = Table::stack("differences", results)?;
+    let table = Table::stack("differences", results.iter().copied())?;
     let dtypes = table.texts("dtype")?;
     let (own, shared) = (table.floats("per_query_dual")?, table.floats("shared_dual")?);
     let of_dtype = |values: &[f64], dtype: &str| {

@@ -4,8 +4,7 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
-use artifact::Class;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{around, extreme, root_mean_square, standard_error};
@@ -65,28 +64,34 @@ impl Item for FeatureFailure {
         }
         let mut cells: Vec<Cell> = settings.z.iter().map(|z| law_cell(&settings, *z)).collect();
         cells.push(published_cell(&settings));
-        let draws = settings.draws;
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(draws, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+}
+
+/// Cell and table of the published set-up.
+const PUBLISHED: &str = "published";
+
+/// Name of a law's cell.
+fn law_name(z: f64) -> String {
+    format!("law/{z}")
 }
 
 fn law_cell(settings: &Settings, z: f64) -> Cell {
     let settings = settings.clone();
     let features: usize = settings.features.iter().sum();
-    Cell {
-        specification: json!({ "kind": "feature-law/3", "settings": settings, "z": z }),
-        class: Class::Exact,
-        label: format!("feature law z {z}"),
-        weight: (features * settings.draws) as f64 / 2e7,
-        schema: vec![
+    Cell::new(
+        law_name(z),
+        (features * settings.draws) as f64 / 2e7,
+        json!({ "kind": "feature-law/3", "settings": settings, "z": z }),
+        vec![
             ("z".into(), ColumnType::Float),
             ("features".into(), ColumnType::Integer),
             ("measured".into(), ColumnType::Float),
             ("standard_error".into(), ColumnType::Float),
             ("predicted".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || Ok(law(&settings, z)?)),
-    }
+        move |_| law(&settings, z),
+    )
 }
 
 /// Root mean square of the relative error over draws, at a pair with `|x + y|^2 = z`.
@@ -123,18 +128,17 @@ fn law(settings: &Settings, z: f64) -> anyhow::Result<Table> {
 
 fn published_cell(settings: &Settings) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({ "kind": "feature-published/2", "settings": settings }),
-        class: Class::Exact,
-        label: "published failure".into(),
-        weight: (settings.published_features * settings.published_draws) as f64 / 1e3,
-        schema: vec![
+    Cell::new(
+        PUBLISHED,
+        (settings.published_features * settings.published_draws) as f64 / 1e3,
+        json!({ "kind": "feature-published/2", "settings": settings }),
+        vec![
             ("predictor".into(), ColumnType::Text),
             ("mean_relative_error".into(), ColumnType::Float),
             ("standard_error".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || Ok(published(&settings)?)),
-    }
+        move |_| published(&settings),
+    )
 }
 
 /// Mean error of the outputs relative to their mean magnitude; queries and keys are standard normal
@@ -178,12 +182,12 @@ fn published(settings: &Settings) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-fn assemble(draws: usize, results: &[Table]) -> anyhow::Result<Outputs> {
-    let (laws, last) = results.split_at(results.len() - 1);
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let laws = results.each(settings.z.iter().map(|z| law_name(*z)))?;
     let law = Table::stack("law", laws)?;
-    let published = last[0].clone().named("published");
+    let published = results.get(PUBLISHED)?.clone().named(PUBLISHED);
     let claims = claims(&law, &published)?;
-    let figure = figure(draws, &law)?;
+    let figure = figure(settings.draws, &law)?;
     Ok(Outputs {
         tables: vec![(law, BTreeMap::new()), (published, BTreeMap::new())],
         figures: vec![(figure, vec!["law"])],

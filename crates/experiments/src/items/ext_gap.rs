@@ -4,7 +4,6 @@ use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -80,7 +79,7 @@ impl Item for Gap {
             }
         }
         let draws = settings.draws;
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(draws, results)) })
+        Ok(Plan::new(cells, move |results| assemble(draws, &results.all())))
     }
 }
 
@@ -107,16 +106,15 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cel
         ("n_demos".to_owned(), ColumnType::Integer),
     ];
     schema.extend(FLOATS.map(|name| (name.to_owned(), ColumnType::Float)));
-    Cell {
-        specification: json!({
+    Cell::new(
+        format!("{kernel}/{weights}"),
+        settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
+        json!({
             "kind": "gap/2", "settings": settings, "kernel": kernel, "weights": weights
         }),
-        class: Class::Exact,
-        label: format!("gap {kernel} {weights}"),
-        weight: settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
         schema,
-        compute: Box::new(move || Ok(measure(&settings, &kernel, &weights, device)?)),
-    }
+        move |_| measure(&settings, &kernel, &weights, device),
+    )
 }
 
 /// Keys and values of a population of demonstrations of the base setting.
@@ -215,14 +213,14 @@ fn measure(
     Ok(builder.build()?)
 }
 
-fn assemble(draws: usize, results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("gap", results)?;
+fn assemble(draws: usize, results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("gap", results.iter().copied())?;
     let claims = claims(draws, &table, results)?;
     let figure = Figure {
         id: ITEM.id().into(),
         columns: 2,
         panel_height: 200.0,
-        panels: results.iter().map(panel).collect::<anyhow::Result<_>>()?,
+        panels: results.iter().copied().map(panel).collect::<anyhow::Result<_>>()?,
         caption: format!(
             "ext-gap. Uniform gap between the dual's loss over N demonstrations and over the population, for all W \
              of norm at most 1 (exact supremum by the kernel trick): its root mean square over {draws} draws of \
@@ -237,7 +235,7 @@ fn assemble(draws: usize, results: &[Table]) -> anyhow::Result<Outputs> {
     })
 }
 
-fn claims(draws: usize, table: &Table, results: &[Table]) -> anyhow::Result<Vec<Claim>> {
+fn claims(draws: usize, table: &Table, results: &[&Table]) -> anyhow::Result<Vec<Claim>> {
     let (rms, rms_error) = (table.floats("rms_gap")?, table.floats("rms_error")?);
     let (mean, mean_error) = (table.floats("mean_gap")?, table.floats("mean_error")?);
     let (theory, bound) = (table.floats("theory_rms")?, table.floats("bound")?);
@@ -272,12 +270,13 @@ fn claims(draws: usize, table: &Table, results: &[Table]) -> anyhow::Result<Vec<
 }
 
 /// The flattest and the steepest slope of the gap against `N`.
-fn slope_claims(results: &[Table]) -> anyhow::Result<Vec<Claim>> {
+fn slope_claims(results: &[&Table]) -> anyhow::Result<Vec<Claim>> {
     let slope = |one: &Table| -> anyhow::Result<[f64; 2]> {
         let (n, gap) = (one.numbers("n_demos")?, one.floats("rms_gap")?);
         Ok([log_slope(&n, &gap), log_slope_error(&n, &gap, &one.floats("rms_error")?)])
     };
-    let slopes: Vec<[f64; 2]> = results.iter().map(slope).collect::<anyhow::Result<_>>()?;
+    let slopes: Vec<[f64; 2]> =
+        results.iter().copied().map(slope).collect::<anyhow::Result<_>>()?;
     let (low, low_ends) = extreme(&slopes, -1.0);
     let (high, high_ends) = extreme(&slopes, 1.0);
     let statement = "Slope of the gap against N, both logarithmic";

@@ -3,7 +3,6 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -64,7 +63,7 @@ impl Item for GradientChecks {
         }
         let seeds = settings.seeds;
         let cells = (0..seeds).map(|seed| cell(&settings, seed)).collect();
-        Ok(Plan { cells, assemble: Box::new(assemble) })
+        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
 }
 
@@ -74,19 +73,18 @@ const CHECKS: [&str; 7] =
 
 fn cell(settings: &Settings, seed: u64) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({ "kind": "gradient-checks/1", "settings": settings, "seed": seed }),
-        class: Class::Exact,
-        label: format!("gradient checks, seed {seed}"),
-        weight: (settings.d * settings.d_r * settings.n_demos) as f64 / 1e5,
-        schema: vec![
+    Cell::new(
+        format!("seed {seed}"),
+        (settings.d * settings.d_r * settings.n_demos) as f64 / 1e5,
+        json!({ "kind": "gradient-checks/1", "settings": settings, "seed": seed }),
+        vec![
             ("seed".into(), ColumnType::Integer),
             ("check".into(), ColumnType::Text),
             ("epoch".into(), ColumnType::Integer),
             ("value".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || Ok(measure(&settings, seed)?)),
-    }
+        move |_| measure(&settings, seed),
+    )
 }
 
 /// Demonstrations, the query side and the query.
@@ -241,8 +239,8 @@ fn epochs(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Resul
     Ok(losses)
 }
 
-fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("checks", results)?;
+fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("checks", results.iter().copied())?;
     let (checks, values) = (table.texts("check")?, table.floats("value")?);
     let of_check = |name: &str| {
         let rows = checks.iter().zip(&values).filter(|(check, _)| *check == name);
@@ -268,7 +266,8 @@ fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
             )
         })
         .collect();
-    let curves: Vec<Vec<f64>> = results.iter().map(losses).collect::<anyhow::Result<_>>()?;
+    let curves: Vec<Vec<f64>> =
+        results.iter().copied().map(losses).collect::<anyhow::Result<_>>()?;
     claims.push(at_most(
         Place { item: ITEM.id(), claim: "unbounded", table: "checks" },
         "Decrease of the loss in an epoch against that in the first: it never slows down",

@@ -5,8 +5,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
-use artifact::Class;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, bootstrap::bootstrap_mean};
@@ -82,8 +81,13 @@ impl Item for LinearStep {
                 cells.push(cell(train, settings.n_final, context.device));
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+}
+
+/// Name of a trained layer's cell.
+fn name(n_demos: usize, seed: u64) -> String {
+    format!("N = {n_demos}/{seed}")
 }
 
 fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
@@ -93,13 +97,12 @@ fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
         .into_iter()
         .collect();
     schema.extend(floats.map(|name| (name.to_owned(), ColumnType::Float)));
-    Cell {
-        specification: json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
-        class: Class::Exact,
-        label: format!("linear attention, N = {}", train.prompt.n_demos),
-        weight: crate::cells::training::weight(&train, n_final),
+    Cell::new(
+        name(train.prompt.n_demos, train.seed),
+        crate::cells::training::weight(&train, n_final),
+        json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
         schema,
-        compute: Box::new(move || {
+        move |_| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
             trainer.run(&Unkept)?;
@@ -112,18 +115,18 @@ fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
                 .floats("deviation", vec![deviation])
                 .floats("relative_loss", vec![trainer.evaluate(Set::Test, n_final)?.nmse()])
                 .build()?;
-            Ok(table)
-        }),
-    }
+            anyhow::Ok(table)
+        },
+    )
 }
 
 /// Means with intervals over seeds, beside the closed forms, for every `N`.
-fn summary(settings: &Settings, results: &[Table]) -> anyhow::Result<Table> {
+fn summary(settings: &Settings, results: &Results) -> anyhow::Result<Table> {
     let names = ["step_size", "step_lower", "step_upper", "step_closed", "relative_loss"];
     let more = ["loss_lower", "loss_upper", "loss_closed"];
     let mut columns: [Vec<f64>; 8] = Default::default();
-    let runs = results.chunks_exact(settings.seeds as usize);
-    for (i, (n, runs)) in settings.n_demos.iter().zip(runs).enumerate() {
+    for (i, n) in settings.n_demos.iter().enumerate() {
+        let runs = results.each((0..settings.seeds).map(|seed| name(*n, seed)))?;
         let interval = |column: &str| -> anyhow::Result<[f64; 3]> {
             let sample: Vec<f64> =
                 runs.iter().map(|run| Ok(run.floats(column)?[0])).collect::<anyhow::Result<_>>()?;
@@ -146,8 +149,8 @@ fn summary(settings: &Settings, results: &[Table]) -> anyhow::Result<Table> {
     Ok(builder.build()?)
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let runs = Table::stack("runs", results)?;
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let runs = Table::stack("runs", results.all())?;
     let steps = summary(settings, results)?;
     let claims = claims(settings, &steps)?;
     let figure = figure(settings, &steps)?;

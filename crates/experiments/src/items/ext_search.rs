@@ -5,6 +5,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Cell;
+use artifact::cell::Results;
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::table::Table;
@@ -70,10 +71,12 @@ impl Settings {
     fn cell(
         &self,
         subject: &Subject,
-        (learning_rate, initial_sd): (f64, f64),
+        point: (f64, f64),
         seed: u64,
         device: Device,
     ) -> anyhow::Result<Cell> {
+        let name = run_name(subject, point, seed);
+        let (learning_rate, initial_sd) = point;
         let clip = if subject.layers == 0 { 0.0 } else { self.clip };
         let train = TrainSettings {
             modification: subject.modification.clone(),
@@ -87,12 +90,17 @@ impl Settings {
             ..TrainSettings::base()
         };
         if subject.layers == 0 {
-            return training::cell(train, self.n_final, device);
+            return training::cell(name, train, self.n_final, device);
         }
         let (layers, d_ff) = (subject.layers, self.hidden);
         let stack = StackSettings { train, layers, d_ff, residual: false };
-        transformer::training_cell(stack, self.n_final, device)
+        transformer::training_cell(name, stack, self.n_final, device)
     }
+}
+
+/// Name of the cell of a subject at a rate and a standard deviation.
+fn run_name(subject: &Subject, (rate, sd): (f64, f64), seed: u64) -> String {
+    format!("{}/{rate}/{sd}/{seed}", subject.name)
 }
 
 impl Item for Search {
@@ -125,14 +133,25 @@ impl Item for Search {
                 }
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+/// Losses of the final set, `[subject][point][seed]`.
+fn grid(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
+    let at = |subject: &Subject, point| -> anyhow::Result<Vec<f64>> {
+        let seeds = (0..settings.seeds).map(|seed| run_name(subject, point, seed));
+        training::finals(&results.each(seeds)?)
+    };
     let points = settings.points();
-    let last = |run: &Table| run.floats("relative_loss")?.pop().context("an empty run");
-    let losses: Vec<f64> = results.iter().map(last).collect::<anyhow::Result<_>>()?;
+    let one = |subject| points.iter().map(|point| at(subject, *point)).collect();
+    settings.subjects.iter().map(one).collect()
+}
+
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let points = settings.points();
+    let grid = grid(settings, results)?;
+    let losses: Vec<f64> = grid.iter().flatten().flatten().copied().collect();
     let runs = || {
         settings.subjects.iter().flat_map(|subject| {
             let seeds = move |point| (0..settings.seeds).map(move |seed| (subject, point, seed));
@@ -147,12 +166,6 @@ fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
         .floats("relative_loss", losses.clone())
         .integers("prompts_seen", vec![(settings.steps * settings.batch) as i64; losses.len()])
         .build()?;
-    let seeds = settings.seeds as usize;
-    // [subject][point][seed]
-    let grid: Vec<Vec<&[f64]>> = losses
-        .chunks_exact(points.len() * seeds)
-        .map(|subject| subject.chunks_exact(seeds).collect())
-        .collect();
     let claims = claims(settings, &grid)?;
     let figure = figure(settings, &grid);
     Ok(Outputs {
@@ -166,17 +179,17 @@ const RESAMPLES: u64 = 2000;
 
 /// For every subject: mean loss at the chosen point over the least of the grid, at least 1. The best point is
 /// sought anew in every resample of the seeds; intervals are at Bonferroni's level over the subjects.
-fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim>> {
+fn claims(settings: &Settings, grid: &[Vec<Vec<f64>>]) -> anyhow::Result<Vec<Claim>> {
     let seeds: Vec<usize> = (0..settings.seeds as usize).collect();
     let stream = Stream::new(0, "search/bootstrap");
     let resample = |i: u64| -> Vec<usize> {
         let mut draws = stream.sample(i);
         seeds.iter().map(|_| draws.below(settings.seeds) as usize).collect()
     };
-    let one = |(subject, points): (&Subject, &Vec<&[f64]>)| -> anyhow::Result<Claim> {
+    let one = |(subject, points): (&Subject, &Vec<Vec<f64>>)| -> anyhow::Result<Claim> {
         let chosen = settings.chosen(subject).context("the chosen point is not on the grid")?;
         let ratio = |seeds: &[usize]| {
-            let total = |losses: &&[f64]| seeds.iter().map(|seed| losses[*seed]).sum::<f64>();
+            let total = |losses: &Vec<f64>| seeds.iter().map(|seed| losses[*seed]).sum::<f64>();
             let totals: Vec<f64> = points.iter().map(total).collect();
             totals[chosen] / largest::least(totals.iter().copied())
         };
@@ -197,9 +210,9 @@ fn claims(settings: &Settings, grid: &[Vec<&[f64]>]) -> anyhow::Result<Vec<Claim
     settings.subjects.iter().zip(grid).map(one).collect()
 }
 
-fn figure(settings: &Settings, grid: &[Vec<&[f64]>]) -> Figure {
-    let panel = |(subject, points): (&Subject, &Vec<&[f64]>)| {
-        let mean = |losses: &&[f64]| order::mean(losses).unwrap_or(0.0);
+fn figure(settings: &Settings, grid: &[Vec<Vec<f64>>]) -> Figure {
+    let panel = |(subject, points): (&Subject, &Vec<Vec<f64>>)| {
+        let mean = |losses: &Vec<f64>| order::mean(losses).unwrap_or(0.0);
         let entries: Vec<f64> = points.iter().map(mean).collect();
         let low = largest::least(entries.iter().copied());
         let high = largest::value(entries.iter().copied());

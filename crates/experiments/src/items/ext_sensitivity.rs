@@ -5,6 +5,7 @@ use crate::cells::training;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
+use artifact::cell::Results;
 use artifact::claim::{Claim, Place, at_most, tested};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::comparison::{Comparison, Differences, compare};
@@ -244,6 +245,7 @@ impl Item for Sensitivity {
         for gap in settings.gaps() {
             // the identity: exact end and closed form, on the plain layer
             cells.push(equivalence::cell(
+                curve_name(gap),
                 CurveSettings {
                     train: settings.train(gap, PLAIN, 0),
                     prompts: 4,
@@ -256,15 +258,26 @@ impl Item for Sensitivity {
             for modification in settings.runs() {
                 for seed in 0..settings.seeds {
                     let train = settings.train(gap, modification, seed);
-                    let cell = training::cell(train, settings.n_final, context.device);
+                    let name = run_name(gap, modification, seed);
+                    let cell = training::cell(name, train, settings.n_final, context.device);
                     cells.push(
                         cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
                     );
                 }
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+}
+
+/// Name of the cell of a gap's equivalence curve.
+fn curve_name(gap: &Gap) -> String {
+    format!("{}/equivalence", gap.name)
+}
+
+/// Name of a training cell.
+fn run_name(gap: &Gap, modification: &str, seed: u64) -> String {
+    format!("{}/{modification}/{seed}", gap.name)
 }
 
 /// What one gap did.
@@ -278,29 +291,25 @@ struct Effect {
     finals: Vec<Vec<f64>>,
 }
 
-fn effects(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Effect>> {
-    let seeds = settings.seeds as usize;
-    let per_gap = 1 + (1 + settings.modifications.len()) * seeds;
-    let one = |(gap, tables): (&'static Gap, &[Table])| -> anyhow::Result<Effect> {
-        let (curve, runs) = tables.split_first().context("no result")?;
+fn effects(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Effect>> {
+    let one = |gap: &'static Gap| -> anyhow::Result<Effect> {
+        let curve = results.get(&curve_name(gap))?;
         let names = curve.texts("dual")?;
         let (steps, far) = (curve.integers("step")?, curve.floats("largest_relative")?);
         let last = steps.iter().max().copied().unwrap_or(0);
         let ends =
             (0..names.len()).filter(|i| names[*i] == equivalence::EXACT && steps[*i] == last);
         let identity = largest::value(ends.map(|i| far[i]));
-        let finals: Vec<Vec<f64>> = runs
-            .chunks_exact(seeds)
-            .map(|runs| {
-                let last = |run: &Table| run.floats("relative_loss")?.pop().context("empty run");
-                runs.iter().map(last).collect::<anyhow::Result<Vec<f64>>>()
-            })
-            .collect::<anyhow::Result<_>>()?;
+        let finals = |modification: &str| -> anyhow::Result<Vec<f64>> {
+            let seeds = (0..settings.seeds).map(|seed| run_name(gap, modification, seed));
+            training::finals(&results.each(seeds)?)
+        };
+        let finals: Vec<Vec<f64>> = settings.runs().map(finals).collect::<anyhow::Result<_>>()?;
         let plain = order::mean(finals.first().context("plain is missing")?).unwrap_or(0.0);
         Ok(Effect { gap, identity, plain, comparisons: Vec::new(), finals })
     };
-    let gaps = settings.gaps().into_iter().zip(results.chunks_exact(per_gap));
-    let mut effects: Vec<Effect> = gaps.map(one).collect::<Result<_, _>>()?;
+    let mut effects: Vec<Effect> =
+        settings.gaps().into_iter().map(one).collect::<anyhow::Result<_>>()?;
     compare_all(settings, &mut effects)?;
     Ok(effects)
 }
@@ -345,7 +354,7 @@ fn seeds(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let effects = effects(settings, results)?;
     let table = table(settings, &effects)?;
     let claims = claims(&effects);

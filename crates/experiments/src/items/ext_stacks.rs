@@ -2,7 +2,6 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -77,27 +76,26 @@ impl Item for Stacks {
                 }
             }
         }
-        Ok(Plan { cells, assemble: Box::new(assemble) })
+        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
 }
 
 fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({
+    Cell::new(
+        format!("{dtype}/{mask}/{seed}"),
+        settings.depth as f64 * 0.2,
+        json!({
             "kind": "stacks/1", "settings": settings, "dtype": dtype, "mask": mask, "seed": seed
         }),
-        class: Class::Exact,
-        label: format!("stack {dtype} {mask} seed {seed}"),
-        weight: settings.depth as f64 * 0.2,
-        schema: vec![
+        vec![
             ("dtype".into(), ColumnType::Text),
             ("mask".into(), ColumnType::Text),
             ("seed".into(), ColumnType::Integer),
             ("depth".into(), ColumnType::Integer),
             ("difference".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || {
+        move |_| {
             let found = match dtype {
                 "f64" => differences::<f64>(&settings, DType::F64, mask, seed)?,
                 _ => differences::<f32>(&settings, DType::F32, mask, seed)?,
@@ -110,9 +108,9 @@ fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64)
                 .integers("depth", (1..=n as i64).collect())
                 .floats("difference", found)
                 .build()?;
-            Ok(table)
-        }),
-    }
+            anyhow::Ok(table)
+        },
+    )
 }
 
 /// Arrays of one layer by name.
@@ -210,8 +208,8 @@ fn differences<R: Real>(
 const GROUPS: [(&str, &str); 4] =
     [("f64", "none"), ("f64", "causal"), ("f32", "none"), ("f32", "causal")];
 
-fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("differences", results)?;
+fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("differences", results.iter().copied())?;
     let (claims, figure, growth) = (claims(&table)?, figure(&table)?, growth(&table)?);
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new()), (growth, BTreeMap::new())],

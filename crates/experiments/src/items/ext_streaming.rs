@@ -3,7 +3,6 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -60,7 +59,7 @@ impl Item for Streaming {
             return Err(file.refuse("n_tokens, d, n_heads, d_r", &found, "1 to 4096 each"));
         }
         let cells = settings.n_tokens.iter().map(|n| cell(&settings, *n)).collect();
-        Ok(Plan { cells, assemble: Box::new(assemble) })
+        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
 }
 
@@ -72,17 +71,16 @@ fn cell(settings: &Settings, n_tokens: usize) -> Cell {
     let mut schema: Vec<_> =
         integers.map(|name| (name.to_owned(), ColumnType::Integer)).into_iter().collect();
     schema.extend(floats);
-    Cell {
-        specification: json!({
+    Cell::new(
+        format!("{n_tokens} tokens"),
+        (n_tokens * n_tokens * d_r) as f64 / 1e7,
+        json!({
             "kind": "streaming/1", "n_tokens": n_tokens, "d": d, "n_heads": n_heads, "d_r": d_r,
             "logit_sd": logit_sd
         }),
-        class: Class::Exact,
-        label: format!("stream of {n_tokens} tokens"),
-        weight: (n_tokens * n_tokens * d_r) as f64 / 1e7,
         schema,
-        compute: Box::new(move || Ok(measure(&settings, n_tokens)?)),
-    }
+        move |_| measure(&settings, n_tokens),
+    )
 }
 
 fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
@@ -139,8 +137,8 @@ fn stream(
     Ok(Matrix::new(head.n_tokens(), head.values.columns(), entries)?)
 }
 
-fn assemble(results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("streaming", results)?;
+fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("streaming", results.iter().copied())?;
     let of_column =
         |column: &str| -> anyhow::Result<f64> { Ok(largest::value(table.floats(column)?)) };
     let bytes = table.integers("feature_bytes")?;

@@ -4,7 +4,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -38,15 +37,14 @@ impl Item for DualScheme {
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
         let device = context.device;
-        let cell = Cell {
-            specification: json!({ "kind": "dual-scheme/1", "settings": settings }),
-            class: Class::Exact,
-            label: "scheme of the dual".into(),
-            weight: 0.01,
-            schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, device)?)),
-        };
-        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+        let cell = Cell::new(
+            page::MATRICES,
+            0.01,
+            json!({ "kind": "dual-scheme/1", "settings": settings }),
+            page::schema(),
+            move |_| matrices(&settings, device),
+        );
+        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
     }
 }
 
@@ -73,14 +71,14 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let (weights, output) = prompt.attention()?;
     all.add("weights", Matrix::new(1, n + 1, weights)?);
     all.add_columns("h'", &[output]);
-    all.to_table("matrices")
+    all.to_table(page::MATRICES)
 }
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
-    let table = result.clone().named("matrices");
+    let table = result.clone().named(page::MATRICES);
     let difference = Page::new(&table).difference("f(q)", "h'")?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
+        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
         "Largest difference between attention's output and the dual's prediction",
         difference,
         1e-12,
@@ -88,7 +86,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let figure = figure(&table, difference)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec!["matrices"])],
+        figures: vec![(figure, vec![page::MATRICES])],
         claims: vec![claim],
     })
 }

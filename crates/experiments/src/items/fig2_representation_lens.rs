@@ -4,7 +4,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -42,15 +41,14 @@ impl Item for RepresentationLens {
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
         let device = context.device;
-        let cell = Cell {
-            specification: json!({ "kind": "representation-lens/1", "settings": settings }),
-            class: Class::Exact,
-            label: "scheme of the lens".into(),
-            weight: 0.01,
-            schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, device)?)),
-        };
-        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+        let cell = Cell::new(
+            page::MATRICES,
+            0.01,
+            json!({ "kind": "representation-lens/1", "settings": settings }),
+            page::schema(),
+            move |_| matrices(&settings, device),
+        );
+        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
     }
 }
 
@@ -94,17 +92,17 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     all.add("kernel", kernel);
     all.add("gram", gram);
     all.add("gain", Matrix::new(1, n, gain)?);
-    all.to_table("matrices")
+    all.to_table(page::MATRICES)
 }
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
-    let table = result.clone().named("matrices");
+    let table = result.clone().named(page::MATRICES);
     let page = Page::new(&table);
     let row = |name: &str| -> anyhow::Result<Vec<f64>> { Ok(page.matrix(name)?.0) };
     let (before, after, gain) = (row("similarity before")?, row("similarity after")?, row("gain")?);
     let error = before.iter().zip(&after).zip(&gain).map(|((b, a), g)| (a - b - g).abs());
     let least = largest::value(before.iter().zip(&after).map(|(b, a)| b - a));
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "matrices" };
+    let place = |name| Place { item: ITEM.id(), claim: name, table: page::MATRICES };
     let claims = vec![
         at_most(
             place("kernel"),
@@ -122,7 +120,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let figure = figure(&table)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec!["matrices"])],
+        figures: vec![(figure, vec![page::MATRICES])],
         claims,
     })
 }

@@ -4,7 +4,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -38,15 +37,14 @@ impl Item for LayerScheme {
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
         let device = context.device;
-        let cell = Cell {
-            specification: json!({ "kind": "layer-scheme/1", "settings": settings }),
-            class: Class::Exact,
-            label: "scheme of a layer".into(),
-            weight: 0.01,
-            schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, device)?)),
-        };
-        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+        let cell = Cell::new(
+            page::MATRICES,
+            0.01,
+            json!({ "kind": "layer-scheme/1", "settings": settings }),
+            page::schema(),
+            move |_| matrices(&settings, device),
+        );
+        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
     }
 }
 
@@ -86,14 +84,14 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let prediction = dual.predict(query)?;
     let sum = prediction.iter().zip(&bias).map(|(f, b)| f + b).collect();
     all.add_columns("f(q) + b", &[sum]);
-    all.to_table("matrices")
+    all.to_table(page::MATRICES)
 }
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
-    let table = result.clone().named("matrices");
+    let table = result.clone().named(page::MATRICES);
     let difference = Page::new(&table).difference("f(q) + b", "z")?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
+        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
         "Largest difference between the layer's output and its dual's prediction",
         difference,
         1e-12,
@@ -101,7 +99,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let figure = figure(&table, difference)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec!["matrices"])],
+        figures: vec![(figure, vec![page::MATRICES])],
         claims: vec![claim],
     })
 }

@@ -4,7 +4,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::scheme::page::{self, Matrices, Page, short};
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::Figure;
@@ -39,15 +38,14 @@ impl Item for StackScheme {
     fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         let settings = Settings::read(file, context.profile)?;
         let device = context.device;
-        let cell = Cell {
-            specification: json!({ "kind": "stack-scheme/1", "settings": settings }),
-            class: Class::Exact,
-            label: "scheme of a stack".into(),
-            weight: 0.01,
-            schema: page::schema(),
-            compute: Box::new(move || Ok(matrices(&settings, device)?)),
-        };
-        Ok(Plan { cells: vec![cell], assemble: Box::new(|results| assemble(&results[0])) })
+        let cell = Cell::new(
+            page::MATRICES,
+            0.01,
+            json!({ "kind": "stack-scheme/1", "settings": settings }),
+            page::schema(),
+            move |_| matrices(&settings, device),
+        );
+        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
     }
 }
 
@@ -80,7 +78,7 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
         theirs = LayerNumbers::new(layer, &theirs)?.candle_all(layer, n)?;
         all.add_transposed(format!("stack {}", l + 1), &theirs);
     }
-    all.to_table("matrices")
+    all.to_table(page::MATRICES)
 }
 
 /// Layers in a table.
@@ -95,10 +93,10 @@ fn differences(page: &Page<'_>) -> anyhow::Result<Vec<f64>> {
 }
 
 fn assemble(result: &Table) -> anyhow::Result<Outputs> {
-    let table = result.clone().named("matrices");
+    let table = result.clone().named(page::MATRICES);
     let differences = differences(&Page::new(&table))?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: "matrices" },
+        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
         "Largest difference between the stack's tokens and the composed duals', over the layers",
         largest::value(differences.iter().copied()),
         1e-10,
@@ -106,7 +104,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let figure = figure(&table, &differences)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec!["matrices"])],
+        figures: vec![(figure, vec![page::MATRICES])],
         claims: vec![claim],
     })
 }

@@ -4,7 +4,6 @@ use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
@@ -41,6 +40,9 @@ struct Settings {
     prompt: usize,
 }
 
+/// The cell and its table.
+const WEIGHTS: &str = "weights";
+
 impl Item for AttentionHeatmaps {
     fn id(&self) -> &'static str {
         "fig6-attention-heatmaps"
@@ -68,20 +70,19 @@ impl Item for AttentionHeatmaps {
             .map_err(|error| file.refuse("n_demos, d_t", &error.to_string(), "sizes in range"))?;
         let n = settings.n_demos + 1;
         let device = context.device;
-        let cell = Cell {
-            specification: json!({ "kind": "attention-heatmaps/1", "settings": settings }),
-            class: Class::Exact,
-            label: "attention matrices".into(),
-            weight: settings.steps as f64 / 100.0,
-            schema: vec![
+        let cell = Cell::new(
+            WEIGHTS,
+            settings.steps as f64 / 100.0,
+            json!({ "kind": "attention-heatmaps/1", "settings": settings }),
+            vec![
                 ("features".into(), ColumnType::Integer),
                 ("query".into(), ColumnType::Integer),
                 ("key".into(), ColumnType::Integer),
                 ("weight".into(), ColumnType::Float),
             ],
-            compute: Box::new(move || Ok(matrices(&settings, device)?)),
-        };
-        Ok(Plan { cells: vec![cell], assemble: Box::new(move |results| assemble(n, &results[0])) })
+            move |_| matrices(&settings, device),
+        );
+        Ok(Plan::new(vec![cell], move |results| assemble(n, results.get(WEIGHTS)?)))
     }
 }
 
@@ -121,7 +122,7 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let index = |f: fn(usize, usize) -> usize| -> Vec<i64> {
         (0..count * n * n).map(|i| f(i % (n * n), n) as i64).collect()
     };
-    let table = Table::builder("weights")
+    let table = Table::builder(WEIGHTS)
         .integers("features", features)
         .integers("query", index(|i, n| i / n))
         .integers("key", index(|i, n| i % n))
@@ -132,7 +133,7 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
 
 fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
     let id = ITEM.id();
-    let table = result.clone().named("weights");
+    let table = result.clone().named(WEIGHTS);
     let (features, weights) = (table.integers("features")?, table.floats("weight")?);
     let matrices: Vec<(i64, &[f64])> = weights
         .chunks_exact(n * n)
@@ -182,7 +183,7 @@ fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
     };
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new()), (table_of_errors, BTreeMap::new())],
-        figures: vec![(figure, vec!["weights"])],
+        figures: vec![(figure, vec![WEIGHTS])],
         claims,
     })
 }

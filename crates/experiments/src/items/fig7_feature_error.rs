@@ -5,8 +5,7 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use artifact::Class;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{around, bootstrap, log_slope, log_slope_error, standard_error};
@@ -65,13 +64,15 @@ impl Item for FeatureError {
         let mut cells = Vec::new();
         for name in RANDOM {
             for per_d in &settings.features_per_d {
-                cells.push(cell(&settings, name, per_d * settings.d, settings.draws));
+                let d_r = per_d * settings.d;
+                let cell_name = curve_name(name, d_r);
+                cells.push(cell(cell_name, &settings, name, d_r, settings.draws));
             }
             // single blocks of d features, many draws: the variance itself
-            cells.push(cell(&settings, name, settings.d, settings.variance_draws / settings.d));
+            let (d, draws) = (settings.d, settings.variance_draws / settings.d);
+            cells.push(cell(variance_name(name), &settings, name, d, draws));
         }
-        let settings = settings.clone();
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
 }
 
@@ -96,18 +97,34 @@ fn schema() -> Schema {
     schema
 }
 
-fn cell(settings: &Settings, name: &'static str, d_r: usize, draws: usize) -> Cell {
+/// Name of the cell of a map with so many features.
+fn curve_name(map: &str, d_r: usize) -> String {
+    format!("{map}/{d_r}")
+}
+
+/// Name of the cell of a map's single blocks.
+fn variance_name(map: &str) -> String {
+    format!("{map}/variance")
+}
+
+fn cell(
+    cell_name: String,
+    settings: &Settings,
+    name: &'static str,
+    d_r: usize,
+    draws: usize,
+) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({
-            "kind": "feature-error/3", "settings": settings, "map": name, "d_r": d_r, "draws": draws
+    Cell::new(
+        cell_name,
+        (d_r * draws * settings.n_tokens) as f64 / 5e6,
+        json!({
+            "kind": "feature-error/3", "settings": settings, "map": name, "d_r": d_r,
+            "draws": draws
         }),
-        class: Class::Exact,
-        label: format!("feature error {name} d_r {d_r} x {draws}"),
-        weight: (d_r * draws * settings.n_tokens) as f64 / 5e6,
-        schema: schema(),
-        compute: Box::new(move || Ok(measure(&settings, name, d_r, draws)?)),
-    }
+        schema(),
+        move |_| measure(&settings, name, d_r, draws),
+    )
 }
 
 /// Keys, queries and values; every `|q + k|^2` is at most `largest_z`.
@@ -207,7 +224,7 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
 }
 
 /// Means over pairs, one row per cell.
-fn means(results: &[Table]) -> anyhow::Result<Table> {
+fn means(results: &[&Table]) -> anyhow::Result<Table> {
     let first = |table: &Table, column: &str| -> anyhow::Result<i64> {
         Ok(table.integers(column)?.first().copied().unwrap_or(0))
     };
@@ -232,16 +249,13 @@ fn means(results: &[Table]) -> anyhow::Result<Table> {
     Ok(builder.build()?)
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let id = ITEM.id();
-    let per_map = settings.features_per_d.len() + 1;
-    let curves: Vec<Table> =
-        results.chunks_exact(per_map).flat_map(|cells| cells[..per_map - 1].to_vec()).collect();
-    let single: Vec<Table> =
-        results.chunks_exact(per_map).map(|cells| cells[per_map - 1].clone()).collect();
-    let errors = means(&curves)?;
-    let variances = means(&single)?.named("variances");
-    let claims = claims(id, settings, &errors, &variances, &single)?;
+    let sizes = || settings.features_per_d.iter().map(|per_d| per_d * settings.d);
+    let curves = RANDOM.into_iter().flat_map(|map| sizes().map(move |d_r| curve_name(map, d_r)));
+    let errors = means(&results.each(curves)?)?;
+    let variances = means(&results.each(RANDOM.map(variance_name))?)?.named("variances");
+    let claims = claims(id, settings, &errors, &variances, results)?;
     let figure = figure(id, settings, &errors)?;
     Ok(Outputs {
         tables: vec![(errors, BTreeMap::new()), (variances, BTreeMap::new())],
@@ -255,7 +269,7 @@ fn claims(
     settings: &Settings,
     errors: &Table,
     variances: &Table,
-    single: &[Table],
+    results: &Results,
 ) -> anyhow::Result<Vec<Claim>> {
     let mut claims = Vec::new();
     let (x, y) = (errors.numbers("d_r")?, errors.floats("kernel_mse")?);
@@ -282,7 +296,7 @@ fn claims(
         );
         claims.extend([low, high].map(|claim| sampled(claim, interval)));
     }
-    claims.extend(variance_claims(settings, variances, single)?);
+    claims.extend(variance_claims(settings, variances, results)?);
     Ok(claims)
 }
 
@@ -290,7 +304,7 @@ fn claims(
 fn variance_claims(
     settings: &Settings,
     variances: &Table,
-    single: &[Table],
+    results: &Results,
 ) -> anyhow::Result<Vec<Claim>> {
     let id = ITEM.id();
     let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
@@ -309,8 +323,7 @@ fn variance_claims(
         ));
     }
     let mse = |name: &str| -> anyhow::Result<Vec<f64>> {
-        let i = RANDOM.iter().position(|other| *other == name).unwrap_or(0);
-        Ok(single[i].floats("kernel_mse")?)
+        Ok(results.get(&variance_name(name))?.floats("kernel_mse")?)
     };
     let (independent, orthogonal) = (mse("positive")?, mse("orthogonal")?);
     let below: Vec<f64> =

@@ -6,6 +6,9 @@ use dual_model::{DualError, Matrix};
 use icl_numerics::largest;
 use icl_numerics::math;
 
+/// The cell and the table of a scheme.
+pub(crate) const MATRICES: &str = "matrices";
+
 /// Columns of a table of matrices.
 pub(crate) fn schema() -> Schema {
     vec![

@@ -9,8 +9,7 @@ use crate::cells::equivalence::{self, CurveSettings};
 use crate::cells::{training, transformer};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use anyhow::Context as _;
-use artifact::table::Table;
+use artifact::cell::Results;
 use artifact::tolerance::Tolerance;
 use settings::{PLAIN, Settings};
 use std::collections::BTreeMap;
@@ -51,26 +50,33 @@ fn plan(id: &'static str, file: &SettingsFile, context: Context) -> anyhow::Resu
     };
     let device = context.device;
     let mut cells = vec![match settings.transformer(PLAIN, 0) {
-        None => equivalence::cell(curve, device),
+        None => equivalence::cell(EQUIVALENCE.into(), curve, device),
         Some(stack) => {
-            transformer::curve_cell(stack, settings.dual_prompts, settings.dual_orders, device)
+            let (prompts, orders) = (settings.dual_prompts, settings.dual_orders);
+            transformer::curve_cell(EQUIVALENCE.into(), stack, prompts, orders, device)
         }
     }];
-    for (_, modification) in settings.runs() {
+    for (panel, modification) in settings.runs() {
         for seed in 0..settings.seeds {
+            let (name, n_final) = (run_name(&panel, &modification, seed), settings.n_final);
             let cell = match settings.transformer(&modification, seed) {
-                None => {
-                    training::cell(settings.train(&modification, seed), settings.n_final, device)
-                }
-                Some(stack) => transformer::training_cell(stack, settings.n_final, device),
+                None => training::cell(name, settings.train(&modification, seed), n_final, device),
+                Some(stack) => transformer::training_cell(name, stack, n_final, device),
             };
             cells.push(
                 cell.map_err(|error| file.refuse("panels", &error.to_string(), "known settings"))?,
             );
         }
     }
-    let assemble = move |results: &[Table]| assemble(id, &settings, results);
-    Ok(Plan { cells, assemble: Box::new(assemble) })
+    Ok(Plan::new(cells, move |results| assemble(id, &settings, results)))
+}
+
+/// Cell and table of the equivalence curve.
+const EQUIVALENCE: &str = "equivalence";
+
+/// Name of a training cell.
+fn run_name(panel: &str, setting: &str, seed: u64) -> String {
+    format!("{panel}/{setting}/{seed}")
 }
 
 /// Relative losses of one setting: held-out by seed and step, and at the end on the final set by seed.
@@ -82,25 +88,24 @@ struct Run {
     finals: Vec<f64>,
 }
 
-fn collect(settings: &Settings, results: &[Table]) -> anyhow::Result<Vec<Run>> {
-    let per_run = settings.seeds as usize;
-    let runs = settings.runs().into_iter().zip(results.chunks_exact(per_run));
-    runs.map(|((panel, setting), tables)| {
-        let mut steps = tables.first().context("no seed")?.integers("step")?;
-        // the last row is that of the final set
-        steps.pop();
-        let mut losses: Vec<Vec<f64>> =
-            tables.iter().map(|table| table.floats("relative_loss")).collect::<Result<_, _>>()?;
-        let finals = losses.iter_mut().filter_map(Vec::pop).collect();
-        Ok(Run { panel, setting, steps, losses, finals })
-    })
-    .collect()
+fn collect(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Run>> {
+    let one = |(panel, setting): (String, String)| -> anyhow::Result<Run> {
+        let names = (0..settings.seeds).map(|seed| run_name(&panel, &setting, seed));
+        let tables = results.each(names)?;
+        let (mut steps, mut losses) = (Vec::new(), Vec::new());
+        for table in &tables {
+            let curve = training::held_out(table)?;
+            steps = curve.0;
+            losses.push(curve.1);
+        }
+        Ok(Run { panel, setting, steps, losses, finals: training::finals(&tables)? })
+    };
+    settings.runs().into_iter().map(one).collect()
 }
 
-fn assemble(id: &'static str, settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let (curve, trainings) = results.split_first().context("no result")?;
-    let equivalence = curve.clone().named("equivalence");
-    let runs = collect(settings, trainings)?;
+fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let equivalence = results.get(EQUIVALENCE)?.clone().named(EQUIVALENCE);
+    let runs = collect(settings, results)?;
     let training = tables::training_table(&runs)?;
     let finals = tables::final_table(&runs)?;
     let bands = tables::band_table(id, &runs)?;
@@ -126,7 +131,7 @@ fn assemble(id: &'static str, settings: &Settings, results: &[Table]) -> anyhow:
             (bands, all(&["mean", "lower", "upper"])),
             (comparison, BTreeMap::new()),
         ],
-        figures: vec![(figure, vec!["equivalence", "bands"])],
+        figures: vec![(figure, vec![EQUIVALENCE, "bands"])],
         claims: all_claims,
     })
 }

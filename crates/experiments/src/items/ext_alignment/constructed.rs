@@ -2,7 +2,6 @@
 //!
 //! Source of the construction: J. von Oswald et al. (2023).
 
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Table};
 use icl_numerics::largest;
@@ -10,26 +9,25 @@ use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde_json::json;
 
+/// The cell and its table.
+pub(crate) const NAME: &str = "constructed";
+
 /// Layers of linear attention with constructed weights against gradient descent on an explicit matrix.
 pub(crate) fn cell() -> Cell {
-    Cell {
-        specification: json!({ "kind": "constructed/1", "d": 12, "outputs": 8, "n_demos": 45, "steps": 100 }),
-        class: Class::Exact,
-        label: "constructed layers".into(),
-        weight: 0.1,
-        schema: vec![
-            ("step".into(), ColumnType::Integer),
-            ("difference".into(), ColumnType::Float),
-        ],
-        compute: Box::new(|| {
+    Cell::new(
+        NAME,
+        0.1,
+        json!({ "kind": "constructed/1", "d": 12, "outputs": 8, "n_demos": 45, "steps": 100 }),
+        vec![("step".into(), ColumnType::Integer), ("difference".into(), ColumnType::Float)],
+        |_| {
             let differences = constructed(12, 8, 45, 100);
-            let table = Table::builder("constructed")
+            let table = Table::builder(NAME)
                 .integers("step", (1..=differences.len() as i64).collect())
                 .floats("difference", differences)
                 .build()?;
-            Ok(table)
-        }),
-    }
+            anyhow::Ok(table)
+        },
+    )
 }
 
 /// Largest difference, relative to the largest prediction, after every layer: tokens `[x; y]` whose label

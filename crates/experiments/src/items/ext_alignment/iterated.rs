@@ -9,7 +9,6 @@ use crate::cells::machine;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
@@ -47,21 +46,25 @@ pub(crate) fn schema() -> Schema {
     ]
 }
 
+/// Name of the cell of a seed.
+pub(crate) fn name(seed: u64) -> String {
+    format!("iterated/{seed}")
+}
+
 /// A cell that trains and makes both comparisons on `problems` problems with normal inputs.
 pub(crate) fn cell(train: TrainSettings, problems: usize, device: Device) -> Cell {
-    Cell {
-        specification: json!({ "kind": "iterated/1", "train": train, "problems": problems }),
-        class: Class::Exact,
-        label: format!("iterated layer, seed {}", train.seed),
-        weight: crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
-        schema: schema(),
-        compute: Box::new(move || {
+    Cell::new(
+        name(train.seed),
+        crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
+        json!({ "kind": "iterated/1", "train": train, "problems": problems }),
+        schema(),
+        move |_| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
             trainer.run(&Unkept)?;
-            Ok(measure(&train, trainer.parameters(), problems)?)
-        }),
-    }
+            anyhow::Ok(measure(&train, trainer.parameters(), problems)?)
+        },
+    )
 }
 
 fn measure(train: &TrainSettings, parameters: &Parameters, count: usize) -> anyhow::Result<Table> {

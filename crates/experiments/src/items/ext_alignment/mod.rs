@@ -9,8 +9,7 @@ use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
-use artifact::Class;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, bootstrap};
@@ -116,7 +115,7 @@ impl Item for Alignment {
         }
         cells.extend(iterated_cells);
         cells.push(constructed::cell());
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
 }
 
@@ -131,19 +130,23 @@ fn schema() -> Vec<(String, ColumnType)> {
     schema
 }
 
+/// Name of the cell of a layer and a seed.
+fn cell_name(layer: &str, seed: u64) -> String {
+    format!("{layer}/{seed}")
+}
+
 fn cell(settings: &Settings, name: &'static str, train: TrainSettings, device: Device) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({
+    Cell::new(
+        cell_name(name, train.seed),
+        crate::cells::training::weight(&train, 0)
+            + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
+        json!({
             "kind": "alignment/1", "settings": settings, "train": train
         }),
-        class: Class::Exact,
-        label: format!("alignment, {name} seed {}", train.seed),
-        weight: crate::cells::training::weight(&train, 0)
-            + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
-        schema: schema(),
-        compute: Box::new(move || Ok(measure(&settings, name, &train, device)?)),
-    }
+        schema(),
+        move |_| measure(&settings, name, &train, device),
+    )
 }
 
 /// One comparison over problems.
@@ -250,12 +253,13 @@ fn compare(
     [mean(0), mean(1), mean(2), mean(3) / mean(5), mean(4) / mean(5)]
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let (runs, rest) = results.split_at(LAYERS.len() * settings.seeds as usize);
-    let (last, iterated) = rest.split_last().context("no result")?;
-    let table = Table::stack("alignment", runs)?;
-    let iterated = Table::stack("iterated", iterated)?;
-    let constructed = last.clone().named("constructed");
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let seeds = || 0..settings.seeds;
+    let runs =
+        LAYERS.iter().flat_map(|(layer, ..)| seeds().map(move |seed| cell_name(layer, seed)));
+    let table = Table::stack("alignment", results.each(runs)?)?;
+    let iterated = Table::stack("iterated", results.each(seeds().map(iterated::name))?)?;
+    let constructed = results.get(constructed::NAME)?.clone().named(constructed::NAME);
     let mut claims = claims(settings, &table, &constructed)?;
     claims.push(iterated::claim(ITEM.id(), settings.expected, &iterated)?);
     let figure = figure(settings, &table, &iterated)?;

@@ -7,7 +7,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::Predictor;
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -87,7 +86,7 @@ impl Item for FunctionClasses {
                 cells.push(model_cell(&settings, class, seed, context.device));
             }
         }
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
 }
 
@@ -151,16 +150,16 @@ fn test_stream() -> Stream {
 
 fn predictors_cell(settings: &Settings, class: &'static str) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({
-            "kind": "class-predictors/1", "class": class, "d": settings.d, "n_demos": settings.n_demos,
+    Cell::new(
+        format!("{class}/predictors"),
+        (settings.problems * settings.n_demos) as f64 / 1e5,
+        json!({
+            "kind": "class-predictors/1", "class": class, "d": settings.d,
+            "n_demos": settings.n_demos,
             "problems": settings.problems
         }),
-        class: Class::Exact,
-        label: format!("predictors, {class}"),
-        weight: (settings.problems * settings.n_demos) as f64 / 1e5,
-        schema: schema(),
-        compute: Box::new(move || {
+        schema(),
+        move |_| {
             let stream = test_stream();
             let mut rows = Vec::new();
             for (strategy, n) in settings.evaluations() {
@@ -176,24 +175,23 @@ fn predictors_cell(settings: &Settings, class: &'static str) -> Cell {
                     rows.push((class, name, 0, strategy, n, loss));
                 }
             }
-            Ok(to_table(&rows)?)
-        }),
-    }
+            anyhow::Ok(to_table(&rows)?)
+        },
+    )
 }
 
 fn model_cell(settings: &Settings, class: &'static str, seed: u64, device: Device) -> Cell {
     let settings = settings.clone();
     let model = settings.model(seed);
-    Cell {
-        specification: json!({
+    Cell::new(
+        format!("{class}/{MODEL}/{seed}"),
+        10.0 * crate::cells::training::weight(&model.train, 0) * settings.layers as f64,
+        json!({
             "kind": "class-transformer/1", "class": class, "settings": settings, "seed": seed
         }),
-        class: Class::Exact,
-        label: format!("Transformer, {class} seed {seed}"),
-        weight: 10.0 * crate::cells::training::weight(&model.train, 0) * settings.layers as f64,
-        schema: schema(),
-        compute: Box::new(move || Ok(train(&settings, model.clone(), class, seed, device)?)),
-    }
+        schema(),
+        move |_| train(&settings, model.clone(), class, seed, device),
+    )
 }
 
 fn train(
@@ -231,8 +229,8 @@ fn train(
     to_table(&rows)
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("runs", results)?;
+fn assemble(settings: &Settings, results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("runs", results.iter().copied())?;
     let claims = claims(settings, &table)?;
     let figure = figure(settings, &table)?;
     Ok(Outputs {

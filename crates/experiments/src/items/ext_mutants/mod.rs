@@ -6,7 +6,6 @@ mod published;
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
-use artifact::Class;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
@@ -63,18 +62,17 @@ impl Item for Mutants {
             }
         }
         let cells = MUTANTS.iter().map(|mutant| cell(&settings, *mutant)).collect();
-        Ok(Plan { cells, assemble: Box::new(move |results| assemble(&settings, results)) })
+        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
 }
 
 fn cell(settings: &Settings, mutant: Mutant) -> Cell {
     let settings = settings.clone();
-    Cell {
-        specification: json!({ "kind": "mutant/2", "settings": settings, "mutant": mutant.name() }),
-        class: Class::Exact,
-        label: format!("mutant {}", mutant.name()),
-        weight: (settings.long_redraws * settings.long_tokens) as f64 / 1e4,
-        schema: vec![
+    Cell::new(
+        mutant.name(),
+        (settings.long_redraws * settings.long_tokens) as f64 / 1e4,
+        json!({ "kind": "mutant/2", "settings": settings, "mutant": mutant.name() }),
+        vec![
             ("mutant".into(), ColumnType::Text),
             ("suite".into(), ColumnType::Text),
             ("check".into(), ColumnType::Text),
@@ -83,8 +81,8 @@ fn cell(settings: &Settings, mutant: Mutant) -> Cell {
             ("not_finite".into(), ColumnType::Integer),
             ("passes".into(), ColumnType::Float),
         ],
-        compute: Box::new(move || Ok(measure(&settings, mutant)?)),
-    }
+        move |_| measure(&settings, mutant),
+    )
 }
 
 const OURS: &str = "ours";
@@ -127,8 +125,8 @@ fn measure(settings: &Settings, mutant: Mutant) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-fn assemble(settings: &Settings, results: &[Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("mutants", results)?;
+fn assemble(settings: &Settings, results: &[&Table]) -> anyhow::Result<Outputs> {
+    let table = Table::stack("mutants", results.iter().copied())?;
     let (claims, figure) = (claims(settings, &table)?, figure(&table)?);
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],

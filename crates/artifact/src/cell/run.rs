@@ -1,96 +1,17 @@
-//! Cells: the units of work, pure functions of their specification.
+//! Running cells: restored or computed, each result stored at once.
 
+use super::{
+    Cell, CellFailure, CellOutcome, CellResult, Context, Observer, Origin, RunOptions, context,
+};
+use crate::ArtifactError;
 use crate::lock::Attempt;
-use crate::store::{self, Lookup, Store};
-use crate::table::{Schema, Table};
-use crate::{ArtifactError, Class};
+use crate::store::{Lookup, Store};
+use crate::table::Table;
 use rayon::prelude::*;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Pause between looks at a cell that another process computes.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Any error of a computation.
-pub type CellError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A computation with a content key.
-pub struct Cell {
-    /// Everything the result depends on, besides class and source code.
-    pub specification: Value,
-    /// What is promised of the result's bits.
-    pub class: Class,
-    /// Name for progress and messages.
-    pub label: String,
-    /// Relative cost, for the order of work and the estimate of time.
-    pub weight: f64,
-    /// Columns of the result.
-    pub schema: Schema,
-    /// The computation.
-    pub compute: Box<dyn Fn() -> Result<Table, CellError> + Send + Sync>,
-}
-
-impl Cell {
-    /// SHA-256 over the canonical specification, the class, and the digest of the source that can change numbers.
-    pub fn key(&self, source_digest: &str) -> String {
-        store::key(self.class, source_digest, &self.specification)
-    }
-}
-
-/// Where a result came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Computed now.
-    Computed,
-    /// Read from the store.
-    Restored,
-}
-
-/// A cell's result.
-#[derive(Debug, Clone)]
-pub struct CellResult {
-    /// The cell's key.
-    pub key: String,
-    /// The result.
-    pub table: Table,
-    /// SHA-256 of its CSV.
-    pub sha256: String,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-/// A cell that failed; the others go on.
-#[derive(Debug, thiserror::Error)]
-#[error("cell {label}: {message}")]
-pub struct CellFailure {
-    /// The cell's label.
-    pub label: String,
-    /// Why.
-    pub message: String,
-}
-
-/// Watches a run; methods may be called from several threads.
-pub trait Observer: Sync {
-    /// Before the work: number of cells and total weight that have to be computed.
-    fn planned(&self, restored: usize, missing: usize, weight: f64);
-    /// Work on cell `i` begins.
-    fn started(&self, i: usize);
-    /// Cell `i` is done.
-    fn finished(&self, i: usize, cell: &Cell);
-    /// Something worth a line, such as a damaged entry of the store.
-    fn note(&self, text: &str);
-}
-
-/// How to run cells.
-#[derive(Debug, Clone, Copy)]
-pub struct RunOptions {
-    /// Threads.
-    pub jobs: usize,
-    /// Compute everything anew.
-    pub fresh: bool,
-    /// Compute only part `k` of `n` (from 1) of the missing cells.
-    pub shard: Option<(usize, usize)>,
-}
 
 /// Runs cells: restores what the store holds, computes the rest in parallel, stores each result at
 /// once. Results stand in the order of `cells`; a cell outside the shard that is not in the store is
@@ -98,16 +19,15 @@ pub struct RunOptions {
 ///
 /// # Errors
 /// [`ArtifactError`] if the store cannot be used; failures of cells are in the list.
-#[allow(clippy::type_complexity, reason = "one list, one entry per cell")]
 pub fn run(
     cells: &[Cell],
     source_digest: &str,
     store: &Store,
     options: RunOptions,
     observer: &dyn Observer,
-) -> Result<Vec<Option<Result<CellResult, CellFailure>>>, ArtifactError> {
+) -> Result<Vec<CellOutcome>, ArtifactError> {
     let keys: Vec<String> = cells.iter().map(|cell| cell.key(source_digest)).collect();
-    let mut results: Vec<Option<Result<CellResult, CellFailure>>> = Vec::new();
+    let mut results: Vec<CellOutcome> = Vec::new();
     for (cell, key) in cells.iter().zip(&keys) {
         results.push(if options.fresh {
             None
@@ -163,20 +83,24 @@ struct Work<'a> {
 }
 
 /// A cell's end; none while another process computes it.
-type Attempted = Result<Option<Result<CellResult, CellFailure>>, ArtifactError>;
+type Attempted = Result<CellOutcome, ArtifactError>;
 
 impl Work<'_> {
     /// Computes cell `i`, unless another process has it in work or has just stored it.
     fn attempt(&self, i: usize) -> Attempted {
+        // held until the end of this function
+        let lease = self.store.lease(&self.keys[i])?;
         if self.fresh {
+            // from the beginning, and whoever else computes it
+            self.store.remove_checkpoints(&self.keys[i]);
             return self.compute(i).map(Some);
         }
-        let lease = self.store.lease(&self.keys[i])?;
         if matches!(lease, Attempt::Busy) {
             return Ok(None);
         }
         match restore(&self.cells[i], &self.keys[i], self.store, self.observer)? {
             Some(result) => {
+                self.store.remove_checkpoints(&self.keys[i]);
                 self.observer.finished(i, &self.cells[i]);
                 Ok(Some(Ok(result)))
             }
@@ -186,25 +110,28 @@ impl Work<'_> {
 
     /// Computes and stores one cell. The outer error is the store's and ends the run.
     fn compute(&self, i: usize) -> Result<Result<CellResult, CellFailure>, ArtifactError> {
-        let cell = &self.cells[i];
-        self.observer.started(i);
-        let result = match checked(cell) {
+        let (cell, key) = (&self.cells[i], &self.keys[i]);
+        self.observer.started(i, cell);
+        let (store, observer) = (self.store, self.observer);
+        let result = match checked(
+            cell,
+            Context::of(context::Work { cell, index: i, key, store, observer }),
+        ) {
             Ok(table) => {
                 let Cell { class, specification, .. } = cell;
-                let sha256 = self.store.put(*class, self.source_digest, specification, &table)?;
-                let (key, origin) = (self.keys[i].clone(), Origin::Computed);
-                Ok(CellResult { key, table, sha256, origin })
+                let sha256 = store.put(*class, self.source_digest, specification, &table)?;
+                Ok(CellResult { key: key.clone(), table, sha256, origin: Origin::Computed })
             }
-            Err(message) => Err(CellFailure { label: cell.label.clone(), message }),
+            Err(message) => Err(CellFailure { name: cell.name.clone(), message }),
         };
-        self.observer.finished(i, cell);
+        observer.finished(i, cell);
         Ok(result)
     }
 }
 
 /// The cell's result, if it has the columns that the cell declares.
-fn checked(cell: &Cell) -> Result<Table, String> {
-    let table = (cell.compute)().map_err(|error| error.to_string())?;
+fn checked(cell: &Cell, context: Context<'_>) -> Result<Table, String> {
+    let table = (cell.compute)(&context).map_err(|error| error.to_string())?;
     if table.schema() == cell.schema {
         Ok(table)
     } else {
@@ -227,14 +154,14 @@ fn restore(
     Ok(match store.get(key, &cell.schema)? {
         Lookup::Hit(table, sha256) => Some(CellResult {
             key: key.to_owned(),
-            table: table.named(&cell.label),
+            table: table.named(&cell.name),
             sha256,
             origin: Origin::Restored,
         }),
         Lookup::Miss => None,
         Lookup::Damaged(finding) => {
-            let Cell { label, .. } = cell;
-            observer.note(&format!("{label}: {}: {finding}; it is computed again", finding.file));
+            let Cell { name, .. } = cell;
+            observer.note(&format!("{name}: {}: {finding}; it is computed again", finding.file));
             None
         }
     })

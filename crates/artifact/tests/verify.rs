@@ -7,8 +7,8 @@ use artifact::Class;
 use artifact::digest::sha256;
 use artifact::finding::Kind;
 use artifact::manifest::{
-    FORMAT, FigureEntry, FileEntry, Manifest, ManifestItem, SUMS, TableEntry, canonical_json,
-    publish,
+    FORMAT, FigureEntry, FileEntry, Manifest, ManifestItem, Provenance, SUMS, TableEntry,
+    canonical_json, publish,
 };
 use artifact::output::folder;
 use artifact::table::Table;
@@ -75,7 +75,8 @@ impl Case {
         let files = files.map(|(path, bytes)| (path.to_owned(), bytes)).into();
         let run = canonical_json(&json!({"items": {"a": {}}, "seconds": 1.5})).unwrap();
         let host = canonical_json(&json!({"cpu": "x"})).unwrap();
-        let run_files = [("run.json", run), ("host.json", host)];
+        let words = canonical_json(&Provenance::of([].into())).unwrap();
+        let run_files = [("run.json", run), ("host.json", host), ("provenance.json", words)];
         let run_files = run_files.map(|(name, bytes)| (name.to_owned(), bytes)).into();
         publish(&self.out(), &Self::manifest(table, class), &files, &run_files).unwrap();
     }
@@ -261,4 +262,18 @@ fn numbers_of_a_device_are_held_against_their_tolerance_and_never_called_bits() 
     let case = Case::of(Class::Cuda, [0.5, 0.25]);
     std::fs::write(case.out().join(CSV), "x\n0.5\n0.2501\n").unwrap();
     assert!(!case.verify().passes());
+}
+
+#[test]
+fn a_folder_without_provenance_is_of_an_earlier_run_unless_its_list_names_it() {
+    let case = Case::new();
+    std::fs::remove_file(case.out().join("provenance.json")).unwrap();
+    assert!(names(&case.verify(), Path::new("provenance.json")));
+    let sums = case.out().join("RUN.SHA256SUMS");
+    let lines = std::fs::read_to_string(&sums).unwrap();
+    let others = lines.lines().filter(|line| !line.contains("provenance"));
+    std::fs::write(&sums, others.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let report = case.verify();
+    assert!(report.passes(), "{:?}", report.outputs);
+    assert!(report.notes[0].contains("provenance.json"), "{:?}", report.notes);
 }

@@ -8,7 +8,7 @@ use crate::registry;
 use crate::settings::SettingsFile;
 use artifact::Class;
 use artifact::claim::Claim;
-use artifact::manifest::{Manifest, TableEntry, canonical_json, parse_sums};
+use artifact::manifest::{Manifest, Provenance, TableEntry, canonical_json, parse_sums};
 use artifact::store::{self, Receipt};
 use artifact::table::{ColumnType, Schema, Table};
 use artifact::verify::compare_tables;
@@ -155,6 +155,7 @@ pub fn manifest(bytes: &[u8]) {
         assert_eq!(claim.judge(), claim.judged().verdict);
     }
     canonical::<RunRecord>(bytes);
+    canonical::<Provenance>(bytes);
     if let Some(receipt) = canonical::<Receipt>(bytes) {
         _ = store::key(receipt.class, &receipt.source_digest, &receipt.specification);
     }

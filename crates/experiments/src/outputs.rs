@@ -7,9 +7,10 @@ use anyhow::bail;
 use artifact::Class;
 use artifact::claim::Claim;
 use artifact::digest::sha256;
-use artifact::figure::{to_pdf, to_png};
+use artifact::figure::{Figure, to_pdf, to_png};
 use artifact::manifest::{
-    FORMAT, FigureEntry, FileEntry, Manifest, ManifestItem, TableEntry, canonical_json,
+    FORMAT, FigureEntry, FileEntry, ItemProvenance, Manifest, ManifestItem, Provenance, TableEntry,
+    canonical_json,
 };
 use artifact::output;
 use std::collections::BTreeMap;
@@ -26,6 +27,14 @@ pub(crate) struct Published {
     pub(crate) files: Files,
     pub(crate) entry: ManifestItem,
     pub(crate) record: ItemRecord,
+    /// What they come from; none where an earlier version made them.
+    pub(crate) provenance: Option<ItemProvenance>,
+}
+
+/// Captions of an item's figures by id.
+pub(crate) fn captions(outputs: &Outputs) -> BTreeMap<String, String> {
+    let caption = |(figure, _): &(Figure, _)| (figure.id.clone(), figure.caption.clone());
+    outputs.figures.iter().map(caption).collect()
 }
 
 /// The files of one item, whose numbers are of `class`, and its manifest entry.
@@ -105,6 +114,7 @@ pub(crate) fn empty_manifest(profile: Profile) -> Manifest {
 pub(crate) struct Earlier {
     manifest: Manifest,
     record: Option<RunRecord>,
+    provenance: Option<Provenance>,
 }
 
 impl Earlier {
@@ -112,7 +122,11 @@ impl Earlier {
     pub(crate) fn read(dir: &Path, profile: Profile) -> Option<Self> {
         let (manifest, own) = (Manifest::read(dir).ok()?, empty_manifest(profile));
         let same = (&manifest.profile, &manifest.generator) == (&own.profile, &own.generator);
-        same.then(|| Self { manifest, record: RunRecord::read(dir) })
+        same.then(|| Self {
+            manifest,
+            record: RunRecord::read(dir),
+            provenance: Provenance::read(dir),
+        })
     }
 
     /// The ids of its items.
@@ -133,6 +147,7 @@ impl Earlier {
             (sha256(&bytes) == digest).then(|| (path.to_owned(), bytes))
         };
         let files = entry.files().map(intact).collect::<Option<Files>>()?;
-        Some(Published { files, entry: entry.clone(), record })
+        let provenance = self.provenance.as_ref().and_then(|all| all.items.get(id).cloned());
+        Some(Published { files, entry: entry.clone(), record, provenance })
     }
 }

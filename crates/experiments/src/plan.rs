@@ -7,6 +7,7 @@ use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
 use artifact::Class;
 use artifact::cell::{Cell, CellOutcome, Origin};
+use artifact::manifest::SettingProvenance;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Planned {
     pub(crate) item: &'static dyn Item,
     pub(crate) settings: Value,
+    /// Where the settings come from.
+    pub(crate) sources: BTreeMap<String, SettingProvenance>,
     pub(crate) assemble: Assemble,
     /// What is promised of the bits of its numbers.
     pub(crate) class: Class,
@@ -67,6 +70,7 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: 
         work.items.push(Planned {
             item: *item,
             settings: file.values(context.profile),
+            sources: file.sources(),
             assemble: plan.assemble,
             class,
             cells: own,

@@ -4,7 +4,7 @@ use crate::console::{note, say};
 use crate::host::{self, Host};
 use crate::item::{self, Context};
 use crate::outcome::Outcome;
-use crate::outputs::{Earlier, Files, Published, empty_manifest, render};
+use crate::outputs::{Earlier, Files, Published, captions, empty_manifest, render};
 use crate::plan::{Planned, Work, counts};
 use crate::progress::Progress;
 use crate::record::{ItemRecord, RunRecord, SOURCE_DIGEST, assembled};
@@ -13,7 +13,9 @@ use crate::report::print_report;
 use crate::workspace::Workspace;
 use anyhow::bail;
 use artifact::cell::CellOutcome;
-use artifact::manifest::{self, HOST, Manifest, RUN, canonical_json};
+use artifact::manifest::{
+    self, HOST, ItemProvenance, Manifest, PROVENANCE, Provenance, RUN, canonical_json,
+};
 use artifact::output;
 use artifact::store::Store;
 use rayon::prelude::*;
@@ -40,10 +42,12 @@ pub(crate) fn publish(
     let mut manifest = empty_manifest(context.profile);
     let mut files = Files::new();
     let mut records = BTreeMap::new();
+    let mut provenance = Provenance::of(BTreeMap::new());
     let mut add = |id: &str, published: Published| {
         files.extend(published.files);
         manifest.items.insert(id.to_owned(), published.entry);
         records.insert(id.to_owned(), published.record);
+        provenance.items.extend(published.provenance.map(|own| (id.to_owned(), own)));
     };
     let assemble = |planned: &Planned| assemble(planned, results, earlier.as_ref(), &dir, progress);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
@@ -74,7 +78,7 @@ pub(crate) fn publish(
         peak_memory_mib: Host::own().peak_memory_mib(),
         items: records,
     };
-    write(&dir, &manifest, &files, &record)?;
+    write(&dir, &manifest, &files, &record, &provenance)?;
     let report = artifact::verify::verify(
         &dir,
         context.profile.name(),
@@ -87,15 +91,24 @@ pub(crate) fn publish(
     Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
 }
 
-/// Publishes, unless the folder already holds the same outputs with the same record of who made them.
-fn write(dir: &Path, manifest: &Manifest, files: &Files, record: &RunRecord) -> anyhow::Result<()> {
+/// Publishes, unless the folder already holds the same outputs with the same record of who made them, from
+/// what.
+fn write(
+    dir: &Path,
+    manifest: &Manifest,
+    files: &Files,
+    record: &RunRecord,
+    provenance: &Provenance,
+) -> anyhow::Result<()> {
     let same_record = RunRecord::read(dir).is_some_and(|earlier| earlier.items == record.items);
-    if same_record && manifest::is_published(dir, manifest, files)? {
+    let same = same_record && Provenance::read(dir).as_ref() == Some(provenance);
+    if same && manifest::is_published(dir, manifest, files)? {
         return Ok(());
     }
     let run_files = BTreeMap::from([
         (RUN.to_owned(), canonical_json(record)?),
         (HOST.to_owned(), canonical_json(&host::describe())?),
+        (PROVENANCE.to_owned(), canonical_json(provenance)?),
     ]);
     manifest::publish(dir, manifest, files, &run_files)?;
     Ok(())
@@ -119,12 +132,18 @@ fn assemble(
     let assembled = assembled(&planned.settings, digests);
     let (computed, restored) = counts(planned, results);
     let names = || planned.cells.iter().map(|(name, _)| name.clone());
+    let keys: BTreeMap<_, _> = names().zip(cells.iter().map(|cell| cell.key.clone())).collect();
+    let provenance = |captions| {
+        Some(ItemProvenance { settings: planned.sources.clone(), cells: keys.clone(), captions })
+    };
     let before = earlier.and_then(|earlier| earlier.record(id));
     if before.is_some_and(|before| before.assembled == assembled)
         && computed == 0
         && let Some(kept) = earlier.and_then(|earlier| earlier.undamaged(dir, id))
+        && let Some(ItemProvenance { captions, .. }) = kept.provenance
     {
-        return Ok(kept);
+        // the words for the settings are those of now
+        return Ok(Published { provenance: provenance(captions), ..kept });
     }
     let tables = cells.iter().map(|cell| cell.table.clone());
     let outputs = item::outputs(&planned.assemble, names().zip(tables))?;
@@ -133,5 +152,5 @@ fn assemble(
     let cell_seconds = planned.cells.iter().filter_map(|(_, i)| seconds.get(i)).sum();
     let source_digest = SOURCE_DIGEST.to_owned();
     let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
-    Ok(Published { files, entry, record })
+    Ok(Published { files, entry, record, provenance: provenance(captions(&outputs)) })
 }

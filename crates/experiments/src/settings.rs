@@ -11,6 +11,7 @@
 
 use crate::profile::Profile;
 use anyhow::anyhow;
+use artifact::manifest::SettingProvenance;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -201,6 +202,15 @@ impl SettingsFile {
     /// A setting that has the right type and a wrong value.
     pub(crate) fn refuse(&self, field: &str, found: &str, expected: &str) -> anyhow::Error {
         fault(&self.path, field, found, expected)
+    }
+
+    /// Where every setting comes from.
+    pub(crate) fn sources(&self) -> BTreeMap<String, SettingProvenance> {
+        let source = |(name, entry): (&String, &Entry)| {
+            let Entry { reason, effect, .. } = entry.clone();
+            (name.clone(), SettingProvenance { tag: format!("{:?}", entry.tag), reason, effect })
+        };
+        self.entries.iter().map(source).collect()
     }
 
     /// The chosen values as JSON, for cell specifications and the manifest.

@@ -94,6 +94,24 @@ fn an_altered_digit_is_found_and_named_and_a_damaged_table_is_refused() {
 }
 
 #[test]
+fn provenance_names_settings_cells_and_captions_and_is_written_again_where_it_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(outcome(&mut smoke(dir.path())).0, 0);
+    let path = dir.path().join("smoke/provenance.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let provenance: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let item = &provenance["items"]["fig3-linear"];
+    assert!(item["settings"]["n_demos"]["tag"].is_string(), "{item}");
+    assert!(item["settings"]["n_demos"]["reason"].is_string(), "{item}");
+    assert!(item["captions"]["fig3-linear"].as_str().unwrap().contains("Task linear"), "{item}");
+    let key = item["cells"]["equivalence"].as_str().unwrap();
+    assert!(dir.path().join("store").join(&key[..2]).join(format!("{key}.csv")).exists());
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(outcome(&mut smoke(dir.path())).0, 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
 fn bad_input_is_refused_with_code_two_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let damaged = dir.path().join("damaged.safetensors");

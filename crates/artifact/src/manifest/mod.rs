@@ -1,12 +1,14 @@
 //! The manifest of a profile's outputs, its `SHA256SUMS`, and their publication as one folder.
 //!
-//! Everything here is a function of source and settings; what belongs to one run (times, host) goes
-//! to `run.json` and `host.json`, whose digests `RUN.SHA256SUMS` holds. The root hash is the SHA-256 of
-//! `SHA256SUMS`.
+//! The manifest is a function of source and settings; what belongs to one run (times, host, the words for
+//! settings and figures, keys of cells) goes to `run.json`, `host.json` and `provenance.json`, whose digests
+//! `RUN.SHA256SUMS` holds. The root hash is the SHA-256 of `SHA256SUMS`.
 
+mod provenance;
 mod publish;
 mod sums;
 
+pub use provenance::{ItemProvenance, Provenance, SettingProvenance};
 pub use publish::{is_published, listed, publish};
 pub use sums::{LineFault, SUMS_LINE, parse_sums, sums};
 
@@ -30,8 +32,10 @@ pub const SUMS: &str = "SHA256SUMS";
 pub const RUN: &str = "run.json";
 /// Name of the description of the host.
 pub const HOST: &str = "host.json";
+/// Name of what settings, cells and captions are, see [`Provenance`].
+pub const PROVENANCE: &str = "provenance.json";
 /// What belongs to one run.
-pub const RUN_FILES: [&str; 2] = [HOST, RUN];
+pub const RUN_FILES: [&str; 3] = [HOST, PROVENANCE, RUN];
 /// Name of the list of their digests.
 pub const RUN_SUMS: &str = "RUN.SHA256SUMS";
 

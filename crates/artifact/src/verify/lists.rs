@@ -4,7 +4,7 @@ use super::folder::Folder;
 use super::{Level, OutputReport};
 use crate::digest::sha256;
 use crate::finding::{Finding, Kind};
-use crate::manifest::{self, MANIFEST, RUN, RUN_FILES, RUN_SUMS, SUMS};
+use crate::manifest::{self, MANIFEST, PROVENANCE, RUN, RUN_FILES, RUN_SUMS, SUMS};
 use crate::output::{self, folder::MARKER};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +81,11 @@ impl Folder<'_> {
                     let recorded = recorded.map_or("nothing", String::as_str);
                     let finding = Finding::digest(name, &found, recorded, Some(RUN_SUMS));
                     self.report("", name, Level::Differs, finding);
+                }
+                (Err(_), None) if name == PROVENANCE => {
+                    let file = self.dir.join(name);
+                    let text = "not there: the run is of an earlier version; the next one adds it";
+                    self.notes.push(format!("{}: {text}", file.display()));
                 }
                 (Err(error), _) => {
                     self.report("", name, Level::Missing, Finding::of_error(name, &error));

@@ -39,7 +39,7 @@ fn all_queries(criterion: &mut Criterion) {
     let queries = Matrix::new(t, d, q).unwrap();
     group.bench_function("exact dual", |b| {
         b.iter(|| {
-            let mut dual = SharedDual::new(d, d);
+            let mut dual = SharedDual::new(d, d).on(Isa::detect());
             for (key, value) in k.chunks_exact(d).zip(v.chunks_exact(d)) {
                 dual.step(KeyValue { key, value }).unwrap();
             }

@@ -20,6 +20,7 @@ pub struct Projection<R = f64> {
     rows: Vec<R>,
     bias: Option<Vec<R>>,
     scale: R,
+    isa: Isa,
 }
 
 impl<R: Real> Projection<R> {
@@ -39,7 +40,7 @@ impl<R: Real> Projection<R> {
             }
         }
         let bias = bias.map(|bias| bias.iter().map(|b| R::from_f64(*b)).collect());
-        Ok(Self { d_in, d_out, rows, bias, scale: R::ONE })
+        Ok(Self { d_in, d_out, rows, bias, scale: R::ONE, isa: Isa::Portable })
     }
 
     /// The same for the keys or the queries of one head of size `d_out`, which carry [`key_scale`].
@@ -51,6 +52,12 @@ impl<R: Real> Projection<R> {
         Ok(Self { scale: R::from_f64(key_scale(map.d_out)), ..map })
     }
 
+    /// The same on another instruction set; it changes no bit.
+    #[must_use]
+    pub fn on(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
     /// The map of every token of `x` `[tokens, d_in]`, into `out` `[tokens, d_out]`.
     ///
     /// # Errors
@@ -59,7 +66,7 @@ impl<R: Real> Projection<R> {
         let n_tokens = x.len() / self.d_in;
         DualError::size("tokens", x.len(), n_tokens * self.d_in)?;
         DualError::size("projected tokens", out.len(), n_tokens * self.d_out)?;
-        Isa::detect().run(Apply { map: self, x, out });
+        self.isa.run(Apply { map: self, x, out });
         Ok(())
     }
 }
@@ -76,7 +83,7 @@ impl<R: Real> Kernel for Apply<'_, R> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _lanes: L) {
-        let Projection { d_in, d_out, rows, bias, scale } = self.map;
+        let Projection { d_in, d_out, rows, bias, scale, .. } = self.map;
         let tiles = self.x.chunks(TILE * d_in).zip(self.out.chunks_mut(TILE * d_out));
         for (x, out) in tiles {
             for (b, block) in rows.chunks_exact(BLOCK * d_in).enumerate() {

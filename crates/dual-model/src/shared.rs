@@ -45,12 +45,19 @@ pub struct SharedDual<R = f64> {
     /// Blocks of 32 keys, `[blocks, d_k, 32]`, the last one padded with zeros.
     keys: Vec<R>,
     coefficients: Vec<R>,
+    isa: Isa,
 }
 
 impl<R: Real> SharedDual<R> {
-    /// Before any step.
+    /// Before any step, on the portable instruction set.
     pub fn new(d_k: usize, d_v: usize) -> Self {
-        Self { d_k, d_v, keys: Vec::new(), coefficients: Vec::new() }
+        Self { d_k, d_v, keys: Vec::new(), coefficients: Vec::new(), isa: Isa::Portable }
+    }
+
+    /// The same on another instruction set; it changes no bit.
+    #[must_use]
+    pub fn on(self, isa: Isa) -> Self {
+        Self { isa, ..self }
     }
 
     /// One gradient step: `W <- W + [v; 1] phi(k)^T`.
@@ -105,7 +112,7 @@ impl<R: Real> SharedDual<R> {
         }
         let mut out = vec![R::ZERO; self.d_v];
         let queries = std::iter::once((query, self.len()));
-        Isa::detect().run(Predict { dual: self, queries, out: &mut out });
+        self.isa.run(Predict { dual: self, queries, out: &mut out });
         Ok(out)
     }
 
@@ -126,7 +133,7 @@ impl<R: Real> SharedDual<R> {
         }
         let mut out = vec![R::ZERO; queries.rows() * self.d_v];
         let visible = (0..queries.rows()).map(|i| (queries.row(i), seen(i)));
-        Isa::detect().run(Predict { dual: self, queries: visible, out: &mut out });
+        self.isa.run(Predict { dual: self, queries: visible, out: &mut out });
         Matrix::new(queries.rows(), self.d_v, out)
     }
 
@@ -147,7 +154,7 @@ impl<R: Real> SharedDual<R> {
             return Err(DualError::Size { op: "steps seen", found: *found, expected: self.len() });
         }
         let visible = queries.chunks_exact(self.d_k).zip(seen.iter().copied());
-        Isa::detect().run(Predict { dual: self, queries: visible, out });
+        self.isa.run(Predict { dual: self, queries: visible, out });
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn explain<R: Real>(
     let mix = match &layer.mix {
         Mix::Projected(output) => {
             let (weight, bias) = output.part(0, output.rows);
-            Some(Projection::<R>::new(weight, bias, output.columns)?)
+            Some(Projection::<R>::new(weight, bias, output.columns)?.on(options.isa))
         }
         Mix::Joined | Mix::Summed => None,
     };
@@ -95,12 +95,12 @@ impl Side<'_> {
     /// Keys or queries of one head: they carry `d_h^(-1/4)` each, so that scores are divided by `sqrt(d_h)`.
     fn of_keys<R: Real>(&self, affine: &Affine, head: usize) -> Result<Projection<R>> {
         let (weight, bias) = self.part(affine, head);
-        Ok(Projection::of_keys(weight, bias, affine.columns)?)
+        Ok(Projection::of_keys(weight, bias, affine.columns)?.on(self.options.isa))
     }
 
     fn of_values<R: Real>(&self, head: usize) -> Result<Projection<R>> {
         let (weight, bias) = self.part(&self.layer.value, head);
-        Ok(Projection::new(weight, bias, self.layer.value.columns)?)
+        Ok(Projection::new(weight, bias, self.layer.value.columns)?.on(self.options.isa))
     }
 
     /// A block of tokens, projected; turned by their positions if `turn`.
@@ -142,7 +142,7 @@ impl Side<'_> {
         let keys = self.all::<R>(&self.of_keys(&self.layer.key, g)?, b, true)?;
         let values = self.all::<R>(&self.of_values(g)?, b, false)?;
         let seen = self.input.seen(b);
-        let mut dual = SharedDual::new(size, size);
+        let mut dual = SharedDual::new(size, size).on(self.options.isa);
         for j in &seen.keys {
             let (key, value) = (row(&keys, *j, size), row(&values, *j, size));
             dual.step(KeyValue { key, value })?;

@@ -4,10 +4,10 @@
 //! One side is the candle layer of `icl-model`, the other is `dual-model`; both get the same trained
 //! weights and tokens in `f64`.
 
-use super::machine;
 use super::orders::{OrderIndex, error_over_orders, rotated_order};
+use super::{Kept, machine};
 use crate::views::heads;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::table::{ColumnType, Schema, Table};
 use candle_core::{DType, Tensor};
 use dual_model::dual::{ExactDual, KeyValue, Normaliser};
@@ -21,7 +21,6 @@ use icl_model::device::Device;
 use icl_model::kernel::{AttentionKernel, Kernel, Omegas};
 use icl_model::reference::Layer;
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::order;
@@ -77,7 +76,7 @@ pub(crate) fn cell(name: String, settings: CurveSettings, device: Device) -> Cel
         super::training::weight(&settings.train, 0) + 20.0 * work,
         json!({ "kind": "equivalence/2", "settings": settings }),
         schema(),
-        move |_| measure(&settings, device),
+        move |context| measure(context, &settings, device),
     )
 }
 
@@ -163,10 +162,14 @@ struct Trained {
     prompts: Vec<Matrix>,
 }
 
-fn trained(settings: &CurveSettings, device: Device) -> anyhow::Result<Trained> {
+fn trained(
+    context: &cell::Context<'_>,
+    settings: &CurveSettings,
+    device: Device,
+) -> anyhow::Result<Trained> {
     let layer = LayerTraining::new(settings.train.clone(), &machine(device))?;
     let mut trainer = layer.trainer();
-    trainer.run(&Unkept)?;
+    trainer.run(&Kept::new(context)?)?;
     let parameters = trainer.parameters();
     let (d, n_heads) = (settings.train.prompt.d(), settings.train.n_heads);
     let matrices = heads::of_parameters(parameters, d)?;
@@ -236,8 +239,12 @@ impl Curve {
     }
 }
 
-fn measure(settings: &CurveSettings, device: Device) -> anyhow::Result<Table> {
-    let trained = trained(settings, device)?;
+fn measure(
+    context: &cell::Context<'_>,
+    settings: &CurveSettings,
+    device: Device,
+) -> anyhow::Result<Table> {
+    let trained = trained(context, settings, device)?;
     let rows = gaussian_rows(&Stream::new(0, "dual/features"), settings.d_r, trained.d);
     let omegas = Omegas::new(rows.concat(), trained.d);
     let map = Positive::new(rows);

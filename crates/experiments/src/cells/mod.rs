@@ -1,9 +1,12 @@
 //! Makers of cells that several items plan: training runs of a layer or a stack, and equivalence curves.
 
 pub(crate) mod equivalence;
+mod kept;
 pub(crate) mod orders;
 pub(crate) mod training;
 pub(crate) mod transformer;
+
+pub(crate) use kept::Kept;
 
 use icl_model::device::{Device, Machine};
 use icl_numerics::threads::Threads;

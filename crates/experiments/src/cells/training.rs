@@ -1,15 +1,15 @@
 //! Cells that train one layer and report its test loss.
 
-use super::machine;
+use super::{Kept, machine};
 use anyhow::bail;
-use artifact::cell::Cell;
+use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
 use icl_model::device::Device;
 use icl_model::objective::Set;
 use icl_model::settings::TrainSettings;
 use icl_model::task;
-use icl_model::trainer::{CurvePoint, Trainer, Unkept};
+use icl_model::trainer::{CurvePoint, Trainer};
 use icl_model::training::LayerTraining;
 use serde_json::json;
 
@@ -48,7 +48,7 @@ pub(crate) fn cell(
         weight(&settings, n_final),
         json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
         schema(),
-        move |_| train(&settings, n_final, device),
+        move |context| train(context, &settings, n_final, device),
     ))
 }
 
@@ -93,18 +93,24 @@ pub(crate) fn weight(settings: &TrainSettings, n_final: usize) -> f64 {
     per_prompt * prompts as f64 / 1e9
 }
 
-fn train(settings: &TrainSettings, n_final: usize, device: Device) -> anyhow::Result<Table> {
+fn train(
+    context: &Context<'_>,
+    settings: &TrainSettings,
+    n_final: usize,
+    device: Device,
+) -> anyhow::Result<Table> {
     let layer = LayerTraining::new(settings.clone(), &machine(device))?;
-    watched(&mut layer.trainer(), settings.steps, n_final)
+    watched(context, &mut layer.trainer(), settings.steps, n_final)
 }
 
 /// Runs a trainer to its end: the validation curve, and the loss on `n_final` test prompts.
 pub(crate) fn watched(
+    context: &Context<'_>,
     trainer: &mut Trainer<'_>,
     steps: usize,
     n_final: usize,
 ) -> anyhow::Result<Table> {
-    let curve = trainer.run(&Unkept)?;
+    let curve = trainer.run(&Kept::new(context)?)?;
     let last = trainer.evaluate(Set::Test, n_final)?;
     let at_end = CurvePoint { step: steps, loss: last.loss, nmse: last.nmse() };
     let rows = || curve.iter().map(|point| (HELD_OUT, point)).chain([(FINAL, &at_end)]);

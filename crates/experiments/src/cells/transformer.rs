@@ -2,9 +2,9 @@
 
 use super::equivalence::{self, Curve, EXACT};
 use super::orders::{OrderIndex, rotated_order};
-use super::{machine, training};
+use super::{Kept, machine, training};
 use crate::views::heads;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::table::Table;
 use candle_core::DType;
 use dual_model::Matrix;
@@ -14,7 +14,6 @@ use icl_model::device::Device;
 use icl_model::mask::Mask;
 use icl_model::reference::TransformerLayer;
 use icl_model::settings::StackSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::StackTraining;
 use icl_numerics::stream::Stream;
 use serde_json::json;
@@ -39,7 +38,7 @@ pub(crate) fn training_cell(
             "kind": "transformer-training/2", "settings": settings, "n_final": n_final
         }),
         training::schema(),
-        move |_| train_one(&settings, n_final, device),
+        move |context| train_one(context, &settings, n_final, device),
     ))
 }
 
@@ -48,9 +47,14 @@ fn weight(settings: &StackSettings, n_final: usize) -> f64 {
     10.0 * settings.layers as f64 * training::weight(&settings.train, n_final)
 }
 
-fn train_one(settings: &StackSettings, n_final: usize, device: Device) -> anyhow::Result<Table> {
+fn train_one(
+    context: &cell::Context<'_>,
+    settings: &StackSettings,
+    n_final: usize,
+    device: Device,
+) -> anyhow::Result<Table> {
     let stack = StackTraining::new(settings.clone(), &machine(device))?;
-    training::watched(&mut stack.trainer(), settings.train.steps, n_final)
+    training::watched(context, &mut stack.trainer(), settings.train.steps, n_final)
 }
 
 /// A cell that trains and measures the dual of the last layer along its steps, for the query token.
@@ -69,11 +73,12 @@ pub(crate) fn curve_cell(
             "orders": orders
         }),
         equivalence::schema(),
-        move |_| curve(&settings, prompts, orders, device),
+        move |context| curve(context, &settings, prompts, orders, device),
     )
 }
 
 fn curve(
+    context: &cell::Context<'_>,
     settings: &StackSettings,
     prompts: usize,
     orders: usize,
@@ -81,7 +86,7 @@ fn curve(
 ) -> anyhow::Result<Table> {
     let stack = StackTraining::new(settings.clone(), &machine(device))?;
     let mut trainer = stack.trainer();
-    trainer.run(&Unkept)?;
+    trainer.run(&Kept::new(context)?)?;
     let n = settings.train.prompt.n_demos;
     let layers = stack.layers(trainer.parameters(), DType::F64)?;
     let duals: Vec<LayerWeights> = layers.iter().map(weights).collect::<anyhow::Result<_>>()?;

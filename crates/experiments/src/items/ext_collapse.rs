@@ -11,7 +11,7 @@
 //!
 //! Source of the last two: T. Wang, P. Isola (2020).
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
@@ -22,7 +22,6 @@ use artifact::table::{ColumnType, Schema, Table};
 use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::{EVALUATION_SEED, LayerTraining};
 use icl_numerics::largest;
 use icl_numerics::{math, order};
@@ -130,10 +129,10 @@ fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
         crate::cells::training::weight(&train, prompts),
         json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
         schema(),
-        move |_| {
+        move |context| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
-            trainer.run(&Unkept)?;
+            trainer.run(&Kept::new(context)?)?;
             let batch = train.sampler(EVALUATION_SEED, "final", device.isa())?.batch(0, prompts);
             let row = measure(&layer.predict(trainer.parameters(), &batch)?, &batch);
             let mut builder = Table::builder("runs")

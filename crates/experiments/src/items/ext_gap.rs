@@ -1,10 +1,10 @@
 //! The generalisation gap in the number of demonstrations: exact supremum, theory, bound.
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{
@@ -17,7 +17,6 @@ use dual_model::head::{HeadMatrices, key_scale};
 use icl_model::device::Device;
 use icl_model::prompt::PromptShape;
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -113,12 +112,13 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cel
             "kind": "gap/2", "settings": settings, "kernel": kernel, "weights": weights
         }),
         schema,
-        move |_| measure(&settings, &kernel, &weights, device),
+        move |context| measure(context, &settings, &kernel, &weights, device),
     )
 }
 
 /// Keys and values of a population of demonstrations of the base setting.
 fn population(
+    context: &cell::Context<'_>,
     settings: &Settings,
     kernel: &str,
     weights: &str,
@@ -136,7 +136,7 @@ fn population(
     };
     let layer = LayerTraining::new(train, &machine(device))?;
     let mut trainer = layer.trainer();
-    trainer.run(&Unkept)?;
+    trainer.run(&Kept::new(context)?)?;
     // one task, many inputs: tokens [t; W t]
     let stream = Stream::new(0, "gap/population");
     let mut draws = stream.sample(0);
@@ -166,12 +166,13 @@ fn population(
 }
 
 fn measure(
+    context: &cell::Context<'_>,
     settings: &Settings,
     kernel: &str,
     weights: &str,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let population = population(settings, kernel, weights, device)?;
+    let population = population(context, settings, kernel, weights, device)?;
     let largest = settings.n_demos.iter().max().copied().unwrap_or(1);
     let mut columns: [Vec<f64>; 9] = Default::default();
     for n in &settings.n_demos {

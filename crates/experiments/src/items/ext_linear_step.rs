@@ -1,6 +1,6 @@
 //! The step size that one layer of linear attention learns, against its closed form.
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
@@ -16,7 +16,6 @@ use icl_model::kernel::Kernel;
 use icl_model::objective::Set;
 use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -102,10 +101,10 @@ fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
         crate::cells::training::weight(&train, n_final),
         json!({ "kind": "linear-step/1", "settings": train, "n_final": n_final }),
         schema,
-        move |_| {
+        move |context| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
-            trainer.run(&Unkept)?;
+            trainer.run(&Kept::new(context)?)?;
             let view = AttentionLayer::new(&train, trainer.parameters());
             let [step, deviation] = view.learned_step();
             let table = Table::builder("runs")

@@ -15,6 +15,7 @@ use dual_model::head::Head;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
 use icl_model::kernel::{Kernel, Omegas};
 use icl_model::mask::Mask;
+use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
@@ -58,12 +59,13 @@ impl Item for Streaming {
             let found = format!("{longest}, {sizes:?}");
             return Err(file.refuse("n_tokens, d, n_heads, d_r", &found, "1 to 4096 each"));
         }
-        let cells = settings.n_tokens.iter().map(|n| cell(&settings, *n)).collect();
+        let cells =
+            settings.n_tokens.iter().map(|n| cell(&settings, *n, context.device.isa())).collect();
         Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
 }
 
-fn cell(settings: &Settings, n_tokens: usize) -> Cell {
+fn cell(settings: &Settings, n_tokens: usize, isa: Isa) -> Cell {
     let settings = settings.clone();
     let Settings { d, n_heads, d_r, logit_sd, .. } = settings;
     let floats = ["exact", "features"].map(|name| (name.to_owned(), ColumnType::Float));
@@ -79,11 +81,11 @@ fn cell(settings: &Settings, n_tokens: usize) -> Cell {
             "logit_sd": logit_sd
         }),
         schema,
-        move |_| measure(&settings, n_tokens),
+        move |_| measure(&settings, n_tokens, isa),
     )
 }
 
-fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
+fn measure(settings: &Settings, n_tokens: usize, isa: Isa) -> anyhow::Result<Table> {
     let pair = LayerPair {
         seed: 0,
         d: settings.d,
@@ -100,7 +102,7 @@ fn measure(settings: &Settings, n_tokens: usize) -> anyhow::Result<Table> {
     let mut feature_bytes = 0;
     let (mut exact, mut features) = (Vec::new(), Vec::new());
     for head in &heads {
-        let mut dual = SharedDual::new(settings.d, settings.d);
+        let mut dual = SharedDual::new(settings.d, settings.d).on(isa);
         exact.push(stream(head, |pair, query| {
             dual.step(pair)?;
             Ok(dual.predict(query)?)

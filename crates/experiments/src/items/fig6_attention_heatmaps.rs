@@ -1,10 +1,10 @@
 //! Attention matrices of one trained layer: exact, and with four numbers of random features.
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::bootstrap;
@@ -15,7 +15,6 @@ use dual_model::head::Head;
 use icl_model::device::Device;
 use icl_model::prompt::PromptShape;
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
@@ -80,14 +79,18 @@ impl Item for AttentionHeatmaps {
                 ("key".into(), ColumnType::Integer),
                 ("weight".into(), ColumnType::Float),
             ],
-            move |_| matrices(&settings, device),
+            move |context| matrices(context, &settings, device),
         );
         Ok(Plan::new(vec![cell], move |results| assemble(n, results.get(WEIGHTS)?)))
     }
 }
 
 /// Weights of every query and key; 0 features stand for the exact kernel.
-fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
+fn matrices(
+    context: &cell::Context<'_>,
+    settings: &Settings,
+    device: Device,
+) -> anyhow::Result<Table> {
     let shape = PromptShape { n_demos: settings.n_demos, d_t: settings.d_t, d_s: 1 };
     let d = shape.d();
     let train = TrainSettings {
@@ -98,7 +101,7 @@ fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     };
     let layer = LayerTraining::new(train, &machine(device))?;
     let mut trainer = layer.trainer();
-    trainer.run(&Unkept)?;
+    trainer.run(&Kept::new(context)?)?;
     let tokens = layer.validation().prompt(settings.prompt).into_iter().map(f64::from).collect();
     let tokens = Matrix::new(shape.n_tokens(), d, tokens)?;
     let head = Head::project(&tokens, &heads::of_parameters(trainer.parameters(), d)?[0])?;

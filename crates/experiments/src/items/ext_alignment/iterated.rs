@@ -5,7 +5,7 @@
 //! away from them; the query collects them. With the gradient step as the layer that is gradient descent.
 //! Source of both comparisons: J. von Oswald et al. (2023).
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
@@ -17,7 +17,6 @@ use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention::Parameters;
 use icl_model::device::Device;
 use icl_model::settings::TrainSettings;
-use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -58,10 +57,10 @@ pub(crate) fn cell(train: TrainSettings, problems: usize, device: Device) -> Cel
         crate::cells::training::weight(&train, 0) + problems as f64 / 100.0,
         json!({ "kind": "iterated/1", "train": train, "problems": problems }),
         schema(),
-        move |_| {
+        move |context| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
-            trainer.run(&Unkept)?;
+            trainer.run(&Kept::new(context)?)?;
             anyhow::Ok(measure(&train, trainer.parameters(), problems)?)
         },
     )

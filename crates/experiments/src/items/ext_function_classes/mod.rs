@@ -2,12 +2,12 @@
 
 mod function_class;
 
-use crate::cells::machine;
+use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::Predictor;
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
-use artifact::cell::Cell;
+use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Place, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::bootstrap;
@@ -18,7 +18,6 @@ use icl_model::device::Device;
 use icl_model::model::PromptData;
 use icl_model::prompt::PromptShape;
 use icl_model::settings::{StackSettings, TrainSettings};
-use icl_model::trainer::Unkept;
 use icl_model::training::StackTraining;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -190,11 +189,12 @@ fn model_cell(settings: &Settings, class: &'static str, seed: u64, device: Devic
             "kind": "class-transformer/1", "class": class, "settings": settings, "seed": seed
         }),
         schema(),
-        move |_| train(&settings, model.clone(), class, seed, device),
+        move |context| train(context, &settings, model.clone(), class, seed, device),
     )
 }
 
 fn train(
+    context: &cell::Context<'_>,
     settings: &Settings,
     model: StackSettings,
     class: &'static str,
@@ -219,7 +219,7 @@ fn train(
     };
     let stack = StackTraining::with_data(model, data, &machine(device))?;
     let mut trainer = stack.trainer();
-    trainer.run(&Unkept)?;
+    trainer.run(&Kept::new(context)?)?;
     let mut rows = Vec::new();
     for (strategy, n) in settings.evaluations() {
         let test = source(test_stream(), strategy, fixed(n));

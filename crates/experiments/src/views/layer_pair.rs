@@ -133,7 +133,7 @@ mod tests {
         let n = PAIR.n_tokens;
         let mut out = Vec::new();
         for (i, query) in head.queries.iter_rows().enumerate() {
-            let mut sum = vec![0.0; PAIR.d];
+            let mut sum = [0.0; PAIR.d];
             let mut total = 0.0;
             for j in (0..n).filter(|j| sees(name, n, i, *j)) {
                 let weight = icl_numerics::math::exp(order::dot(head.keys.row(j), query));

@@ -32,11 +32,11 @@ pub fn settings(bytes: &[u8]) {
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let named = |id: &str| first.strip_prefix(b"# ") == Some(id.as_bytes());
     let items = registry::built_in();
-    let all = !items.iter().any(|item| named(item.id()));
-    for item in items.iter().filter(|item| all || named(item.id())) {
+    let all = !items.iter().any(|item| named(item.id));
+    for item in items.iter().filter(|item| all || named(item.id)) {
         for profile in Profile::ALL {
             let context = Context { profile, device: Device::Cpu(Isa::Portable) };
-            let Ok(plan) = item::plan(*item, &file, context) else { continue };
+            let Ok(plan) = item::plan(item, &file, context) else { continue };
             plan.cells.iter().for_each(|cell| _ = cell.key("source"));
         }
     }

@@ -21,16 +21,19 @@ pub(crate) struct Context {
 }
 
 /// A figure or table that is regenerated.
-pub(crate) trait Item: Sync {
+pub(crate) struct Item {
     /// Name on the command line and of files.
-    fn id(&self) -> &'static str;
+    pub(crate) id: &'static str,
     /// The picture or table of the paper that it answers.
-    fn paper(&self) -> &'static str;
+    pub(crate) paper: &'static str,
     /// Its claim, one sentence.
-    fn claim(&self) -> &'static str;
+    pub(crate) claim: &'static str,
     /// The work: cells, and how outputs follow from their results.
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan>;
+    pub(crate) plan: &'static Planner,
 }
+
+/// From settings to an item's work.
+pub(crate) type Planner = dyn Fn(&SettingsFile, Context) -> anyhow::Result<Plan> + Sync;
 
 /// An item's work.
 pub(crate) struct Plan {
@@ -76,8 +79,8 @@ pub(crate) struct Outputs {
 }
 
 /// An item's work: at least one cell, and none of the same name as another.
-pub(crate) fn plan(item: &dyn Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-    let plan = item.plan(file, context)?;
+pub(crate) fn plan(item: &Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let plan = (item.plan)(file, context)?;
     if plan.cells.is_empty() {
         let found = format!("nothing to compute ({})", context.profile.name());
         return Err(file.refuse("lists", &found, "at least one entry in each"));

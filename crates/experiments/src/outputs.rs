@@ -39,12 +39,12 @@ pub(crate) fn captions(outputs: &Outputs) -> BTreeMap<String, String> {
 
 /// The files of one item, whose numbers are of `class`, and its manifest entry.
 pub(crate) fn render(
-    item: &dyn Item,
+    item: &Item,
     settings: serde_json::Value,
     class: Class,
     outputs: &Outputs,
 ) -> anyhow::Result<(Files, ManifestItem)> {
-    let id = item.id();
+    let id = item.id;
     let mut files = Files::new();
     let mut tables = BTreeMap::new();
     for (table, tolerances) in &outputs.tables {
@@ -71,8 +71,8 @@ pub(crate) fn render(
     let entry = FileEntry { path: path.clone(), sha256: sha256(&claims) };
     files.insert(path, claims);
     let manifest = ManifestItem {
-        paper: item.paper().to_owned(),
-        claim: item.claim().to_owned(),
+        paper: item.paper.to_owned(),
+        claim: item.claim.to_owned(),
         settings,
         tables,
         figures,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// An item with its settings and its cells.
 pub(crate) struct Planned {
-    pub(crate) item: &'static dyn Item,
+    pub(crate) item: &'static Item,
     pub(crate) settings: Value,
     /// Where the settings come from.
     pub(crate) sources: BTreeMap<String, SettingProvenance>,
@@ -35,40 +35,40 @@ pub(crate) struct Work {
 /// Plans one item.
 pub(crate) fn plan_item(
     workspace: &Workspace,
-    item: &dyn Item,
+    item: &Item,
     context: Context,
 ) -> anyhow::Result<(Plan, SettingsFile)> {
-    let file = SettingsFile::read(&workspace.settings(item.id()))?;
+    let file = SettingsFile::read(&workspace.settings(item.id))?;
     Ok((item::plan(item, &file, context)?, file))
 }
 
 /// Plans all items; what one of them refuses does not stop the others.
-pub(crate) fn plan(workspace: &Workspace, items: &[&'static dyn Item], context: Context) -> Work {
+pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Context) -> Work {
     let costs = Costs::read(workspace);
     let mut work = Work { items: Vec::new(), cells: Vec::new(), refused: Vec::new() };
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
-        let (plan, file) = match plan_item(workspace, *item, context) {
+        let (plan, file) = match plan_item(workspace, item, context) {
             Ok(planned) => planned,
             Err(error) => {
-                work.refused.push(format!("{}: {error:#}", item.id()));
+                work.refused.push(format!("{}: {error:#}", item.id));
                 continue;
             }
         };
-        let unit = seconds_per_weight(&costs, item.id(), context, &plan.cells);
+        let unit = seconds_per_weight(&costs, item.id, context, &plan.cells);
         let class = Class::of_all(plan.cells.iter().map(|cell| cell.class));
         let mut own = Vec::new();
         for cell in plan.cells {
             let (key, name) = (cell.key(SOURCE_DIGEST), cell.name.clone());
             let place = *places.entry(key).or_insert_with(|| {
-                let name = format!("{}/{name}", item.id());
+                let name = format!("{}/{name}", item.id);
                 work.cells.push(Cell { name, weight: cell.weight * unit, ..cell });
                 work.cells.len() - 1
             });
             own.push((name, place));
         }
         work.items.push(Planned {
-            item: *item,
+            item,
             settings: file.values(context.profile),
             sources: file.sources(),
             assemble: plan.assemble,

@@ -55,14 +55,14 @@ pub(crate) fn publish(
     let mut complete = true;
     for (planned, published) in work.items.iter().zip(assembled) {
         match published {
-            Ok(published) => add(planned.item.id(), published),
+            Ok(published) => add(planned.item.id, published),
             Err(error) => {
-                note!("failed: {}: {error:#}", planned.item.id());
+                note!("failed: {}: {error:#}", planned.item.id);
                 complete = false;
             }
         }
     }
-    let own = |id: &str| work.items.iter().any(|planned| planned.item.id() == id);
+    let own = |id: &str| work.items.iter().any(|planned| planned.item.id == id);
     let others = earlier.iter().flat_map(Earlier::ids).filter(|id| !own(id));
     for id in others {
         let kept = earlier.as_ref().and_then(|earlier| earlier.undamaged(&dir, id));
@@ -85,7 +85,7 @@ pub(crate) fn publish(
         &workspace.expected(context.profile),
     );
     drop(lock);
-    let counts = work.items.iter().map(|item| (item.item.id(), counts(item, results))).collect();
+    let counts = work.items.iter().map(|item| (item.item.id, counts(item, results))).collect();
     print_report(&dir, &report, &counts);
     say!("{} in {:.0} s", dir.display(), progress.elapsed());
     Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
@@ -123,7 +123,7 @@ fn assemble(
     dir: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Published> {
-    let id = planned.item.id();
+    let id = planned.item.id;
     let result = |(_, i): &(String, usize)| results[*i].as_ref()?.as_ref().ok();
     let Some(cells) = planned.cells.iter().map(result).collect::<Option<Vec<_>>>() else {
         bail!("cells are missing; `icl run {id}` computes only those");

@@ -2,14 +2,15 @@
 
 use crate::item::Item;
 use crate::items;
-use crate::training_figure::TrainingFigure;
+use crate::settings::SettingsFile;
+use crate::training_figure;
 use crate::workspace::Workspace;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// The items of the artifact, in the order of the paper.
-static BUILT_IN: &[&dyn Item] = &[
+static BUILT_IN: &[&Item] = &[
     &items::fig1_dual_scheme::ITEM,
     &items::fig2_representation_lens::ITEM,
     &items::fig3_linear::ITEM,
@@ -42,31 +43,34 @@ static BUILT_IN: &[&dyn Item] = &[
 ];
 
 /// A user's own items by id: they live as long as the program, as the built-in ones do, and each once.
-static OWN: Mutex<BTreeMap<String, &'static TrainingFigure>> = Mutex::new(BTreeMap::new());
+static OWN: Mutex<BTreeMap<String, &'static Item>> = Mutex::new(BTreeMap::new());
 
-fn own(id: &str) -> &'static TrainingFigure {
+fn own(id: &str) -> &'static Item {
     let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     own.entry(id.to_owned()).or_insert_with(|| {
-        Box::leak(Box::new(TrainingFigure {
-            id: String::leak(id.to_owned()),
+        let id: &'static str = String::leak(id.to_owned());
+        let plan = move |file: &SettingsFile, context| training_figure::plan(id, file, context);
+        Box::leak(Box::new(Item {
+            id,
             paper: "none (a user's own item)",
             claim: "The dual reaches attention's output in N gradient steps; what the modifications change",
+            plan: Box::leak(Box::new(plan)),
         }))
     })
 }
 
 /// The built-in items.
-pub(crate) fn built_in() -> &'static [&'static dyn Item] {
+pub(crate) fn built_in() -> &'static [&'static Item] {
     BUILT_IN
 }
 
 /// All items of a workspace: those above, then one for every other settings file of `experiments/`, which is
-/// a user's own figure of the family [`TrainingFigure`].
-pub(crate) fn all(workspace: &Workspace) -> Vec<&'static dyn Item> {
+/// a user's own figure of the family `training_figure`.
+pub(crate) fn all(workspace: &Workspace) -> Vec<&'static Item> {
     let mut ids: Vec<String> = entries(workspace).into_iter().filter_map(Result::ok).collect();
-    ids.retain(|id| BUILT_IN.iter().all(|item| item.id() != id));
+    ids.retain(|id| BUILT_IN.iter().all(|item| item.id != id));
     ids.sort();
-    let own = ids.iter().map(|id| -> &'static dyn Item { own(id) });
+    let own = ids.iter().map(|id| own(id));
     BUILT_IN.iter().copied().chain(own).collect()
 }
 
@@ -103,10 +107,10 @@ fn id_of(path: &Path) -> Result<String, String> {
 }
 
 /// The item `id`.
-pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static dyn Item> {
+pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static Item> {
     let items = all(workspace);
-    items.iter().copied().find(|item| item.id() == id).ok_or_else(|| {
-        let known: Vec<&str> = items.iter().map(|item| item.id()).collect();
+    items.iter().copied().find(|item| item.id == id).ok_or_else(|| {
+        let known: Vec<&str> = items.iter().map(|item| item.id).collect();
         anyhow::anyhow!(
             "item: found `{id}`, expected one of {}; `icl list` describes them",
             known.join(", ")
@@ -119,14 +123,14 @@ pub(crate) fn select(
     workspace: &Workspace,
     ids: &[String],
     every: bool,
-) -> anyhow::Result<Vec<&'static dyn Item>> {
+) -> anyhow::Result<Vec<&'static Item>> {
     if every || ids.is_empty() {
         return Ok(all(workspace));
     }
-    let mut chosen: Vec<&'static dyn Item> = Vec::new();
+    let mut chosen: Vec<&'static Item> = Vec::new();
     for id in ids {
         let item = find(workspace, id)?;
-        if !chosen.iter().any(|other| other.id() == item.id()) {
+        if !chosen.iter().any(|other| other.id == item.id) {
             chosen.push(item);
         }
     }
@@ -146,12 +150,12 @@ mod tests {
     fn every_item_has_a_unique_id_and_settings_from_which_it_plans_in_every_profile() {
         let workspace = Workspace::find(None).unwrap();
         for (i, item) in BUILT_IN.iter().enumerate() {
-            assert!(BUILT_IN[..i].iter().all(|other| other.id() != item.id()));
-            let file = SettingsFile::read(&workspace.settings(item.id())).unwrap();
+            assert!(BUILT_IN[..i].iter().all(|other| other.id != item.id));
+            let file = SettingsFile::read(&workspace.settings(item.id)).unwrap();
             for profile in Profile::ALL {
                 // at least one cell, and no two of the same name
                 let context = Context { profile, device: Device::Cpu(Isa::detect()) };
-                crate::item::plan(*item, &file, context).unwrap();
+                crate::item::plan(item, &file, context).unwrap();
             }
         }
     }
@@ -170,7 +174,7 @@ mod tests {
         let workspace = Workspace::find(Some(dir.path())).unwrap();
         let items = all(&workspace);
         assert_eq!(items.len(), BUILT_IN.len() + 1);
-        assert_eq!(items.last().unwrap().id(), "own");
+        assert_eq!(items.last().unwrap().id, "own");
         let texts = passed_over(&workspace);
         for name in ["._fig3-linear.toml", "folder.toml", "two words.toml", "-x.toml"] {
             assert!(texts.iter().any(|text| text.contains(name)), "{name}: {texts:?}");

@@ -34,7 +34,7 @@ pub(crate) struct SpotCheck<'a> {
 
 /// An item whose cells are all stored.
 struct Stored {
-    item: &'static dyn Item,
+    item: &'static Item,
     settings: serde_json::Value,
     plan: Plan,
     /// Results by their cells' names.
@@ -80,11 +80,7 @@ impl SpotCheck<'_> {
     }
 
     /// An item's cells from the store; missing and damaged ones are findings.
-    fn restore(
-        &mut self,
-        item: &'static dyn Item,
-        recorded: &str,
-    ) -> anyhow::Result<Option<Stored>> {
+    fn restore(&mut self, item: &'static Item, recorded: &str) -> anyhow::Result<Option<Stored>> {
         let (plan, file) = plan_item(self.workspace, item, self.context)?;
         let settings = file.values(self.context.profile);
         let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key(SOURCE_DIGEST)).collect();
@@ -99,8 +95,8 @@ impl SpotCheck<'_> {
                 }
                 Lookup::Miss => {
                     let expected = format!("cell {} ({key}) in the store", cell.name);
-                    let finding = Finding::missing(item.id(), &expected, "`icl run` restores it");
-                    let id = item.id();
+                    let finding = Finding::missing(item.id, &expected, "`icl run` restores it");
+                    let id = item.id;
                     self.report.outputs.push(OutputReport::new(id, id, Level::Missing, [finding]));
                 }
                 // the store's own check names it
@@ -118,13 +114,13 @@ impl SpotCheck<'_> {
     fn outputs(&mut self, stored: &[Stored]) {
         let random = RandomState::new();
         let mut sample: Vec<&Stored> = stored.iter().filter(|stored| stored.recorded).collect();
-        sample.sort_by_key(|stored| random.hash_one(stored.item.id()));
+        sample.sort_by_key(|stored| random.hash_one(stored.item.id));
         sample.truncate(if self.arguments.full { usize::MAX } else { self.arguments.sample });
         sample.extend(stored.iter().filter(|stored| !stored.recorded));
         let results: Vec<_> =
             sample.par_iter().map(|stored| stored.differences(self.dir)).collect();
         for (stored, result) in sample.iter().zip(results) {
-            let id = stored.item.id();
+            let id = stored.item.id;
             match result {
                 Ok(files) => files.into_iter().for_each(|found| differs(self.report, id, found)),
                 Err(error) => self.failure(id, Level::Differs, &error),
@@ -137,7 +133,7 @@ impl SpotCheck<'_> {
         let costs = Costs::read(self.workspace);
         let mut cells: Vec<(String, Cell, Table)> = Vec::new();
         for stored in stored {
-            let id = stored.item.id();
+            let id = stored.item.id;
             let weight: f64 = stored.plan.cells.iter().map(|cell| cell.weight).sum();
             let minutes = costs.minutes(id, self.context.profile).unwrap_or(f64::INFINITY);
             let limit = self.arguments.seconds;

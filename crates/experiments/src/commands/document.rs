@@ -96,7 +96,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
          |---|---|---|---|---|---|---|---|\n",
     );
     for item in registry::built_in() {
-        let id = item.id();
+        let id = item.id;
         let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| format!("{m:.2}"));
         let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
         let output =
@@ -121,7 +121,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         writeln!(
             out,
             "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | [{output}]({output}) | {level} | {} | {} |",
-            item.paper(),
+            item.paper,
             tally(true),
             tally(false)
         )?;
@@ -162,7 +162,7 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
         "| claim | statement | value | interval | bound | verdict |\n|---|---|---|---|---|---|\n",
     );
     for item in registry::built_in() {
-        for claim in expected_claims(workspace, item.id())? {
+        for claim in expected_claims(workspace, item.id)? {
             let sign = match claim.side {
                 Side::AtMost => "≤",
                 Side::AtLeast => "≥",
@@ -206,7 +206,7 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
     // the same choice for the same reason is one row
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in registry::built_in() {
-        let file = SettingsFile::read(&workspace.settings(item.id()))?;
+        let file = SettingsFile::read(&workspace.settings(item.id))?;
         for (name, entry) in &file.entries {
             let source = match entry.tag {
                 Tag::R => "recollected, unconfirmed",
@@ -215,9 +215,9 @@ fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
             };
             let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
             let value = value.replace('\n', " ").replace('|', "\\|");
-            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(item.id(), name));
+            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(item.id, name));
             let row = format!("| `{name}` | {source} | `{value}` | {} | {effect} |", entry.reason);
-            rows.entry(row).or_default().push(format!("`{}`", item.id()));
+            rows.entry(row).or_default().push(format!("`{}`", item.id));
         }
     }
     for (row, items) in rows {
@@ -232,9 +232,9 @@ fn costs(workspace: &Workspace) -> String {
     let mut out = String::from("| item | smoke | quick | paper |\n|---|---|---|---|\n");
     let mut totals = [0.0; 3];
     for item in registry::built_in() {
-        let _ = write!(out, "| `{}` |", item.id());
+        let _ = write!(out, "| `{}` |", item.id);
         for (profile, total) in Profile::ALL.into_iter().zip(&mut totals) {
-            let minutes = costs.minutes(item.id(), profile);
+            let minutes = costs.minutes(item.id, profile);
             *total += minutes.unwrap_or(0.0);
             let _ = write!(out, " {} |", minutes.map_or("?".into(), |m| format!("{m:.2}")));
         }
@@ -246,7 +246,7 @@ fn costs(workspace: &Workspace) -> String {
         let mut manifest = Manifest::read(&workspace.expected(profile).figures).ok();
         // a user's own items are no part of what is documented
         if let Some(manifest) = &mut manifest {
-            manifest.items.retain(|id, _| registry::built_in().iter().any(|item| item.id() == id));
+            manifest.items.retain(|id, _| registry::built_in().iter().any(|item| item.id == id));
         }
         let sums = manifest.and_then(|manifest| manifest.sums().ok());
         sums.map_or("none".into(), |sums| short(&sha256(sums.as_bytes())).to_owned())

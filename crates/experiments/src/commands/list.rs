@@ -20,12 +20,12 @@ pub(crate) fn list(workspace: &Workspace, arguments: &ListArguments) -> anyhow::
         costs.minutes(id, arguments.profile).map(|minutes| minutes * speed * 2.0 / cores)
     };
     if arguments.json {
-        let entry = |item: &&dyn Item| {
-            let rounded = minutes(item.id()).map(|m| (m * 100.0).round() / 100.0);
+        let entry = |item: &&Item| {
+            let rounded = minutes(item.id).map(|m| (m * 100.0).round() / 100.0);
             json!({
-                "id": item.id(),
-                "paper": item.paper(),
-                "claim": item.claim(),
+                "id": item.id,
+                "paper": item.paper,
+                "claim": item.claim,
                 "minutes": rounded,
             })
         };
@@ -35,9 +35,9 @@ pub(crate) fn list(workspace: &Workspace, arguments: &ListArguments) -> anyhow::
     }
     say!("{:<30} {:<26} {:>8}", "item", "paper", "minutes");
     for item in registry::all(workspace) {
-        let minutes = minutes(item.id()).map_or("?".into(), |minutes| format!("{minutes:.2}"));
-        say!("{:<30} {:<26} {minutes:>8}", item.id(), item.paper());
-        print_wrapped(item.claim(), 78);
+        let minutes = minutes(item.id).map_or("?".into(), |minutes| format!("{minutes:.2}"));
+        say!("{:<30} {:<26} {minutes:>8}", item.id, item.paper);
+        print_wrapped(item.claim, 78);
     }
     say!("minutes: profile {}, this host, {cores} threads", arguments.profile.name());
     Ok(Outcome::Reproduced)

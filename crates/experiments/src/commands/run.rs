@@ -71,7 +71,7 @@ fn report_failures(work: &Work, results: &[CellOutcome]) {
         if let Some(Err(failure)) = result {
             let needs = |planned: &&Planned| planned.cells.iter().any(|(_, place)| *place == i);
             let items = work.items.iter().filter(needs);
-            let ids: Vec<&str> = items.map(|planned| planned.item.id()).collect();
+            let ids: Vec<&str> = items.map(|planned| planned.item.id).collect();
             note!("failed: {}: {failure}", ids.join(", "));
         }
     }

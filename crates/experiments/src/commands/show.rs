@@ -21,8 +21,8 @@ pub(crate) fn show(
     let item = registry::find(workspace, &arguments.id)?;
     let profile = arguments.profile;
     let (plan, file) = plan_item(workspace, item, Context { profile, device })?;
-    say!("{} ({})", item.id(), item.paper());
-    print_wrapped(item.claim(), 78);
+    say!("{} ({})", item.id, item.paper);
+    print_wrapped(item.claim, 78);
     say!(
         "\nsettings, profile {} (A abstract, C caption, D derived, R recollection, O ours)",
         profile.name()
@@ -41,13 +41,13 @@ pub(crate) fn show(
     }
     say!("\nexpected outputs");
     let expected = workspace.expected(profile);
-    match Manifest::read(&expected.figures).ok().and_then(|m| m.items.get(item.id()).cloned()) {
+    match Manifest::read(&expected.figures).ok().and_then(|m| m.items.get(item.id).cloned()) {
         Some(entry) => {
             for (path, digest) in entry.files() {
                 say!("  {} {path}", short(digest));
             }
         }
-        None => say!("  none; `icl bless {} --reason TEXT` records them", item.id()),
+        None => say!("  none; `icl bless {} --reason TEXT` records them", item.id),
     }
     Ok(Outcome::Reproduced)
 }

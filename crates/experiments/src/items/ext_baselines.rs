@@ -21,10 +21,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Baselines = Baselines;
-
-/// `ext-baselines`.
-pub(crate) struct Baselines;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-baselines",
+    paper: "beyond the paper",
+    claim: "One softmax head is a kernel smoother, two approach a gradient step, linear attention is one; least \
+         squares is the ceiling",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -63,57 +66,42 @@ const METHODS: [&str; 10] = [
     "least squares",
 ];
 
-impl Item for Baselines {
-    fn id(&self) -> &'static str {
-        "ext-baselines"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let largest = settings.n_demos.iter().max().copied().unwrap_or(0);
+    if settings.n_demos.contains(&0) || !(1..=512).contains(&largest) {
+        return Err(file.refuse("n_demos", &format!("{:?}", settings.n_demos), "1 to 512"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
+    if !settings.n_demos.contains(&settings.n_claims) {
+        return Err(file.refuse("n_claims", &settings.n_claims.to_string(), "one of n_demos"));
     }
-
-    fn claim(&self) -> &'static str {
-        "One softmax head is a kernel smoother, two approach a gradient step, linear attention is one; least \
-         squares is the ceiling"
+    if settings.problems < BLOCKS || settings.tuning_problems == 0 {
+        let found = format!("{}, {}", settings.problems, settings.tuning_problems);
+        return Err(file.refuse("problems, tuning_problems", &found, "at least 64 and 1"));
     }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let largest = settings.n_demos.iter().max().copied().unwrap_or(0);
-        if settings.n_demos.contains(&0) || !(1..=512).contains(&largest) {
-            return Err(file.refuse("n_demos", &format!("{:?}", settings.n_demos), "1 to 512"));
-        }
-        if !settings.n_demos.contains(&settings.n_claims) {
-            return Err(file.refuse("n_claims", &settings.n_claims.to_string(), "one of n_demos"));
-        }
-        if settings.problems < BLOCKS || settings.tuning_problems == 0 {
-            let found = format!("{}, {}", settings.problems, settings.tuning_problems);
-            return Err(file.refuse("problems, tuning_problems", &found, "at least 64 and 1"));
-        }
-        let mut cells = vec![closed_form_cell(&settings)];
-        cells.extend(settings.n_demos.iter().map(|n| predictors_cell(&settings, *n)));
-        for n_demos in &settings.n_demos {
-            for (layer, kernel, n_heads) in LAYERS {
-                for seed in 0..settings.seeds {
-                    let train = TrainSettings {
-                        prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
-                        kernel,
-                        n_heads,
-                        steps: settings.steps,
-                        validate_every: settings.steps.max(1),
-                        seed,
-                        ..TrainSettings::base()
-                    };
-                    let name = layer_name(layer, *n_demos, seed);
-                    let cell = training::cell(name, train, settings.n_final, context.device);
-                    cells.push(cell.map_err(|error| {
-                        file.refuse("training", &error.to_string(), "settings in range")
-                    })?);
-                }
+    let mut cells = vec![closed_form_cell(&settings)];
+    cells.extend(settings.n_demos.iter().map(|n| predictors_cell(&settings, *n)));
+    for n_demos in &settings.n_demos {
+        for (layer, kernel, n_heads) in LAYERS {
+            for seed in 0..settings.seeds {
+                let train = TrainSettings {
+                    prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
+                    kernel,
+                    n_heads,
+                    steps: settings.steps,
+                    validate_every: settings.steps.max(1),
+                    seed,
+                    ..TrainSettings::base()
+                };
+                let name = layer_name(layer, *n_demos, seed);
+                let cell = training::cell(name, train, settings.n_final, context.device);
+                cells.push(cell.map_err(|error| {
+                    file.refuse("training", &error.to_string(), "settings in range")
+                })?);
             }
         }
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 /// Cell and table of one gradient step.
@@ -349,7 +337,7 @@ fn closed_form_claims(
         error: error_of([*lower, *upper]),
         closed: (d - n) / d,
     });
-    let place = |claim, table| Place { item: ITEM.id(), claim, table };
+    let place = |claim, table| Place { item: ITEM.id, claim, table };
     Ok(vec![
         agree(
             place("gd-closed-form", "one_step"),
@@ -382,7 +370,7 @@ fn layer_claims(
     let [linear, low, high] = at("linear attention")?.map(|loss| loss / gd);
     let [two, two_low, two_high] = at("2 softmax heads")?;
     let [one, one_low, one_high] = at("1 softmax head")?.map(|loss| loss / gd);
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "curves" };
+    let place = |name| Place { item: ITEM.id, claim: name, table: "curves" };
     let one_head = at_least(
         place("one-head"),
         "One softmax head over one gradient step: far from it",
@@ -435,7 +423,7 @@ fn figure(settings: &Settings, curves: &Table) -> anyhow::Result<Figure> {
         })
         .collect::<anyhow::Result<_>>()?;
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 290.0,
         panels: vec![panel("trained layers", learned), panel("without training", classical)],

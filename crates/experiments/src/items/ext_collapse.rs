@@ -30,10 +30,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Collapse = Collapse;
-
-/// `ext-collapse`.
-pub(crate) struct Collapse;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-collapse",
+    paper: "beyond the paper",
+    claim: "What negatives and regularisation do to the rank, alignment and uniformity of the predictions",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,41 +70,27 @@ impl Settings {
     }
 }
 
-impl Item for Collapse {
-    fn id(&self) -> &'static str {
-        "ext-collapse"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if settings.strengths.first() != Some(&0.0) || settings.strengths.len() < 2 {
+        let found = format!("{:?}", settings.strengths);
+        return Err(file.refuse("strengths", &found, "0 and at least one more"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
+    if settings.d_s < 2 || settings.prompts < 2 {
+        let found = format!("{}, {}", settings.d_s, settings.prompts);
+        return Err(file.refuse("d_s, prompts", &found, "at least 2 each"));
     }
-
-    fn claim(&self) -> &'static str {
-        "What negatives and regularisation do to the rank, alignment and uniformity of the predictions"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if settings.strengths.first() != Some(&0.0) || settings.strengths.len() < 2 {
-            let found = format!("{:?}", settings.strengths);
-            return Err(file.refuse("strengths", &found, "0 and at least one more"));
+    let mut cells = Vec::new();
+    for modification in modifications(&settings) {
+        for seed in 0..settings.seeds {
+            let train = settings.train(modification.clone(), seed);
+            train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+            icl_model::attention::parse(&train.modification)
+                .map_err(|e| file.refuse("kinds", &e.to_string(), "known modifications"))?;
+            cells.push(cell(train, settings.prompts, context.device));
         }
-        if settings.d_s < 2 || settings.prompts < 2 {
-            let found = format!("{}, {}", settings.d_s, settings.prompts);
-            return Err(file.refuse("d_s, prompts", &found, "at least 2 each"));
-        }
-        let mut cells = Vec::new();
-        for modification in modifications(&settings) {
-            for seed in 0..settings.seeds {
-                let train = settings.train(modification.clone(), seed);
-                train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-                icl_model::attention::parse(&train.modification)
-                    .map_err(|e| file.refuse("kinds", &e.to_string(), "known modifications"))?;
-                cells.push(cell(train, settings.prompts, context.device));
-            }
-        }
-        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
 }
 
 /// Plain, then every kind at every strength.
@@ -232,7 +220,7 @@ fn curve(
 
 /// At strength 0 every kind is plain, bit for bit; whether measures follow the strength is under test.
 fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let mut claims = Vec::new();
     for kind in &settings.kinds {
         let mut differences = Vec::new();
@@ -272,7 +260,7 @@ fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow:
     let mean = bootstrap::mean_of_several(&correlations, count, "collapse/bootstrap")?;
     let strength = kind.replace("{}", "x");
     let name = format!("{strength}/{column}");
-    let place = Place { item: ITEM.id(), claim: &name, table: "runs" };
+    let place = Place { item: ITEM.id, claim: &name, table: "runs" };
     let what = column.replace('_', " ");
     let claim = if column == MEASURES[0] {
         let statement = format!("{strength}: {what} rises with x (Spearman's correlation)");
@@ -315,7 +303,7 @@ fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
         Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 200.0,
         panels: vec![

@@ -25,10 +25,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: ExactDual = ExactDual;
-
-/// `ext-exact-dual`.
-pub(crate) struct ExactDual;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-exact-dual",
+    paper: "beyond the paper",
+    claim: "The dual equals softmax attention for every query, head and mask in f64 and f32, and one set of \
+         coefficients serves all queries",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -40,38 +43,23 @@ struct Settings {
     masks: Vec<String>,
 }
 
-impl Item for ExactDual {
-    fn id(&self) -> &'static str {
-        "ext-exact-dual"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let limit = settings.n_demos.iter().chain(&settings.d).max().copied().unwrap_or(0);
+    if limit > 4096 {
+        return Err(file.refuse("n_demos, d", &limit.to_string(), "at most 4096"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "The dual equals softmax attention for every query, head and mask in f64 and f32, and one set of \
-         coefficients serves all queries"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let limit = settings.n_demos.iter().chain(&settings.d).max().copied().unwrap_or(0);
-        if limit > 4096 {
-            return Err(file.refuse("n_demos, d", &limit.to_string(), "at most 4096"));
-        }
-        let mut cells = Vec::new();
-        for dtype in ["f64", "f32"] {
-            for name in &settings.masks {
-                mask(name, 2)
-                    .map_err(|error| file.refuse("masks", &error.to_string(), "known masks"))?;
-                for n in &settings.n_demos {
-                    cells.push(cell(&settings, dtype, name, *n));
-                }
+    let mut cells = Vec::new();
+    for dtype in ["f64", "f32"] {
+        for name in &settings.masks {
+            mask(name, 2)
+                .map_err(|error| file.refuse("masks", &error.to_string(), "known masks"))?;
+            for n in &settings.n_demos {
+                cells.push(cell(&settings, dtype, name, *n));
             }
         }
-        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
+    Ok(Plan::new(cells, |results| assemble(&results.all())))
 }
 
 fn schema() -> Schema {
@@ -176,7 +164,7 @@ fn shared_dual<R: Real>(
 }
 
 fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let table = Table::stack("differences", results.iter().copied())?;
     let dtypes = table.texts("dtype")?;
     let (own, shared) = (table.floats("per_query_dual")?, table.floats("shared_dual")?);
@@ -253,7 +241,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
     };
     let count: i64 = table.integers("configurations")?.iter().sum();
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 230.0,
         panels: vec![

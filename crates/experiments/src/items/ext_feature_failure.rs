@@ -22,10 +22,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: FeatureFailure = FeatureFailure;
-
-/// `ext-feature-failure`.
-pub(crate) struct FeatureFailure;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-feature-failure",
+    paper: "beyond the paper",
+    claim: "The relative error of positive features is sqrt((e^z - 1)/m): it predicts when they fail, where the \
+         exact dual does not",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -39,33 +42,14 @@ struct Settings {
     published_draws: usize,
 }
 
-impl Item for FeatureFailure {
-    fn id(&self) -> &'static str {
-        "ext-feature-failure"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if settings.z.iter().any(|z| !(*z > 0.0 && *z < 700.0)) {
+        return Err(file.refuse("z", &format!("{:?}", settings.z), "numbers between 0 and 700"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "The relative error of positive features is sqrt((e^z - 1)/m): it predicts when they fail, where the \
-         exact dual does not"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if settings.z.iter().any(|z| !(*z > 0.0 && *z < 700.0)) {
-            return Err(file.refuse(
-                "z",
-                &format!("{:?}", settings.z),
-                "numbers between 0 and 700",
-            ));
-        }
-        let mut cells: Vec<Cell> = settings.z.iter().map(|z| law_cell(&settings, *z)).collect();
-        cells.push(published_cell(&settings));
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
-    }
+    let mut cells: Vec<Cell> = settings.z.iter().map(|z| law_cell(&settings, *z)).collect();
+    cells.push(published_cell(&settings));
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 /// Cell and table of the published set-up.
@@ -196,7 +180,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
 }
 
 fn claims(law: &Table, published: &Table) -> anyhow::Result<Vec<Claim>> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let (measured, predicted) = (law.floats("measured")?, law.floats("predicted")?);
     let standard_errors = law.floats("standard_error")?;
     // measured over predicted, with its standard error
@@ -264,7 +248,7 @@ fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
         series,
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 1,
         panel_height: 250.0,
         panels: vec![Panel::Lines(panel)],

@@ -26,10 +26,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Gap = Gap;
-
-/// `ext-gap`.
-pub(crate) struct Gap;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-gap",
+    paper: "beyond the paper",
+    claim: "The uniform gap falls as the root of the number of demonstrations; the Rademacher-type bound holds \
+         and is loose by a known constant",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -43,43 +46,28 @@ struct Settings {
     train_steps: usize,
 }
 
-impl Item for Gap {
-    fn id(&self) -> &'static str {
-        "ext-gap"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if !(2..=4096).contains(&settings.population) {
+        return Err(file.refuse("population", &settings.population.to_string(), "2 to 4096"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
+    if !(settings.delta > 0.0 && settings.delta < 1.0) {
+        return Err(file.refuse("delta", &settings.delta.to_string(), "between 0 and 1"));
     }
-
-    fn claim(&self) -> &'static str {
-        "The uniform gap falls as the root of the number of demonstrations; the Rademacher-type bound holds \
-         and is loose by a known constant"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if !(2..=4096).contains(&settings.population) {
-            return Err(file.refuse("population", &settings.population.to_string(), "2 to 4096"));
+    let mut cells = Vec::new();
+    for kernel in &settings.kernels {
+        if !["exp", "normalised-exp", "linear"].contains(&kernel.as_str()) {
+            return Err(file.refuse("kernels", kernel, "exp, normalised-exp or linear"));
         }
-        if !(settings.delta > 0.0 && settings.delta < 1.0) {
-            return Err(file.refuse("delta", &settings.delta.to_string(), "between 0 and 1"));
-        }
-        let mut cells = Vec::new();
-        for kernel in &settings.kernels {
-            if !["exp", "normalised-exp", "linear"].contains(&kernel.as_str()) {
-                return Err(file.refuse("kernels", kernel, "exp, normalised-exp or linear"));
+        for weights in &settings.weights {
+            if !["random", "trained"].contains(&weights.as_str()) {
+                return Err(file.refuse("weights", weights, "random or trained"));
             }
-            for weights in &settings.weights {
-                if !["random", "trained"].contains(&weights.as_str()) {
-                    return Err(file.refuse("weights", weights, "random or trained"));
-                }
-                cells.push(cell(&settings, kernel, weights, context.device));
-            }
+            cells.push(cell(&settings, kernel, weights, context.device));
         }
-        let draws = settings.draws;
-        Ok(Plan::new(cells, move |results| assemble(draws, &results.all())))
     }
+    let draws = settings.draws;
+    Ok(Plan::new(cells, move |results| assemble(draws, &results.all())))
 }
 
 const FLOATS: [&str; 9] = [
@@ -218,7 +206,7 @@ fn assemble(draws: usize, results: &[&Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("gap", results.iter().copied())?;
     let claims = claims(draws, &table, results)?;
     let figure = Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 200.0,
         panels: results.iter().copied().map(panel).collect::<anyhow::Result<_>>()?,
@@ -243,7 +231,7 @@ fn claims(draws: usize, table: &Table, results: &[&Table]) -> anyhow::Result<Vec
     let looseness = table.floats("looseness")?;
     let covered = largest::least(table.floats("covered")?);
     let rows = || 0..rms.len();
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "gap" };
+    let place = |name| Place { item: ITEM.id, claim: name, table: "gap" };
     let against_theory =
         rows().map(|i| Measurement { value: rms[i], error: rms_error[i], closed: theory[i] });
     let ratios = rows().map(|i| {
@@ -281,7 +269,7 @@ fn slope_claims(results: &[&Table]) -> anyhow::Result<Vec<Claim>> {
     let (low, low_ends) = extreme(&slopes, -1.0);
     let (high, high_ends) = extreme(&slopes, 1.0);
     let statement = "Slope of the gap against N, both logarithmic";
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "gap" };
+    let place = |name| Place { item: ITEM.id, claim: name, table: "gap" };
     Ok(vec![
         sampled(at_least(place("slope-low"), statement, low, -0.53), low_ends),
         sampled(at_most(place("slope-high"), statement, high, -0.47), high_ends),

@@ -22,10 +22,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: GradientChecks = GradientChecks;
-
-/// `ext-gradient-checks`.
-pub(crate) struct GradientChecks;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-gradient-checks",
+    paper: "beyond the paper",
+    claim: "The dual's steps are gradient steps on its stated losses; the loss is linear and has no minimum",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -38,33 +40,19 @@ struct Settings {
     seeds: u64,
 }
 
-impl Item for GradientChecks {
-    fn id(&self) -> &'static str {
-        "ext-gradient-checks"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let sizes = [settings.n_demos, settings.d, settings.d_r, settings.epochs];
+    if sizes.iter().any(|x| !(1..=4096).contains(x)) {
+        let found = format!("{sizes:?}");
+        return Err(file.refuse("n_demos, d, d_r, epochs", &found, "1 to 4096 each"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
+    if !(settings.eta > 0.0 && settings.eta.is_finite()) {
+        return Err(file.refuse("eta", &settings.eta.to_string(), "a positive number"));
     }
-
-    fn claim(&self) -> &'static str {
-        "The dual's steps are gradient steps on its stated losses; the loss is linear and has no minimum"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let sizes = [settings.n_demos, settings.d, settings.d_r, settings.epochs];
-        if sizes.iter().any(|x| !(1..=4096).contains(x)) {
-            let found = format!("{sizes:?}");
-            return Err(file.refuse("n_demos, d, d_r, epochs", &found, "1 to 4096 each"));
-        }
-        if !(settings.eta > 0.0 && settings.eta.is_finite()) {
-            return Err(file.refuse("eta", &settings.eta.to_string(), "a positive number"));
-        }
-        let seeds = settings.seeds;
-        let cells = (0..seeds).map(|seed| cell(&settings, seed)).collect();
-        Ok(Plan::new(cells, |results| assemble(&results.all())))
-    }
+    let seeds = settings.seeds;
+    let cells = (0..seeds).map(|seed| cell(&settings, seed)).collect();
+    Ok(Plan::new(cells, |results| assemble(&results.all())))
 }
 
 /// The rows of a cell that are not epochs, in order.
@@ -259,7 +247,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
         .iter()
         .map(|(name, statement, bound)| {
             at_most(
-                Place { item: ITEM.id(), claim: name, table: "checks" },
+                Place { item: ITEM.id, claim: name, table: "checks" },
                 statement,
                 of_check(name),
                 *bound,
@@ -269,7 +257,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let curves: Vec<Vec<f64>> =
         results.iter().copied().map(losses).collect::<anyhow::Result<_>>()?;
     claims.push(at_most(
-        Place { item: ITEM.id(), claim: "unbounded", table: "checks" },
+        Place { item: ITEM.id, claim: "unbounded", table: "checks" },
         "Decrease of the loss in an epoch against that in the first: it never slows down",
         largest::value(curves.iter().map(|curve| uneven(curve))),
         1e-10,
@@ -311,7 +299,7 @@ fn figure(curves: &[Vec<f64>]) -> Figure {
         series: curves.iter().take(4).enumerate().map(series).collect(),
     };
     Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 1,
         panel_height: 220.0,
         panels: vec![Panel::Lines(panel)],

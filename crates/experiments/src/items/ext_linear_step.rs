@@ -24,10 +24,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: LinearStep = LinearStep;
-
-/// `ext-linear-step`.
-pub(crate) struct LinearStep;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-linear-step",
+    paper: "beyond the paper",
+    claim: "One layer of linear attention learns the gradient step of size N/(N + d + 1)",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,45 +45,31 @@ struct Settings {
     expected: bool,
 }
 
-impl Item for LinearStep {
-    fn id(&self) -> &'static str {
-        "ext-linear-step"
-    }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "One layer of linear attention learns the gradient step of size N/(N + d + 1)"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let mut cells = Vec::new();
-        for n_demos in &settings.n_demos {
-            for seed in 0..settings.seeds {
-                let train = TrainSettings {
-                    prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
-                    inputs: Inputs::Normal,
-                    kernel: Kernel::Linear,
-                    steps: settings.steps,
-                    validate_every: settings.steps.max(1),
-                    seed,
-                    batch: settings.batch,
-                    adam: AdamSettings {
-                        learning_rate: settings.learning_rate,
-                        ..AdamSettings::default()
-                    },
-                    init_std: settings.initial_sd,
-                    ..TrainSettings::base()
-                };
-                train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-                cells.push(cell(train, settings.n_final, context.device));
-            }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let mut cells = Vec::new();
+    for n_demos in &settings.n_demos {
+        for seed in 0..settings.seeds {
+            let train = TrainSettings {
+                prompt: PromptShape { n_demos: *n_demos, d_t: settings.d, d_s: 1 },
+                inputs: Inputs::Normal,
+                kernel: Kernel::Linear,
+                steps: settings.steps,
+                validate_every: settings.steps.max(1),
+                seed,
+                batch: settings.batch,
+                adam: AdamSettings {
+                    learning_rate: settings.learning_rate,
+                    ..AdamSettings::default()
+                },
+                init_std: settings.initial_sd,
+                ..TrainSettings::base()
+            };
+            train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+            cells.push(cell(train, settings.n_final, context.device));
         }
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 /// Name of a trained layer's cell.
@@ -182,7 +170,7 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let claim = |name: &str, statement: &str, [value, low, high]: [f64; 3]| Claim {
         expected: settings.expected,
         ..tested(
-            Place { item: ITEM.id(), claim: name, table: "steps" },
+            Place { item: ITEM.id, claim: name, table: "steps" },
             statement,
             value,
             [low, high],
@@ -211,7 +199,7 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
         }))
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 210.0,
         panels: vec![

@@ -19,10 +19,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Search = Search;
-
-/// `ext-search`.
-pub(crate) struct Search;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-search",
+    paper: "beyond the paper",
+    claim: "How far the chosen learning rate and start are from the best of the grid",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,38 +105,22 @@ fn run_name(subject: &Subject, (rate, sd): (f64, f64), seed: u64) -> String {
     format!("{}/{rate}/{sd}/{seed}", subject.name)
 }
 
-impl Item for Search {
-    fn id(&self) -> &'static str {
-        "ext-search"
-    }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "How far the chosen learning rate and start are from the best of the grid"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let mut cells = Vec::new();
-        for subject in &settings.subjects {
-            if settings.chosen(subject).is_none() {
-                let found = format!("{}, {}", subject.learning_rate, subject.initial_sd);
-                return Err(file.refuse("subjects", &found, "a point of the grid"));
-            }
-            for point in settings.points() {
-                for seed in 0..settings.seeds {
-                    let cell = settings.cell(subject, point, seed, context.device);
-                    cells.push(
-                        cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
-                    );
-                }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let mut cells = Vec::new();
+    for subject in &settings.subjects {
+        if settings.chosen(subject).is_none() {
+            let found = format!("{}, {}", subject.learning_rate, subject.initial_sd);
+            return Err(file.refuse("subjects", &found, "a point of the grid"));
+        }
+        for point in settings.points() {
+            for seed in 0..settings.seeds {
+                let cell = settings.cell(subject, point, seed, context.device);
+                cells.push(cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?);
             }
         }
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 /// Losses of the final set, `[subject][point][seed]`.
@@ -200,7 +186,7 @@ fn claims(settings: &Settings, grid: &[Vec<Vec<f64>>]) -> anyhow::Result<Vec<Cla
         let statement = format!("{}: loss at the chosen point over the least", subject.name);
         let ends = [at(tail), at(1.0 - tail)];
         Ok(tested(
-            Place { item: ITEM.id(), claim: &subject.name, table: "grid" },
+            Place { item: ITEM.id, claim: &subject.name, table: "grid" },
             &statement,
             ratio(&seeds),
             ends,
@@ -230,7 +216,7 @@ fn figure(settings: &Settings, grid: &[Vec<Vec<f64>>]) -> Figure {
         })
     };
     Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 150.0,
         panels: settings.subjects.iter().zip(grid).map(panel).collect(),

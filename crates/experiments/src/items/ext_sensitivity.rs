@@ -19,10 +19,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Sensitivity = Sensitivity;
-
-/// `ext-sensitivity`.
-pub(crate) struct Sensitivity;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-sensitivity",
+    paper: "beyond the paper",
+    claim: "The identities hold however the gaps are filled; which modifications help depends on it",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,57 +219,41 @@ impl Settings {
     }
 }
 
-impl Item for Sensitivity {
-    fn id(&self) -> &'static str {
-        "ext-sensitivity"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    for name in &settings.variations {
+        if !GAPS.iter().any(|gap| gap.name == name) {
+            let known: Vec<&str> = GAPS.iter().map(|gap| gap.name).collect();
+            return Err(file.refuse("variations", name, &known.join(", ")));
+        }
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
+    if settings.seeds < 2 {
+        return Err(file.refuse("seeds", &settings.seeds.to_string(), "at least 2"));
     }
-
-    fn claim(&self) -> &'static str {
-        "The identities hold however the gaps are filled; which modifications help depends on it"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        for name in &settings.variations {
-            if !GAPS.iter().any(|gap| gap.name == name) {
-                let known: Vec<&str> = GAPS.iter().map(|gap| gap.name).collect();
-                return Err(file.refuse("variations", name, &known.join(", ")));
+    let mut cells = Vec::new();
+    for gap in settings.gaps() {
+        // the identity: exact end and closed form, on the plain layer
+        cells.push(equivalence::cell(
+            curve_name(gap),
+            CurveSettings {
+                train: settings.train(gap, PLAIN, 0),
+                prompts: 4,
+                orders: 200,
+                feature_orders: 1,
+                d_r: 16,
+            },
+            context.device,
+        ));
+        for modification in settings.runs() {
+            for seed in 0..settings.seeds {
+                let train = settings.train(gap, modification, seed);
+                let name = run_name(gap, modification, seed);
+                let cell = training::cell(name, train, settings.n_final, context.device);
+                cells.push(cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?);
             }
         }
-        if settings.seeds < 2 {
-            return Err(file.refuse("seeds", &settings.seeds.to_string(), "at least 2"));
-        }
-        let mut cells = Vec::new();
-        for gap in settings.gaps() {
-            // the identity: exact end and closed form, on the plain layer
-            cells.push(equivalence::cell(
-                curve_name(gap),
-                CurveSettings {
-                    train: settings.train(gap, PLAIN, 0),
-                    prompts: 4,
-                    orders: 200,
-                    feature_orders: 1,
-                    d_r: 16,
-                },
-                context.device,
-            ));
-            for modification in settings.runs() {
-                for seed in 0..settings.seeds {
-                    let train = settings.train(gap, modification, seed);
-                    let name = run_name(gap, modification, seed);
-                    let cell = training::cell(name, train, settings.n_final, context.device);
-                    cells.push(
-                        cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?,
-                    );
-                }
-            }
-        }
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 /// Name of the cell of a gap's equivalence curve.
@@ -391,7 +377,7 @@ fn table(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
 fn claims(effects: &[Effect]) -> Vec<Claim> {
     let identity = largest::value(effects.iter().map(|effect| effect.identity));
     let mut claims = vec![at_most(
-        Place { item: ITEM.id(), claim: "identity", table: "gaps" },
+        Place { item: ITEM.id, claim: "identity", table: "gaps" },
         "Largest distance of the dual from attention after the last step, over all gaps",
         identity,
         1e-12,
@@ -403,7 +389,7 @@ fn claims(effects: &[Effect]) -> Vec<Claim> {
                 format!("{}: {} has a lower test loss than plain", effect.gap.name, one.name);
             let ends = [one.lower, one.upper];
             claims.push(tested(
-                Place { item: ITEM.id(), claim: &name, table: "gaps" },
+                Place { item: ITEM.id, claim: &name, table: "gaps" },
                 &statement,
                 one.mean,
                 ends,
@@ -431,7 +417,7 @@ fn figure(settings: &Settings, effects: &[Effect]) -> Figure {
         ],
     };
     Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 1,
         panel_height: 330.0,
         panels: vec![Panel::Heat(panel)],

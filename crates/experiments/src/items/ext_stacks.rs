@@ -24,10 +24,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Stacks = Stacks;
-
-/// `ext-stacks`.
-pub(crate) struct Stacks;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-stacks",
+    paper: "beyond the paper",
+    claim: "Duals of layers with feed-forward, residual paths and LayerNorm compose to the whole stack",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -42,42 +44,28 @@ struct Settings {
     seeds: u64,
 }
 
-impl Item for Stacks {
-    fn id(&self) -> &'static str {
-        "ext-stacks"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    for (field, found, high) in [
+        ("depth", settings.depth, 48),
+        ("d", settings.d, 512),
+        ("hidden", settings.hidden, 4096),
+        ("n_heads", settings.n_heads, 64),
+        ("n_tokens", settings.n_tokens, 4096),
+    ] {
+        if found == 0 || found > high {
+            return Err(file.refuse(field, &found.to_string(), &format!("1 to {high}")));
+        }
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Duals of layers with feed-forward, residual paths and LayerNorm compose to the whole stack"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        for (field, found, high) in [
-            ("depth", settings.depth, 48),
-            ("d", settings.d, 512),
-            ("hidden", settings.hidden, 4096),
-            ("n_heads", settings.n_heads, 64),
-            ("n_tokens", settings.n_tokens, 4096),
-        ] {
-            if found == 0 || found > high {
-                return Err(file.refuse(field, &found.to_string(), &format!("1 to {high}")));
+    let mut cells = Vec::new();
+    for dtype in ["f64", "f32"] {
+        for mask in ["none", "causal"] {
+            for seed in 0..settings.seeds {
+                cells.push(cell(&settings, dtype, mask, seed));
             }
         }
-        let mut cells = Vec::new();
-        for dtype in ["f64", "f32"] {
-            for mask in ["none", "causal"] {
-                for seed in 0..settings.seeds {
-                    cells.push(cell(&settings, dtype, mask, seed));
-                }
-            }
-        }
-        Ok(Plan::new(cells, |results| assemble(&results.all())))
     }
+    Ok(Plan::new(cells, |results| assemble(&results.all())))
 }
 
 fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64) -> Cell {
@@ -240,7 +228,7 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
         let name = format!("one-{dtype}");
         let statement = format!("One layer's dual equals the layer in {dtype}");
         claims.push(at_most(
-            Place { item: ITEM.id(), claim: &name, table: "differences" },
+            Place { item: ITEM.id, claim: &name, table: "differences" },
             &statement,
             up_to(1),
             one,
@@ -248,7 +236,7 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
         let name = format!("twelve-{dtype}");
         let statement = format!("Composed duals equal the stack up to depth 12 in {dtype}");
         claims.push(at_most(
-            Place { item: ITEM.id(), claim: &name, table: "differences" },
+            Place { item: ITEM.id, claim: &name, table: "differences" },
             &statement,
             up_to(12),
             twelve,
@@ -272,7 +260,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
         series: GROUPS.into_iter().enumerate().map(curve).collect::<anyhow::Result<_>>()?,
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 1,
         panel_height: 240.0,
         panels: vec![Panel::Lines(panel)],

@@ -23,10 +23,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Streaming = Streaming;
-
-/// `ext-streaming`.
-pub(crate) struct Streaming;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-streaming",
+    paper: "beyond the paper",
+    claim: "One pass of dual updates yields every causal output; with features the state does not grow",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -38,31 +40,17 @@ struct Settings {
     logit_sd: f64,
 }
 
-impl Item for Streaming {
-    fn id(&self) -> &'static str {
-        "ext-streaming"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let longest = settings.n_tokens.iter().max().copied().unwrap_or(0);
+    let sizes = [settings.d, settings.n_heads, settings.d_r];
+    if !(1..=4096).contains(&longest) || sizes.iter().any(|x| !(1..=4096).contains(x)) {
+        let found = format!("{longest}, {sizes:?}");
+        return Err(file.refuse("n_tokens, d, n_heads, d_r", &found, "1 to 4096 each"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "One pass of dual updates yields every causal output; with features the state does not grow"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let longest = settings.n_tokens.iter().max().copied().unwrap_or(0);
-        let sizes = [settings.d, settings.n_heads, settings.d_r];
-        if !(1..=4096).contains(&longest) || sizes.iter().any(|x| !(1..=4096).contains(x)) {
-            let found = format!("{longest}, {sizes:?}");
-            return Err(file.refuse("n_tokens, d, n_heads, d_r", &found, "1 to 4096 each"));
-        }
-        let cells =
-            settings.n_tokens.iter().map(|n| cell(&settings, *n, context.device.isa())).collect();
-        Ok(Plan::new(cells, |results| assemble(&results.all())))
-    }
+    let cells =
+        settings.n_tokens.iter().map(|n| cell(&settings, *n, context.device.isa())).collect();
+    Ok(Plan::new(cells, |results| assemble(&results.all())))
 }
 
 fn cell(settings: &Settings, n_tokens: usize, isa: Isa) -> Cell {
@@ -146,7 +134,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let bytes = table.integers("feature_bytes")?;
     let growth =
         bytes.iter().max().copied().unwrap_or(0) - bytes.iter().min().copied().unwrap_or(0);
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "streaming" };
+    let place = |name| Place { item: ITEM.id, claim: name, table: "streaming" };
     let claims = vec![
         at_most(
             place("exact"),
@@ -191,7 +179,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
         }))
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 220.0,
         panels: vec![

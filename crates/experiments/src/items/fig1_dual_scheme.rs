@@ -16,36 +16,24 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: DualScheme = DualScheme;
+pub(crate) static ITEM: Item = Item {
+    id: "fig1-dual-scheme",
+    paper: "Figure 1",
+    claim: "Attention's output for the query is the test prediction of the dual after one gradient step",
+    plan: &plan,
+};
 
-/// `fig1-dual-scheme`.
-pub(crate) struct DualScheme;
-
-impl Item for DualScheme {
-    fn id(&self) -> &'static str {
-        "fig1-dual-scheme"
-    }
-
-    fn paper(&self) -> &'static str {
-        "Figure 1"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Attention's output for the query is the test prediction of the dual after one gradient step"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings = Settings::read(file, context.profile)?;
-        let device = context.device;
-        let cell = Cell::new(
-            page::MATRICES,
-            0.01,
-            json!({ "kind": "dual-scheme/1", "settings": settings }),
-            page::schema(),
-            move |_| matrices(&settings, device),
-        );
-        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
-    }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings = Settings::read(file, context.profile)?;
+    let device = context.device;
+    let cell = Cell::new(
+        page::MATRICES,
+        0.01,
+        json!({ "kind": "dual-scheme/1", "settings": settings }),
+        page::schema(),
+        move |_| matrices(&settings, device),
+    );
+    Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
 }
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
@@ -78,7 +66,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named(page::MATRICES);
     let difference = Page::new(&table).difference("f(q)", "h'")?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
+        Place { item: ITEM.id, claim: "equal", table: page::MATRICES },
         "Largest difference between attention's output and the dual's prediction",
         difference,
         1e-12,
@@ -108,7 +96,7 @@ fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
          keys. W starts with the query token's part and gains one increment v φ(k)ᵀ / D for every \
          demonstration. Attention weights are on a scale from 0 to 1; both outputs are printed."
     );
-    Ok(page.figure(ITEM.id(), 352.0, caption))
+    Ok(page.figure(ITEM.id, 352.0, caption))
 }
 
 fn draw_attention(page: &mut Page<'_>) -> anyhow::Result<()> {

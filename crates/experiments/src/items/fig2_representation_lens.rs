@@ -19,37 +19,25 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: RepresentationLens = RepresentationLens;
+pub(crate) static ITEM: Item = Item {
+    id: "fig2-representation-lens",
+    paper: "Figure 2",
+    claim: "The dual's step aligns each key's prediction with its own value, as learning without negatives does, and \
+         by exactly what the kernel predicts",
+    plan: &plan,
+};
 
-/// `fig2-representation-lens`.
-pub(crate) struct RepresentationLens;
-
-impl Item for RepresentationLens {
-    fn id(&self) -> &'static str {
-        "fig2-representation-lens"
-    }
-
-    fn paper(&self) -> &'static str {
-        "Figure 2"
-    }
-
-    fn claim(&self) -> &'static str {
-        "The dual's step aligns each key's prediction with its own value, as learning without negatives does, and \
-         by exactly what the kernel predicts"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings = Settings::read(file, context.profile)?;
-        let device = context.device;
-        let cell = Cell::new(
-            page::MATRICES,
-            0.01,
-            json!({ "kind": "representation-lens/1", "settings": settings }),
-            page::schema(),
-            move |_| matrices(&settings, device),
-        );
-        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
-    }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings = Settings::read(file, context.profile)?;
+    let device = context.device;
+    let cell = Cell::new(
+        page::MATRICES,
+        0.01,
+        json!({ "kind": "representation-lens/1", "settings": settings }),
+        page::schema(),
+        move |_| matrices(&settings, device),
+    );
+    Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
 }
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
@@ -102,7 +90,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let (before, after, gain) = (row("similarity before")?, row("similarity after")?, row("gain")?);
     let error = before.iter().zip(&after).zip(&gain).map(|((b, a), g)| (a - b - g).abs());
     let least = largest::value(before.iter().zip(&after).map(|(b, a)| b - a));
-    let place = |name| Place { item: ITEM.id(), claim: name, table: page::MATRICES };
+    let place = |name| Place { item: ITEM.id, claim: name, table: page::MATRICES };
     let claims = vec![
         at_most(
             place("kernel"),
@@ -161,7 +149,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
          with no negative pair. Numbers: similarity vᵀW φ(k) of each pair. In the middle the same in terms of the \
          kernel: the step adds Σⱼ (vᵢ·vⱼ) K(kᵢ, kⱼ) / D to the similarity of pair i."
     );
-    Ok(page.figure(ITEM.id(), 266.0, caption))
+    Ok(page.figure(ITEM.id, 266.0, caption))
 }
 
 /// Matrices on the tokens' scale.

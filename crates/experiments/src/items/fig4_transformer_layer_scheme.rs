@@ -16,36 +16,24 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: LayerScheme = LayerScheme;
+pub(crate) static ITEM: Item = Item {
+    id: "fig4-transformer-layer-scheme",
+    paper: "Figure 4",
+    claim: "Given the query's activation pattern, a Transformer layer is a dual trained on the values W2 Σ W1 v",
+    plan: &plan,
+};
 
-/// `fig4-transformer-layer-scheme`.
-pub(crate) struct LayerScheme;
-
-impl Item for LayerScheme {
-    fn id(&self) -> &'static str {
-        "fig4-transformer-layer-scheme"
-    }
-
-    fn paper(&self) -> &'static str {
-        "Figure 4"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Given the query's activation pattern, a Transformer layer is a dual trained on the values W2 Σ W1 v"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings = Settings::read(file, context.profile)?;
-        let device = context.device;
-        let cell = Cell::new(
-            page::MATRICES,
-            0.01,
-            json!({ "kind": "layer-scheme/1", "settings": settings }),
-            page::schema(),
-            move |_| matrices(&settings, device),
-        );
-        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
-    }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings = Settings::read(file, context.profile)?;
+    let device = context.device;
+    let cell = Cell::new(
+        page::MATRICES,
+        0.01,
+        json!({ "kind": "layer-scheme/1", "settings": settings }),
+        page::schema(),
+        move |_| matrices(&settings, device),
+    );
+    Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
 }
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
@@ -91,7 +79,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named(page::MATRICES);
     let difference = Page::new(&table).difference("f(q) + b", "z")?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
+        Place { item: ITEM.id, claim: "equal", table: page::MATRICES },
         "Largest difference between the layer's output and its dual's prediction",
         difference,
         1e-12,
@@ -120,7 +108,7 @@ fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
                    b = W₂ Σ b₁ + b₂ does not depend on the demonstrations. Features are exact on these keys; the mask \
                    is on a scale from 0 to 1; both outputs are printed."
         .into();
-    Ok(page.figure(ITEM.id(), 332.0, caption))
+    Ok(page.figure(ITEM.id, 332.0, caption))
 }
 
 fn draw_layer(page: &mut Page<'_>, tokens: [f64; 2]) -> anyhow::Result<()> {

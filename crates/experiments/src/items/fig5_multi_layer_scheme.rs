@@ -16,37 +16,25 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: StackScheme = StackScheme;
+pub(crate) static ITEM: Item = Item {
+    id: "fig5-multi-layer-scheme",
+    paper: "Figure 5",
+    claim: "Every layer of a stack has its own dual, trained on the tokens of the layer before; composed, they are \
+         the stack",
+    plan: &plan,
+};
 
-/// `fig5-multi-layer-scheme`.
-pub(crate) struct StackScheme;
-
-impl Item for StackScheme {
-    fn id(&self) -> &'static str {
-        "fig5-multi-layer-scheme"
-    }
-
-    fn paper(&self) -> &'static str {
-        "Figure 5"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Every layer of a stack has its own dual, trained on the tokens of the layer before; composed, they are \
-         the stack"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings = Settings::read(file, context.profile)?;
-        let device = context.device;
-        let cell = Cell::new(
-            page::MATRICES,
-            0.01,
-            json!({ "kind": "stack-scheme/1", "settings": settings }),
-            page::schema(),
-            move |_| matrices(&settings, device),
-        );
-        Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
-    }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings = Settings::read(file, context.profile)?;
+    let device = context.device;
+    let cell = Cell::new(
+        page::MATRICES,
+        0.01,
+        json!({ "kind": "stack-scheme/1", "settings": settings }),
+        page::schema(),
+        move |_| matrices(&settings, device),
+    );
+    Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
 }
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
@@ -96,7 +84,7 @@ fn assemble(result: &Table) -> anyhow::Result<Outputs> {
     let table = result.clone().named(page::MATRICES);
     let differences = differences(&Page::new(&table))?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "equal", table: page::MATRICES },
+        Place { item: ITEM.id, claim: "equal", table: page::MATRICES },
         "Largest difference between the stack's tokens and the composed duals', over the layers",
         largest::value(differences.iter().copied()),
         1e-10,
@@ -132,7 +120,7 @@ fn figure(table: &Table, differences: &[f64]) -> anyhow::Result<Figure> {
          dual for all queries (a constant channel under the values makes W independent of the query); it is trained \
          on the tokens that the duals before predicted, one increment for every demonstration, and W matters only up to a factor. Right: predicted tokens and those of the stack."
     );
-    Ok(page.figure(ITEM.id(), bottom + 20.0, caption))
+    Ok(page.figure(ITEM.id, bottom + 20.0, caption))
 }
 
 /// The row of layer `l`.

@@ -24,10 +24,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: AttentionHeatmaps = AttentionHeatmaps;
-
-/// `fig6-attention-heatmaps`.
-pub(crate) struct AttentionHeatmaps;
+pub(crate) static ITEM: Item = Item {
+    id: "fig6-attention-heatmaps",
+    paper: "Appendix: attention matrices for four numbers of features, and exact",
+    claim: "The matrix of random-feature attention approaches the exact one as features are added",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -42,47 +44,32 @@ struct Settings {
 /// The cell and its table.
 const WEIGHTS: &str = "weights";
 
-impl Item for AttentionHeatmaps {
-    fn id(&self) -> &'static str {
-        "fig6-attention-heatmaps"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if settings.features.len() < 2 || settings.features.iter().any(|m| *m == 0 || *m > 1 << 20) {
+        let found = format!("{:?}", settings.features);
+        return Err(file.refuse("features", &found, "at least two numbers, 1 to 1048576"));
     }
-
-    fn paper(&self) -> &'static str {
-        "Appendix: attention matrices for four numbers of features, and exact"
+    if settings.prompt >= 4096 {
+        return Err(file.refuse("prompt", &settings.prompt.to_string(), "0 to 4095"));
     }
-
-    fn claim(&self) -> &'static str {
-        "The matrix of random-feature attention approaches the exact one as features are added"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if settings.features.len() < 2 || settings.features.iter().any(|m| *m == 0 || *m > 1 << 20)
-        {
-            let found = format!("{:?}", settings.features);
-            return Err(file.refuse("features", &found, "at least two numbers, 1 to 1048576"));
-        }
-        if settings.prompt >= 4096 {
-            return Err(file.refuse("prompt", &settings.prompt.to_string(), "0 to 4095"));
-        }
-        PromptShape::new(settings.n_demos, settings.d_t, 1)
-            .map_err(|error| file.refuse("n_demos, d_t", &error.to_string(), "sizes in range"))?;
-        let n = settings.n_demos + 1;
-        let device = context.device;
-        let cell = Cell::new(
-            WEIGHTS,
-            settings.steps as f64 / 100.0,
-            json!({ "kind": "attention-heatmaps/1", "settings": settings }),
-            vec![
-                ("features".into(), ColumnType::Integer),
-                ("query".into(), ColumnType::Integer),
-                ("key".into(), ColumnType::Integer),
-                ("weight".into(), ColumnType::Float),
-            ],
-            move |context| matrices(context, &settings, device),
-        );
-        Ok(Plan::new(vec![cell], move |results| assemble(n, results.get(WEIGHTS)?)))
-    }
+    PromptShape::new(settings.n_demos, settings.d_t, 1)
+        .map_err(|error| file.refuse("n_demos, d_t", &error.to_string(), "sizes in range"))?;
+    let n = settings.n_demos + 1;
+    let device = context.device;
+    let cell = Cell::new(
+        WEIGHTS,
+        settings.steps as f64 / 100.0,
+        json!({ "kind": "attention-heatmaps/1", "settings": settings }),
+        vec![
+            ("features".into(), ColumnType::Integer),
+            ("query".into(), ColumnType::Integer),
+            ("key".into(), ColumnType::Integer),
+            ("weight".into(), ColumnType::Float),
+        ],
+        move |context| matrices(context, &settings, device),
+    );
+    Ok(Plan::new(vec![cell], move |results| assemble(n, results.get(WEIGHTS)?)))
 }
 
 /// Weights of every query and key; 0 features stand for the exact kernel.
@@ -135,7 +122,7 @@ fn matrices(
 }
 
 fn assemble(n: usize, result: &Table) -> anyhow::Result<Outputs> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let table = result.clone().named(WEIGHTS);
     let (features, weights) = (table.integers("features")?, table.floats("weight")?);
     let matrices: Vec<(i64, &[f64])> = weights
@@ -199,7 +186,7 @@ fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Re
     };
     let ratio = bootstrap::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
     let claim = at_most(
-        Place { item: ITEM.id(), claim: "approach", table: "errors" },
+        Place { item: ITEM.id, claim: "approach", table: "errors" },
         "Mean absolute error with the most features over that with the fewest, one draw, over the prompt's queries",
         ratio.mean,
         1.0,

@@ -19,10 +19,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: FeatureError = FeatureError;
-
-/// `fig7-feature-error`.
-pub(crate) struct FeatureError;
+pub(crate) static ITEM: Item = Item {
+    id: "fig7-feature-error",
+    paper: "Appendix: MSE and MAE against the number of features",
+    claim: "The error of random-feature attention falls as one over the number of features, with each map's \
+         closed-form variance",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -35,45 +38,30 @@ struct Settings {
     variance_draws: usize,
 }
 
-impl Item for FeatureError {
-    fn id(&self) -> &'static str {
-        "fig7-feature-error"
-    }
-
-    fn paper(&self) -> &'static str {
-        "Appendix: MSE and MAE against the number of features"
-    }
-
-    fn claim(&self) -> &'static str {
-        "The error of random-feature attention falls as one over the number of features, with each map's \
-         closed-form variance"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        for (field, found, high) in [
-            ("d", settings.d, 512),
-            ("n_tokens", settings.n_tokens, 512),
-            ("draws", settings.draws, 1_000_000),
-            ("variance_draws", settings.variance_draws, 100_000_000),
-        ] {
-            if found < 2 || found > high {
-                return Err(file.refuse(field, &found.to_string(), &format!("2 to {high}")));
-            }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    for (field, found, high) in [
+        ("d", settings.d, 512),
+        ("n_tokens", settings.n_tokens, 512),
+        ("draws", settings.draws, 1_000_000),
+        ("variance_draws", settings.variance_draws, 100_000_000),
+    ] {
+        if found < 2 || found > high {
+            return Err(file.refuse(field, &found.to_string(), &format!("2 to {high}")));
         }
-        let mut cells = Vec::new();
-        for name in RANDOM {
-            for per_d in &settings.features_per_d {
-                let d_r = per_d * settings.d;
-                let cell_name = curve_name(name, d_r);
-                cells.push(cell(cell_name, &settings, name, d_r, settings.draws));
-            }
-            // single blocks of d features, many draws: the variance itself
-            let (d, draws) = (settings.d, settings.variance_draws / settings.d);
-            cells.push(cell(variance_name(name), &settings, name, d, draws));
-        }
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    let mut cells = Vec::new();
+    for name in RANDOM {
+        for per_d in &settings.features_per_d {
+            let d_r = per_d * settings.d;
+            let cell_name = curve_name(name, d_r);
+            cells.push(cell(cell_name, &settings, name, d_r, settings.draws));
+        }
+        // single blocks of d features, many draws: the variance itself
+        let (d, draws) = (settings.d, settings.variance_draws / settings.d);
+        cells.push(cell(variance_name(name), &settings, name, d, draws));
+    }
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 const FLOATS: [&str; 7] = [
@@ -250,7 +238,7 @@ fn means(results: &[&Table]) -> anyhow::Result<Table> {
 }
 
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let sizes = || settings.features_per_d.iter().map(|per_d| per_d * settings.d);
     let curves = RANDOM.into_iter().flat_map(|map| sizes().map(move |d_r| curve_name(map, d_r)));
     let errors = means(&results.each(curves)?)?;
@@ -306,7 +294,7 @@ fn variance_claims(
     variances: &Table,
     results: &Results,
 ) -> anyhow::Result<Vec<Claim>> {
-    let id = ITEM.id();
+    let id = ITEM.id;
     let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
     let errors = variances.floats("kernel_mse_error")?;
     let mut claims = Vec::new();

@@ -1,10 +1,12 @@
 //! The trigonometric task: equivalence curve, and what the modifications change of the test loss.
 
-use crate::training_figure::TrainingFigure;
+use crate::item::Item;
+use crate::training_figure;
 
 /// The item.
-pub(crate) static ITEM: TrainingFigure = TrainingFigure {
+pub(crate) static ITEM: Item = Item {
     id: "fig8-trigonometric",
     paper: "Appendix, picture 1 of 7",
     claim: "The trigonometric task: equivalence curve, and what the modifications change of the test loss",
+    plan: &|file, context| training_figure::plan(ITEM.id, file, context),
 };

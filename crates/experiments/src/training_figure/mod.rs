@@ -7,39 +7,19 @@ mod tables;
 
 use crate::cells::equivalence::{self, CurveSettings};
 use crate::cells::{training, transformer};
-use crate::item::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Results;
 use artifact::tolerance::Tolerance;
 use settings::{PLAIN, Settings};
 use std::collections::BTreeMap;
 
-/// An item of this family.
-pub(crate) struct TrainingFigure {
-    pub(crate) id: &'static str,
-    pub(crate) paper: &'static str,
-    pub(crate) claim: &'static str,
-}
-
-impl Item for TrainingFigure {
-    fn id(&self) -> &'static str {
-        self.id
-    }
-
-    fn paper(&self) -> &'static str {
-        self.paper
-    }
-
-    fn claim(&self) -> &'static str {
-        self.claim
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        plan(self.id, file, context)
-    }
-}
-
-fn plan(id: &'static str, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+/// The work of the item `id` of this family.
+pub(crate) fn plan(
+    id: &'static str,
+    file: &SettingsFile,
+    context: Context,
+) -> anyhow::Result<Plan> {
     let settings = Settings::read(file, context)?;
     let curve = CurveSettings {
         train: settings.train(PLAIN, 0),

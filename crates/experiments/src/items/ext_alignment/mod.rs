@@ -29,10 +29,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Alignment = Alignment;
-
-/// `ext-alignment`.
-pub(crate) struct Alignment;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-alignment",
+    paper: "beyond the paper",
+    claim: "Trained linear attention is one gradient step, also out of distribution",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -64,59 +66,45 @@ const SHIFTS: [(&str, [f64; 4]); 3] = [
     ("random labels", [0.0, 2.0, 4.0, 8.0]),
 ];
 
-impl Item for Alignment {
-    fn id(&self) -> &'static str {
-        "ext-alignment"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if settings.every == 0 || settings.problems == 0 || settings.n_demos < 8 {
+        let found = format!("{}, {}, {}", settings.every, settings.problems, settings.n_demos);
+        return Err(file.refuse("every, problems, n_demos", &found, "at least 1, 1 and 8"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Trained linear attention is one gradient step, also out of distribution"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if settings.every == 0 || settings.problems == 0 || settings.n_demos < 8 {
-            let found = format!("{}, {}, {}", settings.every, settings.problems, settings.n_demos);
-            return Err(file.refuse("every, problems, n_demos", &found, "at least 1, 1 and 8"));
-        }
-        let (mut cells, mut iterated_cells) = (Vec::new(), Vec::new());
-        for (name, kernel, n_heads) in LAYERS {
-            for seed in 0..settings.seeds {
-                let train = TrainSettings {
-                    prompt: PromptShape { n_demos: settings.n_demos, d_t: settings.d, d_s: 1 },
-                    inputs: Inputs::Normal,
-                    kernel,
-                    n_heads,
-                    steps: settings.steps,
-                    validate_every: settings.steps.max(1),
-                    seed,
-                    batch: settings.batch,
-                    adam: AdamSettings {
-                        learning_rate: settings.learning_rate,
-                        ..AdamSettings::default()
-                    },
-                    init_std: settings.initial_sd,
-                    ..TrainSettings::base()
-                };
-                train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-                if kernel == Kernel::Linear {
-                    iterated_cells.push(iterated::cell(
-                        train.clone(),
-                        settings.problems,
-                        context.device,
-                    ));
-                }
-                cells.push(cell(&settings, name, train, context.device));
+    let (mut cells, mut iterated_cells) = (Vec::new(), Vec::new());
+    for (name, kernel, n_heads) in LAYERS {
+        for seed in 0..settings.seeds {
+            let train = TrainSettings {
+                prompt: PromptShape { n_demos: settings.n_demos, d_t: settings.d, d_s: 1 },
+                inputs: Inputs::Normal,
+                kernel,
+                n_heads,
+                steps: settings.steps,
+                validate_every: settings.steps.max(1),
+                seed,
+                batch: settings.batch,
+                adam: AdamSettings {
+                    learning_rate: settings.learning_rate,
+                    ..AdamSettings::default()
+                },
+                init_std: settings.initial_sd,
+                ..TrainSettings::base()
+            };
+            train.check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+            if kernel == Kernel::Linear {
+                iterated_cells.push(iterated::cell(
+                    train.clone(),
+                    settings.problems,
+                    context.device,
+                ));
             }
+            cells.push(cell(&settings, name, train, context.device));
         }
-        cells.extend(iterated_cells);
-        cells.push(constructed::cell());
-        Ok(Plan::new(cells, move |results| assemble(&settings, results)))
     }
+    cells.extend(iterated_cells);
+    cells.push(constructed::cell());
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
 }
 
 fn schema() -> Vec<(String, ColumnType)> {
@@ -261,7 +249,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let iterated = Table::stack("iterated", results.each(seeds().map(iterated::name))?)?;
     let constructed = results.get(constructed::NAME)?.clone().named(constructed::NAME);
     let mut claims = claims(settings, &table, &constructed)?;
-    claims.push(iterated::claim(ITEM.id(), settings.expected, &iterated)?);
+    claims.push(iterated::claim(ITEM.id, settings.expected, &iterated)?);
     let figure = figure(settings, &table, &iterated)?;
     Ok(Outputs {
         tables: vec![
@@ -309,7 +297,7 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
     let lower = shifted.iter().find(|one| one.mean == worst).map_or(worst, |one| one.lower);
     let upper = largest::value(shifted.iter().map(|one| one.upper));
     let exact = largest::value(constructed.floats("difference")?);
-    let place = |claim, table| Place { item: ITEM.id(), claim, table };
+    let place = |claim, table| Place { item: ITEM.id, claim, table };
     let mut claims = vec![
         sampled(
             at_least(
@@ -371,7 +359,7 @@ fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Resul
     };
     let loss = || Axis::linear("loss / E[y²]");
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 3,
         panel_height: 190.0,
         panels: vec![

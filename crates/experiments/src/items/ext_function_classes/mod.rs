@@ -26,10 +26,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: FunctionClasses = FunctionClasses;
-
-/// `ext-function-classes`.
-pub(crate) struct FunctionClasses;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-function-classes",
+    paper: "beyond the paper",
+    claim: "A tiny Transformer learns function classes in context; prompts unlike its training show where it breaks",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -56,37 +58,20 @@ const PREDICTORS: [(&str, Predictor); 4] = [
     ("least squares", Predictor::LeastSquares),
 ];
 
-impl Item for FunctionClasses {
-    fn id(&self) -> &'static str {
-        "ext-function-classes"
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    if !(2..=64).contains(&settings.d) || !(1..=128).contains(&settings.n_demos) {
+        let found = format!("{}, {}", settings.d, settings.n_demos);
+        return Err(file.refuse("d, n_demos", &found, "2 to 64 and 1 to 128"));
     }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "A tiny Transformer learns function classes in context; prompts unlike its training show where it breaks"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        if !(2..=64).contains(&settings.d) || !(1..=128).contains(&settings.n_demos) {
-            let found = format!("{}, {}", settings.d, settings.n_demos);
-            return Err(file.refuse("d, n_demos", &found, "2 to 64 and 1 to 128"));
+    settings.model(0).check().map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
+    let mut cells: Vec<Cell> = CLASSES.iter().map(|c| predictors_cell(&settings, c)).collect();
+    for class in CLASSES {
+        for seed in 0..settings.seeds {
+            cells.push(model_cell(&settings, class, seed, context.device));
         }
-        settings
-            .model(0)
-            .check()
-            .map_err(|e| file.refuse("training", &e.to_string(), "in range"))?;
-        let mut cells: Vec<Cell> = CLASSES.iter().map(|c| predictors_cell(&settings, c)).collect();
-        for class in CLASSES {
-            for seed in 0..settings.seeds {
-                cells.push(model_cell(&settings, class, seed, context.device));
-            }
-        }
-        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
+    Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
 }
 
 impl Settings {
@@ -273,7 +258,7 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
         let other = other.first().copied().context("a predictor is missing")?;
         let statement = format!("Loss of the Transformer on linear functions, below {predictor}");
         let claim = tested(
-            Place { item: ITEM.id(), claim: name, table: "runs" },
+            Place { item: ITEM.id, claim: name, table: "runs" },
             &statement,
             mean,
             [lower, upper],
@@ -323,7 +308,7 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
     let named: Vec<String> =
         STRATEGIES.iter().enumerate().map(|(i, s)| format!("{} {s}", i + 1)).collect();
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 2,
         panel_height: 220.0,
         panels,

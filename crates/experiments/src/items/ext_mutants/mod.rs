@@ -19,10 +19,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
-pub(crate) static ITEM: Mutants = Mutants;
-
-/// `ext-mutants`.
-pub(crate) struct Mutants;
+pub(crate) static ITEM: Item = Item {
+    id: "ext-mutants",
+    paper: "beyond the paper",
+    claim: "Every mutant of the dual fails our checks; published tolerances let several pass",
+    plan: &plan,
+};
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -34,36 +36,22 @@ struct Settings {
     expected: bool,
 }
 
-impl Item for Mutants {
-    fn id(&self) -> &'static str {
-        "ext-mutants"
-    }
-
-    fn paper(&self) -> &'static str {
-        "beyond the paper"
-    }
-
-    fn claim(&self) -> &'static str {
-        "Every mutant of the dual fails our checks; published tolerances let several pass"
-    }
-
-    fn plan(&self, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-        let settings: Settings = file.typed(context.profile)?;
-        let Settings { kernel_draws, redraws, long_redraws, long_tokens, .. } = settings;
-        let ranges = [
-            ("kernel_draws", kernel_draws, 100, 1 << 24),
-            ("redraws", redraws, 1, 10_000),
-            ("long_redraws", long_redraws, 1, 10_000),
-            ("long_tokens", long_tokens, 1, 1 << 16),
-        ];
-        for (field, found, low, high) in ranges {
-            if !(low..=high).contains(&found) {
-                return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
-            }
+fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+    let settings: Settings = file.typed(context.profile)?;
+    let Settings { kernel_draws, redraws, long_redraws, long_tokens, .. } = settings;
+    let ranges = [
+        ("kernel_draws", kernel_draws, 100, 1 << 24),
+        ("redraws", redraws, 1, 10_000),
+        ("long_redraws", long_redraws, 1, 10_000),
+        ("long_tokens", long_tokens, 1, 1 << 16),
+    ];
+    for (field, found, low, high) in ranges {
+        if !(low..=high).contains(&found) {
+            return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
         }
-        let cells = MUTANTS.iter().map(|mutant| cell(&settings, *mutant)).collect();
-        Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
     }
+    let cells = MUTANTS.iter().map(|mutant| cell(&settings, *mutant)).collect();
+    Ok(Plan::new(cells, move |results| assemble(&settings, &results.all())))
 }
 
 fn cell(settings: &Settings, mutant: Mutant) -> Cell {
@@ -151,7 +139,7 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let alive = others.filter(|mutant| share(**mutant, OURS, None) == 1.0).count();
     let control = share(Mutant::None, OURS, None);
     let passing = |mutant: Mutant, check: &str| share(mutant, "published", Some(check));
-    let place = |name| Place { item: ITEM.id(), claim: name, table: "mutants" };
+    let place = |name| Place { item: ITEM.id, claim: name, table: "mutants" };
     let share = passing(Mutant::Uniform, "xformers mse");
     let uniform = at_least(
         place("uniform-xformers"),
@@ -200,7 +188,7 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
         ],
     };
     Ok(Figure {
-        id: ITEM.id().into(),
+        id: ITEM.id.into(),
         columns: 1,
         panel_height: 270.0,
         panels: vec![Panel::Heat(panel)],

@@ -7,6 +7,7 @@ use artifact::cell::{Cell, CellFailure, CellResult, Context, Observer, Origin, R
 use artifact::lock::Attempt;
 use artifact::store::Store;
 use artifact::table::{ColumnType, Table};
+use icl_numerics::threads::Threads;
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -211,7 +212,10 @@ fn a_long_cell_goes_on_from_its_checkpoint_with_the_same_bits() {
     assert!(killed[0].as_ref().unwrap().is_err());
     assert_eq!(files(dir.path()).len(), 1, "the checkpoint alone");
     let store = Store::existing(dir.path()).unwrap();
-    assert!(store.check().findings.is_empty() && store.check().notes.len() == 1);
+    assert!(
+        store.check(&Threads::One).findings.is_empty()
+            && store.check(&Threads::One).notes.len() == 1
+    );
     let resumed = watched(&[long_cell(&count, None)], dir.path(), OPTIONS, &watcher);
     assert_eq!(value(&resumed[0]).to_bits(), undisturbed().to_bits());
     // 29 steps were lost, of a thousand
@@ -233,7 +237,7 @@ fn a_short_cell_writes_no_checkpoint_and_a_damaged_one_is_ignored() {
     let mut bytes = std::fs::read(&checkpoint).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&checkpoint, bytes).unwrap();
-    let findings = Store::existing(dir.path()).unwrap().check().findings;
+    let findings = Store::existing(dir.path()).unwrap().check(&Threads::One).findings;
     let name = checkpoint.display().to_string();
     assert!(findings.len() == 1 && findings[0].file == name, "{findings:?}");
     count.store(0, Ordering::SeqCst);

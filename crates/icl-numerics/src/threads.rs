@@ -36,6 +36,14 @@ impl Threads {
         }
     }
 
+    /// `f` on one of these threads: its own parallel work then runs on them.
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Self::One | Self::Callers => f(),
+            Self::Pool(pool) => pool.install(f),
+        }
+    }
+
     /// `f` of the units `0 .. n`, in their order; every thread has buffers of its own.
     pub fn map<S, T: Send>(
         &self,
@@ -71,7 +79,8 @@ mod tests {
             assert_eq!(threads.map(1000, || 0, square), want);
             assert_eq!(threads.map(0, || 0, square), Vec::<usize>::new());
         }
-        assert_eq!(Threads::new(5).unwrap().number(), 5);
+        let five = Threads::new(5).unwrap();
+        assert_eq!((five.number(), five.run(|| Threads::Callers.number())), (5, 5));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{PUBLISH_LOCK, Store};
 use crate::finding::Finding;
 use crate::lock::Lock;
 use crate::output;
-use rayon::prelude::*;
+use icl_numerics::threads::Threads;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub struct Checked {
 impl Store {
     /// Re-hashes every entry and checkpoint and names everything that is damaged, incomplete or foreign. Hidden
     /// files and what other processes have in work are passed over.
-    pub fn check(&self) -> Checked {
+    pub fn check(&self, threads: &Threads) -> Checked {
         let mut checked = Checked::default();
         let listed = match output::folder::entries(&self.dir) {
             Ok(listed) => listed,
@@ -49,7 +49,7 @@ impl Store {
                 }
             }
         }
-        self.check_entries(&keys, &mut checked);
+        self.check_entries(threads, &keys, &mut checked);
         for (key, name) in checkpoints {
             self.check_checkpoint(&key, &name, &mut checked);
         }
@@ -57,9 +57,10 @@ impl Store {
         checked
     }
 
-    fn check_entries(&self, keys: &BTreeSet<String>, checked: &mut Checked) {
+    fn check_entries(&self, threads: &Threads, keys: &BTreeSet<String>, checked: &mut Checked) {
         let mut earlier = 0;
-        let results: Vec<_> = keys.par_iter().map(|key| self.check_entry(key)).collect();
+        let keys: Vec<&String> = keys.iter().collect();
+        let results = threads.map(keys.len(), || (), |(), i| self.check_entry(keys[i]));
         for result in results {
             match result {
                 Ok(Some(Version::Earlier)) => earlier += 1,
@@ -139,7 +140,7 @@ mod tests {
     fn every_flipped_bit_and_every_foreign_or_lone_file_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let (store, key) = store(dir.path());
-        assert_eq!(store.check(), Checked::default());
+        assert_eq!(store.check(&Threads::One), Checked::default());
         for part in [Part::Result, Part::Receipt] {
             let path = store.path(&key, part);
             let good = std::fs::read(&path).unwrap();
@@ -147,7 +148,7 @@ mod tests {
                 let mut bad = good.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
                 std::fs::write(&path, bad).unwrap();
-                let Checked { findings, .. } = store.check();
+                let Checked { findings, .. } = store.check(&Threads::One);
                 assert_eq!(findings.len(), 1, "bit {bit} of {part:?}");
                 assert!(findings[0].file.contains(&key));
             }
@@ -156,12 +157,12 @@ mod tests {
         let folder = names::folder(dir.path(), &key);
         std::fs::write(folder.join("notes.txt"), "x").unwrap();
         std::fs::write(folder.join(".DS_Store"), "x").unwrap();
-        let Checked { findings, notes } = store.check();
+        let Checked { findings, notes } = store.check(&Threads::One);
         assert!(findings[0].kind == Kind::Foreign && findings[0].file.ends_with("notes.txt"));
         assert!(notes[0].contains(".DS_Store"));
         std::fs::remove_file(folder.join("notes.txt")).unwrap();
         std::fs::remove_file(store.path(&key, Part::Result)).unwrap();
-        let Checked { findings, .. } = store.check();
+        let Checked { findings, .. } = store.check(&Threads::One);
         assert!(findings[0].file.ends_with(".csv") && findings.len() == 1);
     }
 
@@ -170,18 +171,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, key) = (Store::open(dir.path()).unwrap(), "ab".repeat(32));
         store.save_checkpoint(&key, "training", b"half").unwrap();
-        let Checked { findings, notes } = store.check();
+        let Checked { findings, notes } = store.check(&Threads::One);
         assert!(findings.is_empty() && notes[0].contains("goes on from it"), "{notes:?}");
         let path = store.path(&key, Part::Checkpoint("training"));
         std::fs::write(&path, "damaged").unwrap();
-        let Checked { findings, .. } = store.check();
+        let Checked { findings, .. } = store.check(&Threads::One);
         assert!(findings.len() == 1 && findings[0].file.ends_with("training.checkpoint"));
         let lease = store.lease(&key).unwrap();
         assert!(matches!(lease, Attempt::Taken(_)));
-        let Checked { findings, notes } = store.check();
+        let Checked { findings, notes } = store.check(&Threads::One);
         assert!(findings.is_empty() && notes.iter().any(|note| note.contains("in work")));
         drop(lease);
-        assert_eq!(store.check().findings.len(), 1);
+        assert_eq!(store.check(&Threads::One).findings.len(), 1);
     }
 
     #[test]
@@ -198,14 +199,14 @@ mod tests {
         std::fs::create_dir(names::folder(dir.path(), &key)).unwrap();
         std::fs::write(store.path(&key, Part::Result), csv).unwrap();
         std::fs::write(store.path(&key, Part::Receipt), &receipt).unwrap();
-        let Checked { findings, notes } = store.check();
+        let Checked { findings, notes } = store.check(&Threads::One);
         assert!(findings.is_empty() && notes[0].contains("earlier version: 1"), "{notes:?}");
         // under a key of this version it is damaged
         let asked = crate::store::key(Class::Exact, "source", &specification);
         std::fs::create_dir_all(names::folder(dir.path(), &asked)).unwrap();
         std::fs::write(store.path(&asked, Part::Result), csv).unwrap();
         std::fs::write(store.path(&asked, Part::Receipt), &receipt).unwrap();
-        let Checked { findings, .. } = store.check();
+        let Checked { findings, .. } = store.check(&Threads::One);
         assert!(findings.len() == 1 && findings[0].file.contains(&asked), "{findings:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::VerifyArguments;
 use crate::console::{note, say};
+use crate::host;
 use crate::item::Context;
 use crate::outcome::Outcome;
 use crate::profile::Profile;
@@ -14,6 +15,7 @@ use artifact::manifest::{MANIFEST, Manifest, SUMS};
 use artifact::store::{Checked, Store};
 use artifact::verify::{Level, OutputReport, Report};
 use icl_model::device::Device;
+use icl_numerics::threads::Threads;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,17 +31,20 @@ pub(crate) fn verify(
     let store = store_of(&folders);
     // no folder is replaced while it is read
     let lock = store.as_ref().and_then(Store::reading);
-    let mut reports = Vec::new();
-    for (profile, dir) in &folders {
+    let threads = Threads::new(host::jobs(None))?;
+    let check = |(profile, dir): &(Profile, PathBuf)| {
         let mut report =
             artifact::verify::verify(dir, profile.name(), &workspace.expected(*profile));
         if let Some(store) = &store {
             let context = Context { profile: *profile, device };
             SpotCheck { workspace, dir, store, context, arguments, report: &mut report }.check();
         }
-        reports.push((dir, report));
-    }
-    let stored = store.as_ref().map(check_store).unwrap_or_default();
+        report
+    };
+    let checked = threads.run(|| folders.iter().map(check).collect::<Vec<Report>>());
+    let reports: Vec<(&PathBuf, Report)> =
+        folders.iter().map(|(_, dir)| dir).zip(checked).collect();
+    let stored = store.as_ref().map(|store| check_store(store, &threads)).unwrap_or_default();
     drop(lock);
     let good = |output: &OutputReport| output.level.passes();
     let reproduced = reports.iter().all(|(_, report)| report.passes()) && stored.iter().all(good);
@@ -112,8 +117,8 @@ fn store_of(folders: &[(Profile, PathBuf)]) -> Option<Store> {
 }
 
 /// Every entry of the store; what is passed over is noted.
-fn check_store(store: &Store) -> Vec<OutputReport> {
-    let Checked { findings, notes } = store.check();
+fn check_store(store: &Store, threads: &Threads) -> Vec<OutputReport> {
+    let Checked { findings, notes } = store.check(threads);
     notes.iter().for_each(|text| note!("note: {text}"));
     let report = |finding: Finding| {
         let level = if finding.kind == Kind::Foreign { Level::Unlisted } else { Level::Differs };

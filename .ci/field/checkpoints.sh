@@ -26,13 +26,13 @@ now() {
 # again is at most a twentieth of a cell
 test_checkpoint() {
     local begin cell killed newest lost
-    long_item "${STEPS:-8000}"
+    long_item "${STEPS:-24000}"
     begin=$(now)
     run_long whole
     # three cells of the same training
     cell=$((($(now) - begin) / 3))
     [ "$cell" -ge 20000 ] || fail "a cell took $cell ms, expected 20000 and more; raise STEPS"
-    for share in 60 160 280; do
+    for share in 40 130 220; do
         rm -rf out
         background run long --profile smoke --jobs 1 --out out
         sleep "$(awk -v ms="$cell" -v share="$share" 'BEGIN { print ms * share / 100000 }')"

@@ -6,10 +6,16 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 5] =
-    ["../artifact/src", "../dual-model/src", "../icl-model/src", "../icl-numerics/src", "src"];
+const FOLDERS: [&str; 6] = [
+    "../artifact/src",
+    "../dual-model/src",
+    "../icl-model/src",
+    "../icl-numerics/src",
+    "../icl-registry/src",
+    "src",
+];
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "../../.cargo/config.toml",
     "../../Cargo.lock",
     "../../Cargo.toml",
@@ -18,6 +24,7 @@ const FILES: [&str; 9] = [
     "../dual-model/Cargo.toml",
     "../icl-model/Cargo.toml",
     "../icl-numerics/Cargo.toml",
+    "../icl-registry/Cargo.toml",
     "Cargo.toml",
 ];
 

@@ -30,6 +30,9 @@ pub enum DualError {
         /// Index of the query.
         query: usize,
     },
+    /// A name or an option that a registry refuses.
+    #[error(transparent)]
+    Registry(#[from] icl_registry::RegistryError),
 }
 
 impl DualError {

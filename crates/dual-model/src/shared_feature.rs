@@ -1,4 +1,4 @@
-//! The feature dual over a stream, in a state whose size does not grow.
+//! The feature dual over a stream, in a state whose size does not grow. Theory: `docs/theory.md`, section 3.
 
 use crate::dual::KeyValue;
 use crate::feature_map::{FeatureMap, Scaled};
@@ -118,100 +118,12 @@ impl<'m, M: FeatureMap + ?Sized> SharedFeatureDual<'m, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feature_map::{RANDOM, gaussian_rows, random};
-    use icl_numerics::order;
-    use icl_numerics::stream::Stream;
-    use icl_numerics::tolerance::Tolerance;
-
-    fn rows(purpose: &str, n: usize, d: usize, norm: f64) -> Vec<Vec<f64>> {
-        let mut rows = gaussian_rows(&Stream::new(3, purpose), n, d);
-        for row in &mut rows {
-            let factor = norm / order::dot(row, row).sqrt();
-            row.iter_mut().for_each(|x| *x *= factor);
-        }
-        rows
-    }
-
-    fn predictions(map: &dyn FeatureMap, norm: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let (keys, queries) = (rows("k", 19, 4, norm), rows("q", 19, 4, norm));
-        let values = rows("v", 19, 3, 1.0);
-        let mut state = SharedFeatureDual::new(map, 4, 3);
-        let mut got = Vec::new();
-        for i in 0..19 {
-            state.step(KeyValue { key: &keys[i], value: &values[i] }).unwrap();
-            got.push(state.predict(&queries[i]).unwrap());
-        }
-        (got, values)
-    }
-
-    /// `sum_j phi(k_j) . phi(q) v_j / sum_j phi(k_j) . phi(q)` with plain features.
-    fn unshifted(map: &dyn FeatureMap, norm: f64, i: usize) -> Vec<f64> {
-        let (keys, queries) = (rows("k", 19, 4, norm), rows("q", 19, 4, norm));
-        let (values, phi) = (rows("v", 19, 3, 1.0), map.query_features(&queries[i]));
-        let kernel: Vec<f64> =
-            keys[..=i].iter().map(|k| order::dot(&map.key_features(k), &phi)).collect();
-        let total = order::sum(&kernel);
-        let entry = |c: usize| {
-            let terms: Vec<f64> = kernel.iter().zip(&values).map(|(w, v)| w * v[c]).collect();
-            order::sum(&terms) / total
-        };
-        (0..3).map(entry).collect()
-    }
-
-    #[test]
-    fn shifts_cancel_exactly_where_plain_features_are_numbers() {
-        for name in RANDOM {
-            // 12: the exponents pass the moderate range, the plain features are still numbers
-            for norm in [0.7, 12.0] {
-                let map = random(name, &Stream::new(4, "w"), 16, 4, 2.0 * norm * norm).unwrap();
-                let (got, _) = predictions(map.as_ref(), norm);
-                for (i, got) in got.iter().enumerate() {
-                    let want = unshifted(map.as_ref(), norm, i);
-                    // signed kernels cancel in the normaliser
-                    let scale = if name == "trigonometric" { 1e4 } else { 10.0 };
-                    for (got, want) in got.iter().zip(&want) {
-                        let t = Tolerance::roundoff_f64(4000);
-                        t.assert_close(*got, *want, scale * (1.0 + want.abs()), name);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_size_of_keys_and_queries_overflows_or_underflows() {
-        for name in RANDOM {
-            let map = random(name, &Stream::new(4, "w"), 32, 4, 5e5).unwrap();
-            for norm in [40.0, 500.0, 5e4] {
-                let (got, values) = predictions(map.as_ref(), norm);
-                assert!(got.concat().iter().all(|x| x.is_finite()), "{name} {norm}");
-                if name != "trigonometric" {
-                    // positive weights: a prediction lies within the values
-                    let bound = largest::magnitude(values.concat()) * (1.0 + 1e-12);
-                    assert!(largest::magnitude(got.concat()) <= bound, "{name} {norm}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn one_key_is_answered_by_its_value_at_every_size() {
-        for (i, norm) in [0.5, 30.0, 500.0].into_iter().enumerate() {
-            for name in RANDOM {
-                let map = random(name, &Stream::new(i as u64, "w"), 8, 4, norm).unwrap();
-                let key = &rows("k", 1, 4, norm)[0];
-                let mut state = SharedFeatureDual::new(map.as_ref(), 4, 2);
-                state.step(KeyValue { key, value: &[1.5, -2.0] }).unwrap();
-                let got = state.predict(key).unwrap();
-                Tolerance::roundoff_f64(100).assert_all_close(&got, &[1.5, -2.0], name);
-            }
-        }
-    }
+    use crate::feature_map::Positive;
 
     #[test]
     fn what_is_not_finite_is_not_hidden() {
-        let map = random("positive", &Stream::new(0, "w"), 8, 1, 1.0).unwrap();
-        let mut state = SharedFeatureDual::new(map.as_ref(), 1, 1);
+        let map = Positive::new(vec![vec![0.5], vec![-1.0]]);
+        let mut state = SharedFeatureDual::new(&map, 1, 1);
         state.step(KeyValue { key: &[1.0], value: &[1.0] }).unwrap();
         state.step(KeyValue { key: &[1e200], value: &[1.0] }).unwrap();
         assert!(state.predict(&[1.0]).unwrap()[0].is_nan());

@@ -13,7 +13,7 @@ use artifact::store::{self, Receipt};
 use artifact::table::{ColumnType, Schema, Table};
 use artifact::verify::compare_tables;
 use icl_lens::{
-    DualKernel, Layout, Mask, Options, Pairs, Precision, RotaryStyle, TensorFile, explain,
+    Layout, Mask, Options, Pairs, Precision, RotaryStyle, TensorFile, explain, feature_map,
 };
 use icl_model::device::Device;
 use icl_numerics::lanes::Isa;
@@ -93,15 +93,17 @@ fn schema_of_header(bytes: &[u8]) -> Option<Schema> {
     header.split(',').map(column).collect()
 }
 
-/// What the lens is asked for, chosen by the first byte.
+/// What the lens is asked for, chosen by the first byte; maps of features by its upper bits.
 fn options(choice: u8) -> Options {
     let plain = Options { pairs: Pairs::Never, ..Options::default() };
+    let maps = &feature_map::ALL[1..];
+    let kernel = || feature_map::Choice::from(&maps[usize::from(choice / 8) % maps.len()]);
     match choice % 8 {
         0 => plain,
         1 => Options { heads: Some(2), ..plain },
         2 => Options { mask: Mask::Causal, ..plain },
         3 => Options { heads: Some(2), kv_heads: Some(1), rotary: Some(1e4), ..plain },
-        4 => Options { kernel: DualKernel::Positive, d_r: 8, ..plain },
+        4 => Options { kernel: kernel(), d_r: 8, ..plain },
         5 => Options {
             precision: Precision::F32,
             rotary: Some(10.0),
@@ -112,7 +114,7 @@ fn options(choice: u8) -> Options {
         _ => Options {
             layout: Some(Layout::PerHead),
             head_size: Some(2),
-            kernel: DualKernel::Trigonometric,
+            kernel: kernel(),
             d_r: 8,
             ..plain
         },

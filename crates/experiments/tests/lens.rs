@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 #![allow(clippy::disallowed_methods, reason = "an implementation of its own, and damaged files")]
 
+use dual_model::feature_map::{ALL, Estimate};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -399,14 +400,25 @@ fn large_keys_keep_a_bound_that_grows_and_features_stay_numbers() {
     assert!(logits > 500.0 && bound < 100.0 * f64::from(f32::EPSILON) * logits, "{bound} {logits}");
     model.biases[0] = vec![-350.0; 8];
     save(&dir.path().join("w"), &model.tensors("linear"), None);
-    for map in ["positive", "hyperbolic", "orthogonal", "trigonometric", "favor++", "taylor"] {
+    // another kernel may be zero for all keys that a query sees: softmax never is
+    let maps = ALL.iter().filter(|entry| entry.estimate == Estimate::Unbiased);
+    for map in maps.map(|entry| entry.id).chain(["favor++:a=-0.1", "taylor", "taylor:order=2"]) {
         for dtype in ["f64", "f32"] {
             let flags = ["--heads", "2", "--feature-map", map, "--d-r", "64", "--dtype", dtype];
             let run = lens(dir.path(), &flags);
             assert_eq!(run.code, 0, "{map} {dtype}: {} {}", run.error, run.record);
             assert!(run.out["dual"].1.iter().all(|x| x.is_finite()), "{map}");
             assert_eq!(run.record["non_finite"]["dual"], 0);
+            assert_eq!(run.record["feature_map"], map);
         }
+    }
+    for (map, part) in [
+        ("no-map", "unknown feature map `no-map`; known: exact"),
+        ("taylor:order=9", "setting `taylor:order`: found 9, expected 0 to 3"),
+        ("positive:a=1", "expected no options"),
+    ] {
+        let run = lens(dir.path(), &["--heads", "2", "--feature-map", map, "--d-r", "64"]);
+        assert!(run.code == 2 && run.error.contains(part), "{map}: {}", run.error);
     }
 }
 

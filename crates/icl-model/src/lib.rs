@@ -3,7 +3,7 @@
 //! * [`task`], [`prompt`]: what is learned in context, and prompts sampled from named streams.
 //! * [`attention`], [`kernel`], [`mask`]: the modifications behind one trait and one registry, a layer's
 //!   parameters, the kernels, and who sees whom.
-//! * [`reference`]: layers as candle operations, for heads that are summed and heads side by side.
+//! * [`mod@reference`]: layers as candle operations, for heads that are summed and heads side by side.
 //! * [`fused`]: the paper's layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
 //! * [`objective`], [`model`]: what is minimised, and the four implementations.
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.

@@ -53,10 +53,10 @@ mod side;
 mod tensor_file;
 mod view;
 
+pub use dual_model::feature_map;
 pub use error::LensError;
 pub use options::{
-    DualKernel, Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision,
-    RotaryStyle,
+    Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision, RotaryStyle,
 };
 pub use report::Report;
 pub use tensor_file::{Array, BUDGET, TensorFile};
@@ -180,7 +180,7 @@ fn affordable(options: &Options, layer: &Layer, input: &Input) -> Result<bool> {
         let found = format!("{rows} tokens with outputs of {outputs} bytes");
         return Err(LensError::refused("tokens", found, format!("at most {BUDGET}"), "cut them"));
     }
-    if options.kernel != DualKernel::Exact {
+    if !options.exact() {
         let (d_r, whole) = (options.d_r, options.d_r.next_multiple_of(size));
         if n.saturating_mul(d_r) > 1 << 28 || whole.saturating_mul(size) > 1 << 25 {
             let found = format!("{d_r} features for {n} tokens and heads of size {size}");

@@ -1,6 +1,7 @@
 //! What is explained, and how.
 
 use crate::error::{LensError, Result};
+use dual_model::feature_map::{Choice, Estimate};
 use icl_numerics::lanes::Isa;
 
 /// Which tokens a query sees; padding comes with the tokens.
@@ -40,40 +41,6 @@ pub enum Pairs {
     IfSmall,
     /// Always.
     Always,
-}
-
-/// The dual's kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DualKernel {
-    /// Coefficients on the keys, no features.
-    Exact,
-    /// Positive random features.
-    Positive,
-    /// Positive features in antithetic pairs.
-    Hyperbolic,
-    /// Positive features with orthogonal rows.
-    Orthogonal,
-    /// Cosines and sines.
-    Trigonometric,
-    /// Positive features with tuned damping.
-    FavorPlusPlus,
-    /// Monomials up to the order that fits.
-    Taylor,
-}
-
-impl DualKernel {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Positive => "positive",
-            Self::Hyperbolic => "hyperbolic",
-            Self::Orthogonal => "orthogonal",
-            Self::Trigonometric => "trigonometric",
-            Self::FavorPlusPlus => "favor++",
-            Self::Taylor => "taylor",
-        }
-    }
 }
 
 /// How a file holds a layer.
@@ -143,8 +110,8 @@ pub struct Options {
     pub mask: Mask,
     /// Demonstrations: the first so many tokens; otherwise all but the last.
     pub demos: Option<usize>,
-    /// Kernel of the dual.
-    pub kernel: DualKernel,
+    /// Kernel of the dual: coefficients on the keys, or a map whose features approximate it.
+    pub kernel: Choice,
     /// Features `d_r`, unless the kernel is exact.
     pub d_r: usize,
     /// Seed of the features.
@@ -171,7 +138,7 @@ impl Default for Options {
             rotary_style: RotaryStyle::Half,
             mask: Mask::None,
             demos: None,
-            kernel: DualKernel::Exact,
+            kernel: Choice::default(),
             d_r: 1024,
             seed: 0,
             precision: Precision::F64,
@@ -183,6 +150,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether the dual keeps coefficients on the keys, so that nothing is approximated.
+    pub(crate) fn exact(&self) -> bool {
+        self.kernel.entry().estimate == Estimate::Exact
+    }
+
     /// Refuses numbers out of range.
     pub(crate) fn check(&self) -> Result<()> {
         for (option, found, most) in [

@@ -2,7 +2,7 @@
 
 use crate::input::Input;
 use crate::layer::{Layer, Mix};
-use crate::options::{DualKernel, Options, Precision};
+use crate::options::{Options, Precision};
 use crate::side::Output;
 use crate::view::{Dual, Sizes};
 use icl_numerics::largest;
@@ -75,7 +75,7 @@ impl Report {
         });
         let logits = largest::value(products);
         let not_finite = |x: &[f64]| x.iter().filter(|x| !x.is_finite()).count();
-        let exact = options.kernel == DualKernel::Exact;
+        let exact = options.exact();
         let size = layer.heads.size;
         Self {
             absolute,
@@ -201,7 +201,7 @@ fn facts(options: &Options, layer: &Layer, input: &Input) -> Value {
         "kv_heads": layer.heads.kv_heads,
         "head_size": layer.heads.size,
         "dtype": options.precision.name(),
-        "feature_map": options.kernel.name(),
+        "feature_map": options.kernel.specification(),
         "threads": options.threads,
     })
 }
@@ -238,10 +238,10 @@ fn assumed(options: &Options, layer: &Layer, input: &Input) -> Vec<String> {
             input.blind()
         ));
     }
-    if options.kernel != DualKernel::Exact {
+    if !options.exact() {
         lines.push(format!(
             "features: {} of at most {} features, seed {}, in f64; the dual then approximates softmax",
-            options.kernel.name(),
+            options.kernel.specification(),
             options.d_r,
             options.seed
         ));

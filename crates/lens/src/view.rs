@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::features::{map, map_of_head};
 use crate::input::{Input, Seen};
 use crate::layer::{Affine, Layer, Mix};
-use crate::options::{DualKernel, Options};
+use crate::options::Options;
 use crate::rotary::Rotary;
 use crate::side::{self, Output};
 use dual_model::Real;
@@ -40,7 +40,7 @@ struct Side<'a> {
     layer: &'a Layer,
     input: &'a Input,
     rotary: Option<&'a Rotary>,
-    /// The feature map, unless it is exact or depends on the head.
+    /// The feature map, unless it is fitted to each head.
     map: Option<Box<dyn FeatureMap>>,
 }
 
@@ -51,14 +51,13 @@ pub(crate) fn explain<R: Real>(
     input: &Input,
     rotary: Option<&Rotary>,
 ) -> Result<Dual> {
-    let map = match options.kernel {
-        DualKernel::Exact | DualKernel::FavorPlusPlus => None,
-        _ => Some(map(options, layer.heads.size, 1.0)?),
-    };
+    let fitted = options.kernel.entry().fitted;
+    let map = if fitted { None } else { Some(map(options, layer.heads.size, 1.0, &[])?) };
     let side = Side { options, layer, input, rotary, map };
-    let (joined, sizes) = match options.kernel {
-        DualKernel::Exact => side::by_heads(layer, input, |b, g| side.exact::<R>(b, g))?,
-        _ => side::by_heads(layer, input, |b, g| side.featured(b, g))?,
+    let (joined, sizes) = if options.exact() {
+        side::by_heads(layer, input, |b, g| side.exact::<R>(b, g))?
+    } else {
+        side::by_heads(layer, input, |b, g| side.featured(b, g))?
     };
     let mix = match &layer.mix {
         Mix::Projected(output) => {

@@ -1,7 +1,33 @@
 //! Exact features on a finite set of points.
 
-use super::FeatureMap;
-use icl_numerics::{math, order};
+use super::{Entry, Estimate, FeatureMap};
+use crate::DualError;
+use icl_numerics::{largest, math, order};
+
+/// Largest `|k|^2` whose `K(k, k)` is safely a number.
+const LARGEST_SQUARE: f64 = 600.0;
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "exact",
+    title: "Coefficients on the keys, no features",
+    equation: "L^{-1} [K(k_i, x)]_i, K(k_i, k_j) = (L L^T)_ij",
+    variance: "0",
+    options: "",
+    source: "the kernel trick",
+    examples: &[""],
+    estimate: Estimate::Exact,
+    fitted: true,
+    build: |_, setting| {
+        let largest = largest::value(setting.keys.iter().map(|key| order::sum_of_squares(key)));
+        if !setting.keys.is_empty() && (largest.is_nan() || largest > LARGEST_SQUARE) {
+            let (found, expected) =
+                (largest.to_string(), "at most 600, where exp(|k|^2) is a number; use SharedDual");
+            return Err(DualError::Parameter { name: "|k|^2 of a key", found, expected });
+        }
+        Ok(Box::new(Exact::new(setting.keys.iter().copied())))
+    },
+};
 
 /// Features of finite size that are exact among given anchors: `phi(x) = L^{-1} [K(a_i, x)]_i` with the
 /// Cholesky factor `K(a_i, a_j) = (L L^T)_ij`.
@@ -49,10 +75,6 @@ impl Exact {
 }
 
 impl FeatureMap for Exact {
-    fn name(&self) -> &'static str {
-        "exact"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         let mut features: Vec<f64> = Vec::with_capacity(self.anchors.len());
         for (anchor, row) in self.anchors.iter().zip(&self.factor) {
@@ -63,8 +85,8 @@ impl FeatureMap for Exact {
         features
     }
 
-    fn variance(&self, _x: &[f64], _y: &[f64]) -> f64 {
-        0.0
+    fn variance(&self, _x: &[f64], _y: &[f64]) -> Option<f64> {
+        Some(0.0)
     }
 }
 

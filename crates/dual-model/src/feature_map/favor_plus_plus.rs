@@ -1,8 +1,27 @@
 //! FAVOR++: positive features with a tuned damping of long rows.
 
-use super::{FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
 use crate::DualError;
 use icl_numerics::{math, order};
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "favor++",
+    title: "Positive features with tuned damping",
+    equation: "(1-4A)^{d/4} exp(A |omega|^2 + sqrt(1-4A) omega . x - |x|^2/2) / sqrt(d_r)",
+    variance: "((1-4A)^d (1-8A)^{-d/2} exp(2 (1-4A)/(1-8A) z - |x|^2 - |y|^2) - K^2) / d_r",
+    options: "a = A from -1 to 0.12; without it the best for the data's mean z",
+    source: "V. Likhosherstov et al. (2022)",
+    examples: &["", "a=0", "a=-0.1"],
+    estimate: Estimate::Unbiased,
+    fitted: true,
+    build: |options, setting| {
+        let best = FavorPlusPlus::optimal_a(setting.mean_z, setting.d)?;
+        let a = options.number("a", best, [-1.0, 0.12])?;
+        let omegas = setting.gaussian_rows(setting.d_r);
+        Ok(Box::new(FavorPlusPlus { omegas, a, d: setting.d }))
+    },
+};
 
 /// `phi_r(x) = (1-4A)^{d/4} / sqrt(m) exp(A |omega_r|^2 + sqrt(1-4A) omega_r . x - |x|^2/2)`, `A < 1/8`.
 ///
@@ -60,10 +79,6 @@ impl FavorPlusPlus {
 }
 
 impl FeatureMap for FavorPlusPlus {
-    fn name(&self) -> &'static str {
-        "favor++"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.scaled(x).features()
     }
@@ -76,7 +91,7 @@ impl FeatureMap for FavorPlusPlus {
         self.scaled(x)
     }
 
-    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         let (a, d) = (self.a, self.d as f64);
         let (four, eight) = (1.0 - 4.0 * a, 1.0 - 8.0 * a);
         let norms = order::dot(x, x) + order::dot(y, y);
@@ -84,6 +99,6 @@ impl FeatureMap for FavorPlusPlus {
             + 2.0 * four / eight * squared_sum(x, y)
             - norms;
         let square = math::exp(2.0 * order::dot(x, y));
-        (math::exp(exponent) - square) / self.omegas.len() as f64
+        Some((math::exp(exponent) - square) / self.omegas.len() as f64)
     }
 }

@@ -1,7 +1,24 @@
 //! Hyperbolic features: positive features in antithetic pairs.
 
-use super::{FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
 use icl_numerics::{math, order};
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "hyperbolic",
+    title: "Positive features in antithetic pairs",
+    equation: "exp(-|x|^2/2) / sqrt(d_r) [exp(omega . x), exp(-omega . x)], d_r/2 rows",
+    variance: "K^2 e^z (1 - e^{-z})^2 / d_r",
+    options: "",
+    source: "K. Choromanski et al. (2021), the hyp+ estimator",
+    examples: &[""],
+    estimate: Estimate::Unbiased,
+    fitted: false,
+    build: |_, setting| {
+        let rows = setting.gaussian_rows(setting.d_r.div_ceil(2));
+        Ok(Box::new(Hyperbolic::new(rows)))
+    },
+};
 
 /// `phi(x) = exp(-|x|^2/2) / sqrt(2 m) [exp(omega_r . x), exp(-omega_r . x)]`, `m` rows, `2 m` features.
 ///
@@ -30,10 +47,6 @@ impl Hyperbolic {
 }
 
 impl FeatureMap for Hyperbolic {
-    fn name(&self) -> &'static str {
-        "hyperbolic"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.scaled(x).features()
     }
@@ -46,10 +59,10 @@ impl FeatureMap for Hyperbolic {
         self.scaled(x)
     }
 
-    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
-        let z = squared_sum(x, y);
-        let kernel = math::exp(order::dot(x, y));
+    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
+        let (z, kernel) = (squared_sum(x, y), self.kernel(x, y));
         // e^z (1 - e^{-z})^2 = (e^z - 1)(1 - e^{-z})
-        kernel * kernel * math::expm1(z) * -math::expm1(-z) / (2.0 * self.omegas.len() as f64)
+        let one = kernel * kernel * math::expm1(z) * -math::expm1(-z);
+        Some(one / (2.0 * self.omegas.len() as f64))
     }
 }

@@ -1,8 +1,22 @@
 //! Positive features with orthogonal rows.
 
-use super::{FeatureMap, Positive, Scaled, gaussian_rows, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Positive, Scaled, gaussian_rows, squared_sum};
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "orthogonal",
+    title: "Positive features with orthogonal rows",
+    equation: "exp(omega . x - |x|^2/2) / sqrt(d_r), rows in Haar blocks of d, lengths chi(d)",
+    variance: "positive's + b e^{-|x|^2-|y|^2} (M(d, d/2, z/2) - e^z) / d_r^2, b pairs in one block",
+    options: "",
+    source: "K. Choromanski et al. (2021); the closed form is ours",
+    examples: &[""],
+    estimate: Estimate::Unbiased,
+    fitted: false,
+    build: |_, setting| Ok(Box::new(Orthogonal::new(setting.stream, setting.d_r, setting.d))),
+};
 
 /// Positive features whose rows are, in blocks of `d`, a Haar-distributed orthogonal basis with
 /// independent `chi(d)` lengths; every row alone is `N(0, I)`.
@@ -70,10 +84,6 @@ fn kummer(a: f64, b: f64, x: f64) -> f64 {
 }
 
 impl FeatureMap for Orthogonal {
-    fn name(&self) -> &'static str {
-        "orthogonal"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.map.key_features(x)
     }
@@ -86,7 +96,7 @@ impl FeatureMap for Orthogonal {
         self.map.scaled_query_features(x)
     }
 
-    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         let (m, d) = (self.m, self.d);
         let z = squared_sum(x, y);
         let blocks = m / d;
@@ -95,7 +105,7 @@ impl FeatureMap for Orthogonal {
         let norms = order::dot(x, x) + order::dot(y, y);
         let both = kummer(d as f64, d as f64 / 2.0, z / 2.0);
         let covariance = math::exp(-norms) * (both - math::exp(z));
-        self.map.variance(x, y) + pairs * covariance / (m * m) as f64
+        Some(self.map.variance(x, y)? + pairs * covariance / (m * m) as f64)
     }
 }
 

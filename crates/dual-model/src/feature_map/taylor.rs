@@ -1,6 +1,29 @@
 //! Taylor features: all monomials up to an order, no randomness.
 
-use super::FeatureMap;
+use super::{Entry, Estimate, FeatureMap};
+use icl_numerics::order;
+
+/// Highest order of a map.
+const HIGHEST: usize = 20;
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "taylor",
+    title: "Monomials up to the order that fits",
+    equation: "x^alpha / sqrt(alpha!), |alpha| <= p",
+    variance: "0; off by at most e^|s| |s|^{p+1} / (p+1)!, s = x . y",
+    options: "order = p, as d_r allows; without it the highest that fits, at most 20",
+    source: "the exponential series",
+    examples: &["", "order=3"],
+    estimate: Estimate::OtherKernel,
+    fitted: false,
+    build: |options, setting| {
+        let fits = |p: &usize| Taylor::count(setting.d, *p).is_some_and(|n| n <= setting.d_r);
+        let highest = (0..=HIGHEST).take_while(fits).last().unwrap_or(0);
+        let order = options.number("order", highest, [0, highest])?;
+        Ok(Box::new(Taylor::new(setting.d, order)))
+    },
+};
 
 /// `phi_alpha(x) = x^alpha / sqrt(alpha!)` for all multi-indices `|alpha| <= p`, so that
 /// `phi(x) . phi(y) = sum_{k <= p} (x . y)^k / k!`.
@@ -10,6 +33,7 @@ use super::FeatureMap;
 pub struct Taylor {
     /// Multi-indices as lists of variables, ascending, with `1 / sqrt(alpha!)`.
     monomials: Vec<(Vec<usize>, f64)>,
+    order: usize,
 }
 
 impl Taylor {
@@ -31,7 +55,7 @@ impl Taylor {
             monomials.extend(next.iter().cloned());
             previous = next;
         }
-        Self { monomials }
+        Self { monomials, order: p }
     }
 
     /// `binomial(d + p, p)`, the number of features, without listing them; `None` if it overflows.
@@ -52,10 +76,6 @@ impl Taylor {
 }
 
 impl FeatureMap for Taylor {
-    fn name(&self) -> &'static str {
-        "taylor"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         let feature = |(variables, scale): &(Vec<usize>, f64)| {
             variables.iter().fold(*scale, |product, i| product * x[*i])
@@ -63,15 +83,25 @@ impl FeatureMap for Taylor {
         self.monomials.iter().map(feature).collect()
     }
 
-    fn variance(&self, _x: &[f64], _y: &[f64]) -> f64 {
-        0.0
+    /// The series of `exp(x . y)` up to the order.
+    fn kernel(&self, x: &[f64], y: &[f64]) -> f64 {
+        let s = order::dot(x, y);
+        let (mut term, mut sum) = (1.0, 1.0);
+        for k in 1..=self.order {
+            term *= s / k as f64;
+            sum += term;
+        }
+        sum
+    }
+
+    fn variance(&self, _x: &[f64], _y: &[f64]) -> Option<f64> {
+        Some(0.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use icl_numerics::order;
     use icl_numerics::tolerance::Tolerance;
 
     #[test]

@@ -1,7 +1,24 @@
 //! Trigonometric features (random Fourier features of the softmax kernel).
 
-use super::{FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
 use icl_numerics::{math, order};
+
+/// Registry entry.
+pub(super) const ENTRY: Entry = Entry {
+    id: "trigonometric",
+    title: "Cosines and sines",
+    equation: "exp(|x|^2/2) / sqrt(d_r/2) [cos(omega . x), sin(omega . x)], d_r/2 rows",
+    variance: "e^z K^{-2} (1 - e^{-|x - y|^2})^2 / d_r",
+    options: "",
+    source: "A. Rahimi, B. Recht (2007)",
+    examples: &[""],
+    estimate: Estimate::Unbiased,
+    fitted: false,
+    build: |_, setting| {
+        let rows = setting.gaussian_rows(setting.d_r.div_ceil(2));
+        Ok(Box::new(Trigonometric::new(rows)))
+    },
+};
 
 /// `phi(x) = exp(|x|^2/2) / sqrt(m) [cos(omega_r . x), sin(omega_r . x)]`, `m` rows, `2 m` features.
 ///
@@ -32,10 +49,6 @@ impl Trigonometric {
 }
 
 impl FeatureMap for Trigonometric {
-    fn name(&self) -> &'static str {
-        "trigonometric"
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         let scale = math::exp(order::dot(x, x) / 2.0) / (self.omegas.len() as f64).sqrt();
         let pair = |omega: &Vec<f64>| {
@@ -53,11 +66,11 @@ impl FeatureMap for Trigonometric {
         self.scaled(x)
     }
 
-    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         let minus: Vec<f64> = y.iter().map(|y| -y).collect();
         let (z, difference) = (squared_sum(x, y), squared_sum(x, &minus));
         let decay = math::expm1(-difference);
         let scale = math::exp(z - 2.0 * order::dot(x, y));
-        scale * decay * decay / (2.0 * self.omegas.len() as f64)
+        Some(scale * decay * decay / (2.0 * self.omegas.len() as f64))
     }
 }

@@ -3,10 +3,11 @@
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use icl_lens::{
-    DualKernel, Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision,
-    RotaryStyle,
+    Layout, MOST_FEATURES, MOST_HEADS, MOST_THREADS, Mask, Options, Pairs, Precision, RotaryStyle,
+    feature_map,
 };
 use icl_numerics::lanes::Isa;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// A choice: its value, its name on the command line, and what it means.
@@ -19,16 +20,6 @@ const MASKS: [Choice<Mask>; 2] = [
 
 const PRECISIONS: [Choice<Precision>; 2] =
     [(Precision::F64, "f64", "Double"), (Precision::F32, "f32", "Single")];
-
-const KERNELS: [Choice<DualKernel>; 7] = [
-    (DualKernel::Exact, "exact", "Coefficients on the keys, no features"),
-    (DualKernel::Positive, "positive", "Positive random features"),
-    (DualKernel::Hyperbolic, "hyperbolic", "Positive features in antithetic pairs"),
-    (DualKernel::Orthogonal, "orthogonal", "Positive features with orthogonal rows"),
-    (DualKernel::Trigonometric, "trigonometric", "Cosines and sines"),
-    (DualKernel::FavorPlusPlus, "favor++", "Positive features with tuned damping"),
-    (DualKernel::Taylor, "taylor", "Monomials up to the order that fits"),
-];
 
 const LAYOUTS: [Choice<Layout>; 5] = [
     (
@@ -64,6 +55,21 @@ fn one_of<T: Copy + Send + Sync>(
         let chosen = choices.iter().find(|choice| choice.1 == name).map(|choice| choice.0);
         chosen.ok_or_else(|| format!("found {name}, expected one of the possible values"))
     })
+}
+
+/// The dual's kernel among the registered feature maps.
+fn kernel(text: &str) -> Result<feature_map::Choice, String> {
+    feature_map::parse(text).map_err(|error| error.to_string())
+}
+
+/// What kernels there are.
+fn kernels() -> String {
+    let mut help = "Kernel of the dual, MAP or MAP:OPTION=VALUE:".to_owned();
+    for feature_map::Entry { id, title, options, .. } in feature_map::ALL {
+        let separator = if options.is_empty() { "" } else { "; " };
+        _ = write!(help, "\n- {id}: {title}{separator}{options}");
+    }
+    help
 }
 
 /// A whole number from `LOW` to `HIGH`.
@@ -117,9 +123,8 @@ pub(crate) struct LensArguments {
     /// Demonstrations: the first so many tokens; otherwise all but the last
     #[arg(long, value_parser = whole::<0, 16_777_216>)]
     demos: Option<usize>,
-    /// Kernel of the dual
-    #[arg(long, value_parser = one_of(&KERNELS), default_value = "exact")]
-    feature_map: DualKernel,
+    #[arg(long, value_name = "MAP", value_parser = kernel, default_value = "exact", help = kernels())]
+    feature_map: feature_map::Choice,
     /// Features
     #[arg(long, default_value = "1024", value_parser = whole::<1, MOST_FEATURES>)]
     d_r: usize,
@@ -156,7 +161,7 @@ impl LensArguments {
             rotary_style: self.rotary_style,
             mask: self.mask,
             demos: self.demos,
-            kernel: self.feature_map,
+            kernel: self.feature_map.clone(),
             d_r: self.d_r,
             seed: self.seed,
             precision: self.dtype,
@@ -198,9 +203,14 @@ mod tests {
         for (layout, name, _) in LAYOUTS {
             assert_eq!((parse(&["--layout", name]).layout, layout.name()), (Some(layout), name));
         }
-        for (kernel, name, _) in KERNELS {
-            assert_eq!((parse(&["--feature-map", name]).kernel, kernel.name()), (kernel, name));
+        for entry in feature_map::ALL {
+            assert_eq!(parse(&["--feature-map", entry.id]).kernel.specification(), entry.id);
+            assert!(kernels().contains(entry.title));
         }
+        assert_eq!(
+            parse(&["--feature-map", "taylor:order=2"]).kernel.specification(),
+            "taylor:order=2"
+        );
         for (precision, name, _) in PRECISIONS {
             assert_eq!((parse(&["--dtype", name]).precision, precision.name()), (precision, name));
         }

@@ -1,7 +1,7 @@
-//! `icl document`: renews the generated parts of README.md and ARTIFACT.md, or says that they are stale.
+//! `icl document`: renews the generated parts of the documents, or says that they are stale.
 //!
 //! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
-//! registry, the settings and the expected outputs.
+//! registries, the settings and the expected outputs.
 
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
@@ -19,10 +19,11 @@ use artifact::digest::{sha256, short};
 use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
 use artifact::verify::read_claims;
+use dual_model::feature_map;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-const DOCUMENTS: [&str; 3] = ["README.md", "ARTIFACT.md", "ARCHITECTURE.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "ARTIFACT.md", "ARCHITECTURE.md", "docs/theory.md"];
 /// Where the comparison with other programs stands; `just bench-peers` writes it.
 const PEERS: &str = "benches/peers/results.json";
 const BEGIN: &str = "<!-- generated: ";
@@ -71,8 +72,10 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "costs" => costs(workspace),
             "peers" => peers(workspace)?,
             "roofline" => roofline(workspace)?,
+            "feature-maps" => feature_maps(),
             other => bail!(
-                "{name}: found part `{other}`, expected items, claims, gaps, costs, peers or roofline"
+                "{name}: found part `{other}`, expected items, claims, gaps, costs, peers, roofline or \
+                 feature-maps"
             ),
         };
         write!(out, "{before}{BEGIN}{part} -->\n{content}{END}")?;
@@ -80,6 +83,23 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Theory: id, features, variance, options, source.
+fn feature_maps() -> String {
+    let code = |text: &str| match text {
+        "" => "-".to_owned(),
+        text => format!("`{}`", text.replace('|', "\\|")),
+    };
+    let mut out = String::from(
+        "| id | features of `x` | variance of `phi(x) . phi(y)` | options | source |\n|---|---|---|---|---|\n",
+    );
+    for map in feature_map::ALL {
+        let (id, equation, variance) = (code(map.id), code(map.equation), code(map.variance));
+        let options = if map.options.is_empty() { "-" } else { map.options };
+        _ = writeln!(out, "| {id} | {equation} | {variance} | {options} | {} |", map.source);
+    }
+    out
 }
 
 fn expected_claims(workspace: &Workspace, id: &str) -> anyhow::Result<Vec<Claim>> {

@@ -5,12 +5,13 @@
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use anyhow::Context as _;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{around, bootstrap, log_slope, log_slope_error, standard_error};
 use artifact::table::{ColumnType, Schema, Table};
-use dual_model::feature_map::{self, FeatureMap, RANDOM, squared_sum};
+use dual_model::feature_map::{self, Entry, Estimate, FeatureMap, Setting, squared_sum};
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -51,7 +52,7 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         }
     }
     let mut cells = Vec::new();
-    for name in RANDOM {
+    for Entry { id: name, .. } in maps() {
         for per_d in &settings.features_per_d {
             let d_r = per_d * settings.d;
             let cell_name = curve_name(name, d_r);
@@ -62,6 +63,11 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         cells.push(cell(variance_name(name), &settings, name, d, draws));
     }
     Ok(Plan::new(cells, move |results| assemble(&settings, results)))
+}
+
+/// The maps that are shown: random, and unbiased for the softmax kernel.
+fn maps() -> impl Iterator<Item = &'static Entry> {
+    feature_map::ALL.iter().filter(|entry| entry.estimate == Estimate::Unbiased)
 }
 
 const FLOATS: [&str; 7] = [
@@ -171,13 +177,16 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
         .flat_map(|q| data.keys.iter().map(|k| math::exp(order::dot(q, k))))
         .collect();
     let (weights, outputs) = attention(&exact, &data.values);
+    let choice = feature_map::parse(name)?;
+    let keys: Vec<&[f64]> = data.keys.iter().map(Vec::as_slice).collect();
     let mut sums = vec![[0.0; 5]; n * n];
     let mut theory = vec![0.0; n * n];
     // mean over the pairs, draw by draw: pairs share the features
     let mut by_draw = Vec::with_capacity(draws);
     for draw in 0..draws {
         let stream = Stream::new(draw as u64, &format!("feature-error/omega/{d_r}"));
-        let map = feature_map::random(name, &stream, d_r, settings.d, data.mean_z)?;
+        let (stream, d, mean_z, keys) = (&stream, settings.d, data.mean_z, &keys);
+        let map = choice.build(&Setting { stream, d_r, d, mean_z, keys })?;
         let kernel = estimates(map.as_ref(), &data);
         let (w, o) = attention(&kernel, &data.values);
         let squares: Vec<f64> = kernel.iter().zip(&exact).map(|(k, e)| (k - e) * (k - e)).collect();
@@ -190,7 +199,8 @@ fn measure(settings: &Settings, name: &str, d_r: usize, draws: usize) -> anyhow:
         }
         if draw == 0 {
             for (ij, theory) in theory.iter_mut().enumerate() {
-                *theory = map.variance(&data.queries[ij / n], &data.keys[ij % n]);
+                let variance = map.variance(&data.queries[ij / n], &data.keys[ij % n]);
+                *theory = variance.with_context(|| format!("{name} states no variance"))?;
             }
         }
     }
@@ -240,9 +250,10 @@ fn means(results: &[&Table]) -> anyhow::Result<Table> {
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let id = ITEM.id;
     let sizes = || settings.features_per_d.iter().map(|per_d| per_d * settings.d);
-    let curves = RANDOM.into_iter().flat_map(|map| sizes().map(move |d_r| curve_name(map, d_r)));
+    let curves = maps().flat_map(|map| sizes().map(move |d_r| curve_name(map.id, d_r)));
     let errors = means(&results.each(curves)?)?;
-    let variances = means(&results.each(RANDOM.map(variance_name))?)?.named("variances");
+    let variances =
+        means(&results.each(maps().map(|map| variance_name(map.id)))?)?.named("variances");
     let claims = claims(id, settings, &errors, &variances, results)?;
     let figure = figure(id, settings, &errors)?;
     Ok(Outputs {
@@ -263,7 +274,7 @@ fn claims(
     let (x, y) = (errors.numbers("d_r")?, errors.floats("kernel_mse")?);
     let y_errors = errors.floats("kernel_mse_error")?;
     let per_map = settings.features_per_d.len();
-    for (i, name) in RANDOM.into_iter().enumerate() {
+    for (i, Entry { id: name, .. }) in maps().enumerate() {
         let rows = i * per_map..(i + 1) * per_map;
         let (x, y, y_errors) = (&x[rows.clone()], &y[rows.clone()], &y_errors[rows]);
         let slope = log_slope(x, y);
@@ -298,7 +309,7 @@ fn variance_claims(
     let (measured, theory) = (variances.floats("kernel_mse")?, variances.floats("kernel_theory")?);
     let errors = variances.floats("kernel_mse_error")?;
     let mut claims = Vec::new();
-    for (i, name) in RANDOM.into_iter().enumerate() {
+    for (i, Entry { id: name, .. }) in maps().enumerate() {
         let statement =
             format!("Measured variance of the {name} map within 5 % of its closed form");
         let one = Measurement { value: measured[i], error: errors[i], closed: theory[i] };
@@ -310,6 +321,9 @@ fn variance_claims(
             0.05,
         ));
     }
+    let at = |name: &str| {
+        maps().position(|map| map.id == name).with_context(|| format!("no map `{name}` is shown"))
+    };
     let mse = |name: &str| -> anyhow::Result<Vec<f64>> {
         Ok(results.get(&variance_name(name))?.floats("kernel_mse")?)
     };
@@ -327,8 +341,7 @@ fn variance_claims(
         0.9,
     );
     claims.push(sampled(claim, [share.lower, share.upper]));
-    let at = |name: &str| RANDOM.iter().position(|other| *other == name).unwrap_or(0);
-    let (above, below) = (at("favor++"), at("positive"));
+    let (above, below) = (at("favor++")?, at("positive")?);
     let ratio = measured[above] / measured[below];
     let relative = [above, below].map(|i| errors[i] / measured[i]);
     let claim = at_most(
@@ -350,7 +363,7 @@ fn figure(id: &str, settings: &Settings, errors: &Table) -> anyhow::Result<Figur
         let y = errors.floats(column)?;
         let closed = errors.floats("kernel_theory")?;
         let mut series = Vec::new();
-        for (i, name) in RANDOM.into_iter().enumerate() {
+        for (i, Entry { id: name, .. }) in maps().enumerate() {
             let rows = i * per_map..(i + 1) * per_map;
             let style = if theory { Style::series(i).solid() } else { Style::series(i) };
             series.push(Series::line(

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the commands read and write.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "ARCHITECTURE.md",
     "ARTIFACT.md",
     "CHANGELOG.md",
@@ -19,6 +19,7 @@ const PARTS: [&str; 10] = [
     "benches/peers/results.json",
     "benches/roofline.json",
     "data",
+    "docs/theory.md",
     "experiments",
     "figures",
 ];

@@ -113,10 +113,6 @@ impl MutantMap {
 }
 
 impl FeatureMap for MutantMap {
-    fn name(&self) -> &'static str {
-        self.mutant.name()
-    }
-
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.changed(self.keys.key_features(x))
     }
@@ -126,7 +122,7 @@ impl FeatureMap for MutantMap {
     }
 
     /// What the unchanged map promises.
-    fn variance(&self, x: &[f64], y: &[f64]) -> f64 {
+    fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         self.keys.variance(x, y)
     }
 }
@@ -218,7 +214,8 @@ fn estimate(mutant: Mutant, draws: usize) -> (f64, f64) {
         .map(|(a, b)| draws as f64 * a * b)
         .collect();
     let kernel = math::exp(order::dot(&x, &y));
-    let variance = Positive::new(vec![vec![0.0; x.len()]]).variance(&x, &y);
+    let one = Positive::new(vec![vec![0.0; x.len()]]);
+    let variance = one.variance(&x, &y).unwrap_or(f64::NAN);
     let mean = order::mean(&estimates).unwrap_or(0.0);
     let squares: Vec<f64> = estimates.iter().map(|e| (e - mean) * (e - mean)).collect();
     let measured = order::mean(&squares).unwrap_or(0.0);

@@ -9,7 +9,7 @@
 //! `L` is linear in `W`: its gradient is constant, the steps commute, and a second epoch adds exactly
 //! the same increments again.
 //!
-//! Numerics: with `m` the largest logit, `K` and `D` both carry the factor `e^{-m}`, which cancels in
+//! Theory: `docs/theory.md`, section 3. Numerics: with `m` the largest logit, `K` and `D` both carry the factor `e^{-m}`, which cancels in
 //! `f(q)`; so logits of any size are safe, and the result is `h'` to rounding.
 
 use crate::{DualError, Real};

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Its prediction equals random-feature attention exactly and softmax attention as well as
-//! `phi(k) . phi(q)` estimates `exp(k . q)`.
+//! `phi(k) . phi(q)` estimates `exp(k . q)`. Theory: `docs/theory.md`, section 3.
 
 use crate::dual::KeyValue;
 use crate::feature_map::FeatureMap;

@@ -12,7 +12,7 @@
 //!
 //! with the cross-covariance `C = E v phi(k)^T`, its sample version `C_N`, and `r = max |v| sqrt(K(k,k))`:
 //! replacing one pair moves the supremum by at most `2 w r / N`. Norms of operators are computed by the
-//! kernel trick. Paper: the generalisation bound.
+//! kernel trick. Theory: `docs/theory.md`, section 9.
 
 use crate::{DualError, Matrix};
 use icl_numerics::largest;

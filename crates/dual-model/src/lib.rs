@@ -3,7 +3,6 @@
 //! Attention reading demonstrations `(k_i, v_i)` for a query `q` outputs `h' = (1/D) sum_j K(k_j, q) v_j`.
 //! The dual model starts from the query side, `W_0 = (1/D) sum_t v_t phi(k_t)^T`, takes one gradient step
 //! on `L(W) = -(1/(eta D)) sum_i v_i^T W phi(k_i)`, and predicts `f(q) = W_1 phi(q)`, which equals `h'`.
-//! Paper: the dual of one layer, of a Transformer layer and of a stack, and the modifications.
 //!
 //! ```
 //! use dual_model::dual::{KeyValue, predict_after_training};

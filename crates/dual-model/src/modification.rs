@@ -1,4 +1,4 @@
-//! The three modified losses and the training that minimises them by one gradient step.
+//! The three modified losses and the training on them by one gradient step.
 //!
 //! | name | loss | step |
 //! |---|---|---|
@@ -6,7 +6,8 @@
 //! | augmented, g1, g2 | `-(1/(eta D)) sum_i g1(v_i)^T W phi(g2(k_i))` | increments `g1(v_i) phi(g2(k_i))^T` |
 //! | negative, m, beta | `-(1/(eta D)) sum_i (v_i - (beta/m) sum_{j in N(i)} v_j)^T W phi(k_i)` | mixed values |
 //!
-//! They combine: values `g1`, then negatives, then `1 - alpha`. Paper: attention modifications.
+//! They combine: values `g1`, then negatives, then `1 - alpha`. Theory:
+//! `docs/theory.md`, section 10.
 
 use crate::dual::{ExactDual, KeyValue, Normaliser};
 use crate::{DualError, Real};

@@ -1,4 +1,5 @@
-//! Every token as query, several heads, masks: the same statement with sums over what is visible.
+//! Every token as query, several heads, masks: the same statement with sums over what is visible. Theory:
+//! `docs/theory.md`, sections 5 and 6.
 
 use crate::dual::{KeyValue, predict_after_training};
 use crate::feature_dual::FeatureDual;

@@ -1,7 +1,8 @@
 //! The distance to attention along the dual's steps, and its closed form over random orders.
 //!
 //! With `a_j = K(k_j, q) v_j / D` the increments of the output, the residual after `i` steps is the tail
-//! sum of the increments not yet added, whatever the order; it is zero after `N` steps.
+//! sum of the increments not yet added, whatever the order; it is zero after `N` steps. Theory:
+//! `docs/theory.md`, section 8.
 
 use icl_numerics::order;
 

@@ -9,7 +9,7 @@
 //! is `f(q) + b`, where `f` is the dual trained on the values `M v_i`, and
 //! `b = [M x] + W_2 S b_1 + b_2` does not depend on the demonstrations. LayerNorm acts after the
 //! prediction. The pattern comes from the plain dual's own prediction of `h'`. A stack composes: layer
-//! `l` has its own duals, trained on the tokens that layer `l - 1` predicted.
+//! `l` has its own duals, trained on the tokens that layer `l - 1` predicted. Theory: `docs/theory.md`, section 7.
 
 use crate::dual::{ExactDual, KeyValue, Normaliser, predict_after_training};
 use crate::head::{Head, HeadMatrices};
@@ -21,11 +21,11 @@ use crate::{DualError, Matrix, Real};
 pub struct LayerWeights<R = f64> {
     /// Heads; their outputs are summed.
     pub heads: Vec<HeadMatrices<R>>,
-    /// `W_1`, `[hidden, d]`.
+    /// `W_1`, `[d_ff, d]`.
     pub w_1: Matrix<R>,
-    /// `b_1`, `[hidden]`.
+    /// `b_1`, `[d_ff]`.
     pub b_1: Vec<R>,
-    /// `W_2`, `[d, hidden]`.
+    /// `W_2`, `[d, d_ff]`.
     pub w_2: Matrix<R>,
     /// `b_2`, `[d]`.
     pub b_2: Vec<R>,

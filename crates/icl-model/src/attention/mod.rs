@@ -10,7 +10,7 @@
 //! summed (a head's `W_V` is `d x d` and holds its output projection). Plain attention has
 //! `alpha = 0`, `g1 = g2 = identity`, `beta = 0`.
 //!
-//! Paper: attention modifications. A new modification is one file here and one line in
+//! Theory: `docs/theory.md`, section 10. A new modification is one file here and one line in
 //! [`ALL`]; the registry tests then check it against everything above, unasked.
 
 mod augmented;

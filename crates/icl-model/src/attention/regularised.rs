@@ -2,7 +2,7 @@
 //!
 //! The dual's loss gains `(alpha / 2 eta) |W|_F^2`. One full-batch gradient step then shrinks `W_0` by
 //! `1 - alpha` and leaves the demonstrations' increments alone, so attention's query-side values are
-//! scaled by `1 - alpha`. (The sample-by-sample variant is the dual crate's; training uses this one.)
+//! scaled by `1 - alpha`.
 
 use super::{Entry, Modification, Terms};
 

@@ -3,7 +3,7 @@
 use super::{Scale, Task};
 use icl_numerics::lanes::{Isa, Lane16};
 
-/// `s = W t`. Specification tag R: recollected, not confirmed by a source at hand.
+/// `s = W t`. Paper gap: recollected, not confirmed by a source at hand.
 pub(super) struct Linear;
 
 impl Task for Linear {

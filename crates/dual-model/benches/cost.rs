@@ -8,6 +8,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::feature_map::{Positive, gaussian_rows};
+use dual_model::head::key_scale;
 use dual_model::sequence::Visibility;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
 use icl_model::reference::ops;
@@ -17,7 +18,7 @@ use icl_numerics::stream::Stream;
 /// Rows of small normals: logits of order one.
 fn rows(purpose: &str, n: usize, d: usize) -> Vec<f64> {
     let rows = gaussian_rows(&Stream::new(1, purpose), n, d);
-    rows.concat().into_iter().map(|x| x / (d as f64).sqrt().sqrt()).collect()
+    rows.concat().into_iter().map(|x| key_scale(d) * x).collect()
 }
 
 /// All queries of one head: softmax attention by candle operations, and the shared exact dual.

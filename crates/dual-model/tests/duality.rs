@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use dual_model::feature_map::{FeatureMap, Positive};
-use dual_model::head::Head;
+use dual_model::head::{Head, HeadMatrices};
 use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
@@ -110,6 +110,14 @@ fn head<R: Real>(case: &Case, arrays: &Arrays, h: usize) -> Head<R> {
     }
 }
 
+/// Every head by [`Head::project`].
+fn projected(case: &Case, arrays: &Arrays) -> Vec<Head> {
+    let tokens = Matrix::new(case.n_tokens, case.d, arrays.tokens.clone()).unwrap();
+    let [w_q, w_k, w_v] = &arrays.projections;
+    let matrices = HeadMatrices::of_heads(case.d, w_q, w_k, w_v).unwrap();
+    matrices.iter().map(|matrices| Head::project(&tokens, matrices).unwrap()).collect()
+}
+
 fn sum_of_heads(case: &Case, predict: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
     let mut total = vec![0.0; case.n_tokens * case.d];
     for h in 0..case.n_heads {
@@ -135,9 +143,16 @@ proptest! {
         let arrays = arrays(&case);
         let want = attend(&case, &arrays, DType::F64, &Kernel::Softmax);
         let (visibility, _) = visibility(&case);
+        let heads = projected(&case, &arrays);
+        for (own, head) in (0..case.n_heads).map(|h| head::<f64>(&case, &arrays, h)).zip(&heads) {
+            for (own, head) in [(&own.queries, &head.queries), (&own.keys, &head.keys), (&own.values, &head.values)] {
+                let scale = largest::at_least(largest::magnitude(own.entries().iter().copied()), 1.0);
+                let difference = largest::difference(own.entries(), head.entries()) / scale;
+                prop_assert!(difference <= 1e-13, "projection {difference:e}");
+            }
+        }
         let got = sum_of_heads(&case, |h| {
-            let head = head::<f64>(&case, &arrays, h);
-            exact_predictions(&head, case.n_demos, visibility).unwrap().entries().to_vec()
+            exact_predictions(&heads[h], case.n_demos, visibility).unwrap().entries().to_vec()
         });
         let difference = relative_difference(&got, &want, &arrays);
         prop_assert!(difference <= 1e-12, "{difference:e}");

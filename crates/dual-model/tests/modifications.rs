@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use candle_core::{DType, Device, Tensor};
+use dual_model::Matrix;
 use dual_model::dual::KeyValue;
+use dual_model::head::{Head, HeadMatrices};
 use dual_model::modification::{ModifiedLoss, predict_after_full_batch_step};
 use icl_model::attention::{self, Augmentation, Form, LayerShape, Weights};
 use icl_model::kernel::Kernel;
@@ -66,45 +68,38 @@ impl Fixture {
     /// The plain dual's prediction for the keys and values that the modification makes, heads summed.
     fn plain_dual(&self, specification: &str) -> Vec<f64> {
         let modification = attention::parse(specification).unwrap();
-        let scale = 1.0 / (D as f64).sqrt().sqrt();
-        let rows = |name: &str, head: usize, scale: f64, n: usize| -> Vec<f64> {
-            (0..n).flat_map(|token| self.project(name, head, token, scale)).collect()
+        let demos = |rows: &Matrix| {
+            Tensor::from_slice(&rows.entries()[..N * D], (1, 1, N, D), &Device::Cpu).unwrap()
         };
-        let tensor = |x: &[f64]| Tensor::from_slice(x, (1, 1, N, D), &Device::Cpu).unwrap();
         let entries = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         let (weights, factor) = (self.weights(), modification.query_side_factor());
         let mut sum = vec![0.0; D];
-        for head in 0..HEADS {
-            let (k, v) = (rows("w_k", head, scale, N), rows("w_v", head, 1.0, N));
-            let q = rows("w_q", head, scale, N);
-            let scores: Vec<f64> = q
-                .chunks_exact(D)
-                .flat_map(|q| k.chunks_exact(D).map(|k| order::dot(q, k)).collect::<Vec<_>>())
-                .collect();
-            let scores = Tensor::from_slice(&scores, (1, 1, N, N), &Device::Cpu).unwrap();
-            let keys = entries(&modification.keys(&weights, &tensor(&k)).unwrap());
-            let values = modification.values(&weights, &tensor(&v)).unwrap();
+        for head in self.heads() {
+            let scores = Matrix::from_fn(N, N, |i, j| score(&head, i, j));
+            let scores = Tensor::from_slice(scores.entries(), (1, 1, N, N), &Device::Cpu).unwrap();
+            let keys = entries(&modification.keys(&weights, &demos(&head.keys)).unwrap());
+            let values = modification.values(&weights, &demos(&head.values)).unwrap();
             let values = entries(&modification.mix(&scores, &values).unwrap());
-            let side_key = self.project("w_k", head, N, scale);
-            let side_value = self.project("w_v", head, N, factor);
             let pairs: Vec<KeyValue<'_>> = keys
                 .chunks_exact(D)
                 .zip(values.chunks_exact(D))
                 .map(|(key, value)| KeyValue { key, value })
                 .collect();
-            let side = [KeyValue { key: &side_key, value: &side_value }];
-            let query = self.project("w_q", head, N, scale);
-            let out =
-                predict_after_full_batch_step(&ModifiedLoss::PLAIN, &pairs, &side, &query).unwrap();
+            let side_value: Vec<f64> = head.values.row(N).iter().map(|v| factor * v).collect();
+            let side = [KeyValue { key: head.keys.row(N), value: &side_value }];
+            let (loss, query) = (ModifiedLoss::PLAIN, head.queries.row(N));
+            let out = predict_after_full_batch_step(&loss, &pairs, &side, query).unwrap();
             sum.iter_mut().zip(out).for_each(|(sum, x)| *sum += x);
         }
         sum
     }
 
-    fn project(&self, name: &str, head: usize, token: usize, scale: f64) -> Vec<f64> {
-        let x = &self.tokens[token * D..][..D];
-        let matrix = &self.variables[name].1[head * D * D..][..D * D];
-        matrix.chunks_exact(D).map(|row| scale * order::dot(row, x)).collect()
+    /// Keys, queries and values of every head; the last token is the query.
+    fn heads(&self) -> Vec<Head> {
+        let tokens = Matrix::new(N + 1, D, self.tokens.clone()).unwrap();
+        let [w_q, w_k, w_v] = ["w_q", "w_k", "w_v"].map(|name| &self.variables[name].1);
+        let matrices = HeadMatrices::of_heads(D, w_q, w_k, w_v).unwrap();
+        matrices.iter().map(|matrices| Head::project(&tokens, matrices).unwrap()).collect()
     }
 
     /// `g(x)` from its definition.
@@ -130,16 +125,10 @@ impl Fixture {
     /// that is not made of the three known terms.
     fn dual(&self, specification: &str) -> Option<Vec<f64>> {
         let parts = attention::parse(specification).unwrap().terms()?;
-        let scale = 1.0 / (D as f64).sqrt().sqrt();
         let mut sum = vec![0.0; D];
-        for head in 0..HEADS {
-            let all = |name: &str, scale: f64| -> Vec<Vec<f64>> {
-                (0..=N).map(|token| self.project(name, head, token, scale)).collect()
-            };
-            let (queries, keys, values) = (all("w_q", scale), all("w_k", scale), all("w_v", 1.0));
-            let pairs: Vec<KeyValue<'_>> =
-                keys.iter().zip(&values).map(|(key, value)| KeyValue { key, value }).collect();
-            let sets = parts.negatives.map(|(m, _)| lowest(&queries, &keys, m));
+        for head in self.heads() {
+            let (pairs, side) = (head.key_values(0..N), head.key_values(N..N + 1));
+            let sets = parts.negatives.map(|(m, _)| lowest(&head, m));
             let on_keys = |x: &[f64]| self.augment(parts.keys, "g_keys", x);
             let on_values = |x: &[f64]| self.augment(parts.values, "g_values", x);
             let beta = parts.negatives.map_or(0.0, |(_, beta)| f64::from(beta));
@@ -149,8 +138,8 @@ impl Fixture {
                 values: Some(&on_values),
                 negatives: sets.as_ref().map(|sets| (beta, sets.as_slice())),
             };
-            let out = predict_after_full_batch_step(&loss, &pairs[..N], &pairs[N..], &queries[N])
-                .unwrap();
+            let query = head.queries.row(N);
+            let out = predict_after_full_batch_step(&loss, &pairs, &side, query).unwrap();
             sum.iter_mut().zip(out).for_each(|(sum, x)| *sum += x);
         }
         Some(sum)
@@ -162,11 +151,16 @@ fn gelu(x: f64) -> f64 {
     x * (1.0 + math::tanh(inner)) / 2.0
 }
 
+/// The score of demonstration `i` as a query towards demonstration `j`.
+fn score(head: &Head, i: usize, j: usize) -> f64 {
+    order::dot(head.queries.row(i), head.keys.row(j))
+}
+
 /// The `m` other demonstrations with the lowest score, by exhaustive ranking.
-fn lowest(queries: &[Vec<f64>], keys: &[Vec<f64>], m: usize) -> Vec<Vec<usize>> {
-    let score = |i: usize, j: usize| order::dot(&queries[i], &keys[j]);
-    let rank =
-        |i: usize, j: usize| (0..N).filter(|k| *k != i && score(i, *k) < score(i, j)).count();
+fn lowest(head: &Head, m: usize) -> Vec<Vec<usize>> {
+    let lower =
+        |i: usize, j: usize| move |k: &usize| *k != i && score(head, i, *k) < score(head, i, j);
+    let rank = |i: usize, j: usize| (0..N).filter(lower(i, j)).count();
     (0..N).map(|i| (0..N).filter(|j| *j != i && rank(i, *j) < m).collect()).collect()
 }
 

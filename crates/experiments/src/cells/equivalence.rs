@@ -67,13 +67,20 @@ pub(crate) fn schema() -> Schema {
     ]
 }
 
+impl CurveSettings {
+    /// Weights of the training and of the curves.
+    fn weights(&self) -> [f64; 2] {
+        let work =
+            self.prompts as f64 * (self.orders as f64 * 2e-5 + self.feature_orders as f64 * 4e-3);
+        [super::training::weight(&self.train, 0), 20.0 * work]
+    }
+}
+
 /// A cell that trains and measures the three curves.
 pub(crate) fn cell(name: String, settings: CurveSettings, device: Device) -> Cell {
-    let work = settings.prompts as f64
-        * (settings.orders as f64 * 2e-5 + settings.feature_orders as f64 * 4e-3);
     Cell::new(
         name,
-        super::training::weight(&settings.train, 0) + 20.0 * work,
+        settings.weights().into_iter().sum(),
         json!({ "kind": "equivalence/2", "settings": settings }),
         schema(),
         move |context| measure(context, &settings, device),
@@ -244,7 +251,9 @@ fn measure(
     settings: &CurveSettings,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let trained = trained(context, settings, device)?;
+    let [training, duals] = settings.weights();
+    let share = training / (training + duals);
+    let trained = trained(&context.part(0.0, share), settings, device)?;
     let rows = gaussian_rows(&Stream::new(0, "dual/features"), settings.d_r, trained.d);
     let omegas = Omegas::new(rows.concat(), trained.d);
     let map = Positive::new(rows);
@@ -277,6 +286,7 @@ fn measure(
         curves[0].1.record_closed_form(&exact, &zero);
         curves[1].1.record_closed_form(&feature, &zero);
         curves[2].1.record_closed_form(&feature, &offset);
+        context.part(share, 1.0).advance((p + 1) as f64 / trained.prompts.len() as f64);
     }
     to_table(&curves)
 }

@@ -100,7 +100,17 @@ fn train(
     device: Device,
 ) -> anyhow::Result<Table> {
     let layer = LayerTraining::new(settings.clone(), &machine(device))?;
-    watched(context, &mut layer.trainer(), settings.steps, n_final)
+    let context = training_part(context, settings, n_final);
+    watched(&context, &mut layer.trainer(), settings.steps, n_final)
+}
+
+/// The context of the training alone, before `n_final` prompts are evaluated.
+pub(crate) fn training_part<'a>(
+    context: &Context<'a>,
+    settings: &TrainSettings,
+    n_final: usize,
+) -> Context<'a> {
+    context.part(0.0, weight(settings, 0) / weight(settings, n_final))
 }
 
 /// Runs a trainer to its end: the validation curve, and the loss on `n_final` test prompts.

@@ -54,7 +54,13 @@ fn train_one(
     device: Device,
 ) -> anyhow::Result<Table> {
     let stack = StackTraining::new(settings.clone(), &machine(device))?;
-    training::watched(context, &mut stack.trainer(), settings.train.steps, n_final)
+    let context = training::training_part(context, &settings.train, n_final);
+    training::watched(&context, &mut stack.trainer(), settings.train.steps, n_final)
+}
+
+/// Weight of the dual along its steps.
+fn dual_weight(prompts: usize, orders: usize) -> f64 {
+    (prompts * orders) as f64 / 500.0
 }
 
 /// A cell that trains and measures the dual of the last layer along its steps, for the query token.
@@ -67,7 +73,7 @@ pub(crate) fn curve_cell(
 ) -> Cell {
     Cell::new(
         name,
-        weight(&settings, 0) + (prompts * orders) as f64 / 500.0,
+        weight(&settings, 0) + dual_weight(prompts, orders),
         json!({
             "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts,
             "orders": orders
@@ -86,7 +92,9 @@ fn curve(
 ) -> anyhow::Result<Table> {
     let stack = StackTraining::new(settings.clone(), &machine(device))?;
     let mut trainer = stack.trainer();
-    trainer.run(&Kept::new(context)?)?;
+    let trained = weight(settings, 0);
+    let trained = trained / (trained + dual_weight(prompts, orders));
+    trainer.run(&Kept::new(&context.part(0.0, trained))?)?;
     let n = settings.train.prompt.n_demos;
     let layers = stack.layers(trainer.parameters(), DType::F64)?;
     let duals: Vec<LayerWeights> = layers.iter().map(weights).collect::<anyhow::Result<_>>()?;
@@ -112,6 +120,7 @@ fn curve(
         };
         let increments: Vec<Vec<f64>> = steps.windows(2).map(increment).collect();
         curve.record_closed_form(&increments, &vec![0.0; output.len()]);
+        context.part(trained, 1.0).advance((p + 1) as f64 / prompts as f64);
     }
     equivalence::to_table(&[(EXACT, curve)])
 }

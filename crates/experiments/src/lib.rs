@@ -25,6 +25,7 @@ pub mod fuzzing;
 mod host;
 mod item;
 mod items;
+mod named;
 mod outcome;
 mod outputs;
 mod pace;

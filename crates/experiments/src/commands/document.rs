@@ -7,7 +7,7 @@ use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::console::say;
 use crate::costs::Costs;
-use crate::items::ext_sensitivity::{BASE as SENSITIVITY_BASE, VARIED};
+use crate::items::ext_sensitivity::gaps::{BASE as SENSITIVITY_BASE, VARIED};
 use crate::outcome::Outcome;
 use crate::profile::Profile;
 use crate::registry;

@@ -5,8 +5,12 @@
 //! answers every query.
 
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::named::Named as _;
 use crate::settings::SettingsFile;
-use crate::views::layer_pair::{LayerPair, difference, mask};
+use crate::views::layer_pair::{LayerPair, difference};
+use crate::views::masking::Masking;
+use crate::views::precision::Precision;
+use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::digest::sha256;
@@ -40,7 +44,7 @@ struct Settings {
     n_demos: Vec<usize>,
     d: Vec<usize>,
     logit_sd: Vec<f64>,
-    masks: Vec<String>,
+    masks: Vec<Masking>,
 }
 
 fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
@@ -50,13 +54,10 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         return Err(file.refuse("n_demos, d", &limit.to_string(), "at most 4096"));
     }
     let mut cells = Vec::new();
-    for dtype in ["f64", "f32"] {
-        for name in &settings.masks {
-            mask(name, 2)
-                .map_err(|error| file.refuse("masks", &error.to_string(), "known masks"))?;
-            for n in &settings.n_demos {
-                cells.push(cell(&settings, dtype, name, *n));
-            }
+    for precision in Precision::ALL {
+        for masking in &settings.masks {
+            cells
+                .extend(settings.n_demos.iter().map(|n| cell(&settings, *precision, *masking, *n)));
         }
     }
     Ok(Plan::new(cells, |results| assemble(&results.all())))
@@ -74,24 +75,25 @@ fn schema() -> Schema {
     ]
 }
 
-fn cell(settings: &Settings, dtype: &'static str, mask_name: &str, n_demos: usize) -> Cell {
-    let (settings, mask_name) = (settings.clone(), mask_name.to_owned());
+fn cell(settings: &Settings, precision: Precision, masking: Masking, n_demos: usize) -> Cell {
+    let settings = settings.clone();
+    let (dtype, mask) = (precision.name(), masking.name());
     Cell::new(
-        format!("{dtype}/{mask_name}/{n_demos}"),
+        format!("{dtype}/{mask}/{n_demos}"),
         settings.configurations as f64 * (n_demos + 4) as f64 * (n_demos + 4) as f64 / 1e5,
         json!({
-            "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask_name,
+            "kind": "exact-dual/1", "settings": settings, "dtype": dtype, "mask": mask,
             "n_demos": n_demos
         }),
         schema(),
         move |_| {
-            let worst = match dtype {
-                "f64" => worst::<f64>(&settings, DType::F64, &mask_name, n_demos)?,
-                _ => worst::<f32>(&settings, DType::F32, &mask_name, n_demos)?,
+            let worst = match precision {
+                Precision::F64 => worst::<f64>(&settings, precision.dtype(), masking, n_demos)?,
+                Precision::F32 => worst::<f32>(&settings, precision.dtype(), masking, n_demos)?,
             };
             let table = Table::builder("exact-dual")
                 .texts("dtype", &[dtype])
-                .texts("mask", &[&mask_name])
+                .texts("mask", &[mask])
                 .integers("n_demos", vec![n_demos as i64])
                 .integers("configurations", vec![settings.configurations as i64])
                 .floats("per_query_dual", vec![worst.own])
@@ -113,10 +115,10 @@ struct Worst {
 fn worst<R: Real>(
     settings: &Settings,
     dtype: DType,
-    mask_name: &str,
+    masking: Masking,
     n_demos: usize,
 ) -> anyhow::Result<Worst> {
-    let stream = Stream::new(0, &format!("exact-dual/{mask_name}/{n_demos}"));
+    let stream = Stream::new(0, &format!("exact-dual/{}/{n_demos}", masking.name()));
     let mut worst = Worst { own: 0.0, shared: 0.0, sets: 1 };
     for i in 0..settings.configurations {
         let mut draws = stream.sample(i as u64);
@@ -126,7 +128,7 @@ fn worst<R: Real>(
         let (n_heads, side) = (1 + choose(3), 1 + choose(3));
         let n_tokens = n_demos + side;
         let pair = LayerPair { seed: i as u64, d, n_heads, n_tokens, n_demos, logit_sd };
-        let (mask, visibility) = mask(mask_name, n_tokens)?;
+        let (mask, visibility) = masking.of(n_tokens);
         let attention = pair.attention(dtype, &mask, &Kernel::Softmax)?;
         let heads = pair.heads::<R>()?;
         let own: Vec<Matrix<R>> = heads
@@ -172,7 +174,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
         let of = values.iter().zip(&dtypes).filter(|(_, t)| *t == dtype);
         largest::value(of.map(|(x, _)| *x))
     };
-    let sets = table.integers("coefficient_sets")?.into_iter().max().unwrap_or(0);
+    let sets = table.integers("coefficient_sets")?.into_iter().max().context("no cell")?;
     let place = |name| Place { item: id, claim: name, table: "differences" };
     let claims = vec![
         at_most(

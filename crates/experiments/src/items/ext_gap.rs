@@ -2,8 +2,10 @@
 
 use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::named::{Named as _, named};
 use crate::settings::SettingsFile;
 use crate::views::heads;
+use anyhow::Context as _;
 use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -34,6 +36,28 @@ pub(crate) static ITEM: Item = Item {
     plan: &plan,
 };
 
+named! {
+    /// Kernel of the population.
+    enum Similarity {
+        /// `exp(x . y)`.
+        Exp = "exp",
+        /// `exp(-|x - y|^2 / 2)`.
+        NormalisedExp = "normalised-exp",
+        /// `x . y`.
+        Linear = "linear",
+    }
+}
+
+named! {
+    /// Where keys and values come from.
+    enum Origin {
+        /// Matrices before training, of the size of the tokens.
+        Random = "random",
+        /// Matrices after training.
+        Trained = "trained",
+    }
+}
+
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -41,8 +65,8 @@ struct Settings {
     n_demos: Vec<usize>,
     draws: usize,
     delta: f64,
-    kernels: Vec<String>,
-    weights: Vec<String>,
+    kernels: Vec<Similarity>,
+    weights: Vec<Origin>,
     train_steps: usize,
 }
 
@@ -56,14 +80,8 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     }
     let mut cells = Vec::new();
     for kernel in &settings.kernels {
-        if !["exp", "normalised-exp", "linear"].contains(&kernel.as_str()) {
-            return Err(file.refuse("kernels", kernel, "exp, normalised-exp or linear"));
-        }
         for weights in &settings.weights {
-            if !["random", "trained"].contains(&weights.as_str()) {
-                return Err(file.refuse("weights", weights, "random or trained"));
-            }
-            cells.push(cell(&settings, kernel, weights, context.device));
+            cells.push(cell(&settings, *kernel, *weights, context.device));
         }
     }
     let draws = settings.draws;
@@ -85,8 +103,8 @@ const FLOATS: [&str; 9] = [
 /// Largest factor on the draws for few demonstrations.
 const MORE_DRAWS: usize = 16;
 
-fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cell {
-    let (settings, kernel, weights) = (settings.clone(), kernel.to_owned(), weights.to_owned());
+fn cell(settings: &Settings, kernel: Similarity, weights: Origin, device: Device) -> Cell {
+    let settings = settings.clone();
     let mut schema = vec![
         ("kernel".to_owned(), ColumnType::Text),
         ("weights".to_owned(), ColumnType::Text),
@@ -94,13 +112,13 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cel
     ];
     schema.extend(FLOATS.map(|name| (name.to_owned(), ColumnType::Float)));
     Cell::new(
-        format!("{kernel}/{weights}"),
+        format!("{}/{}", kernel.name(), weights.name()),
         settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
         json!({
             "kind": "gap/2", "settings": settings, "kernel": kernel, "weights": weights
         }),
         schema,
-        move |context| measure(context, &settings, &kernel, &weights, device),
+        move |context| measure(context, &settings, kernel, weights, device),
     )
 }
 
@@ -108,16 +126,19 @@ fn cell(settings: &Settings, kernel: &str, weights: &str, device: Device) -> Cel
 fn population(
     context: &cell::Context<'_>,
     settings: &Settings,
-    kernel: &str,
-    weights: &str,
+    kernel: Similarity,
+    weights: Origin,
     device: Device,
 ) -> anyhow::Result<Population> {
     let prompt = PromptShape { n_demos: 15, d_t: 11, d_s: 1 };
     let d = prompt.d();
+    let (steps, init_std) = match weights {
+        Origin::Trained => (settings.train_steps, 0.3),
+        Origin::Random => (0, 1.0 / (d as f64).sqrt()),
+    };
     let train = TrainSettings {
-        steps: if weights == "trained" { settings.train_steps } else { 0 },
-        // random weights: keys and values of the size of the tokens
-        init_std: if weights == "trained" { 0.3 } else { 1.0 / (d as f64).sqrt() },
+        steps,
+        init_std,
         n_validation: 16,
         validate_every: settings.train_steps.max(1),
         ..TrainSettings::base()
@@ -144,11 +165,11 @@ fn population(
     let (keys, values) = (w_k.apply_to_rows(&tokens)?, w_v.apply_to_rows(&tokens)?);
     let half = |x: &[f64]| order::dot(x, x) / 2.0;
     let population = match kernel {
-        "exp" => Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y)))?,
-        "normalised-exp" => {
+        Similarity::Exp => Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y)))?,
+        Similarity::NormalisedExp => {
             Population::new(&keys, &values, |x, y| math::exp(order::dot(x, y) - half(x) - half(y)))?
         }
-        _ => Population::new(&keys, &values, order::dot)?,
+        Similarity::Linear => Population::new(&keys, &values, order::dot)?,
     };
     Ok(population)
 }
@@ -156,8 +177,8 @@ fn population(
 fn measure(
     context: &cell::Context<'_>,
     settings: &Settings,
-    kernel: &str,
-    weights: &str,
+    kernel: Similarity,
+    weights: Origin,
     device: Device,
 ) -> anyhow::Result<Table> {
     let population = population(context, settings, kernel, weights, device)?;
@@ -193,8 +214,8 @@ fn measure(
     }
     let rows = settings.n_demos.len();
     let mut builder = Table::builder("gap")
-        .texts("kernel", &vec![kernel; rows])
-        .texts("weights", &vec![weights; rows])
+        .texts("kernel", &vec![kernel.name(); rows])
+        .texts("weights", &vec![weights.name(); rows])
         .integers("n_demos", settings.n_demos.iter().map(|n| *n as i64).collect());
     for (name, column) in FLOATS.into_iter().zip(columns) {
         builder = builder.floats(name, column);
@@ -282,7 +303,7 @@ fn panel(table: &Table) -> anyhow::Result<Panel> {
         Ok(Series::line(label, style, x.clone(), table.floats(column)?))
     };
     let name = |column: &str| -> anyhow::Result<String> {
-        Ok(table.texts(column)?.into_iter().next().unwrap_or_default())
+        table.texts(column)?.into_iter().next().context("an empty table of gaps")
     };
     Ok(Panel::Lines(LinePanel {
         title: format!("{} kernel, {} weights", name("kernel")?, name("weights")?),

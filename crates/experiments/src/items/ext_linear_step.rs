@@ -93,7 +93,7 @@ fn cell(train: TrainSettings, n_final: usize, device: Device) -> Cell {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
             trainer.run(&Kept::new(context)?)?;
-            let view = AttentionLayer::new(&train, trainer.parameters());
+            let view = AttentionLayer::new(&train, trainer.parameters())?;
             let [step, deviation] = view.learned_step();
             let table = Table::builder("runs")
                 .integers("n_demos", vec![train.prompt.n_demos as i64])
@@ -148,11 +148,30 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     })
 }
 
+/// The columns of a quantity: its mean over seeds with its interval, and its closed form.
+#[derive(Clone, Copy)]
+struct Columns {
+    mean: &'static str,
+    lower: &'static str,
+    upper: &'static str,
+    closed: &'static str,
+}
+
+const STEP: Columns =
+    Columns { mean: "step_size", lower: "step_lower", upper: "step_upper", closed: "step_closed" };
+
+const LOSS: Columns = Columns {
+    mean: "relative_loss",
+    lower: "loss_lower",
+    upper: "loss_upper",
+    closed: "loss_closed",
+};
+
 /// The largest distance of a ratio to its closed form from one, over `N`: its value and the lower end of its
 /// interval (zero if that covers the closed form), and the outermost upper end of all.
-fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
-    let [mean, lower, upper, closed] = columns.map(|column| table.floats(column));
-    let (mean, lower, upper, closed) = (mean?, lower?, upper?, closed?);
+fn worst(table: &Table, of: Columns) -> anyhow::Result<[f64; 3]> {
+    let (mean, closed) = (table.floats(of.mean)?, table.floats(of.closed)?);
+    let (lower, upper) = (table.floats(of.lower)?, table.floats(of.upper)?);
     let away = |i: usize| {
         let c = closed[i];
         let ratio = Interval { mean: mean[i] / c, lower: lower[i] / c, upper: upper[i] / c };
@@ -165,8 +184,8 @@ fn worst(table: &Table, columns: [&str; 4]) -> anyhow::Result<[f64; 3]> {
 }
 
 fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
-    let step = worst(table, ["step_size", "step_lower", "step_upper", "step_closed"])?;
-    let loss = worst(table, ["relative_loss", "loss_lower", "loss_upper", "loss_closed"])?;
+    let step = worst(table, STEP)?;
+    let loss = worst(table, LOSS)?;
     let claim = |name: &str, statement: &str, [value, low, high]: [f64; 3]| Claim {
         expected: settings.expected,
         ..tested(
@@ -185,16 +204,16 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
 
 fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
     let x = table.numbers("n_demos")?;
-    let panel = |title: &str, label: &str, columns: [&str; 4]| -> anyhow::Result<Panel> {
-        let [mean, lower, upper, closed] = columns.map(|name| table.floats(name));
-        let line = Series::line("linear attention", Style::series(0), x.clone(), mean?);
+    let panel = |title: &str, label: &str, of: Columns| -> anyhow::Result<Panel> {
+        let mean = table.floats(of.mean)?;
+        let line = Series::line("linear attention", Style::series(0), x.clone(), mean);
         Ok(Panel::Lines(LinePanel {
             title: title.into(),
             x: Axis::linear("demonstrations N"),
             y: Axis::linear(label),
             series: vec![
-                line.with_band(lower?, upper?),
-                Series::line("closed form", Style::THEORY, x.clone(), closed?),
+                line.with_band(table.floats(of.lower)?, table.floats(of.upper)?),
+                Series::line("closed form", Style::THEORY, x.clone(), table.floats(of.closed)?),
             ],
         }))
     };
@@ -203,16 +222,8 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
         columns: 2,
         panel_height: 210.0,
         panels: vec![
-            panel(
-                "learned step",
-                "step size",
-                ["step_size", "step_lower", "step_upper", "step_closed"],
-            )?,
-            panel(
-                "loss",
-                "loss / E[y²]",
-                ["relative_loss", "loss_lower", "loss_upper", "loss_closed"],
-            )?,
+            panel("learned step", "step size", STEP)?,
+            panel("loss", "loss / E[y²]", LOSS)?,
         ],
         caption: format!(
             "ext-linear-step. One layer of linear attention trained on regression with normal inputs, d = {}: the \

@@ -1,18 +1,20 @@
 //! Whole layers and stacks: layer-wise duals composed reproduce candle's forward pass.
 
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::named::Named as _;
 use crate::settings::SettingsFile;
+use crate::views::masking::Masking;
+use crate::views::precision::Precision;
+use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
 use dual_model::head::HeadMatrices;
-use dual_model::sequence::Visibility;
 use dual_model::transformer::{LayerWeights, predict_stack};
 use dual_model::{Matrix, Real};
 use icl_model::attention::{LayerShape, Weights};
-use icl_model::mask::Mask;
 use icl_model::reference::TransformerLayer;
 use icl_model::reference::transformer::forward_stack;
 use icl_numerics::lanes::Isa;
@@ -58,18 +60,15 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         }
     }
     let mut cells = Vec::new();
-    for dtype in ["f64", "f32"] {
-        for mask in ["none", "causal"] {
-            for seed in 0..settings.seeds {
-                cells.push(cell(&settings, dtype, mask, seed));
-            }
-        }
+    for (precision, masking) in GROUPS {
+        cells.extend((0..settings.seeds).map(|seed| cell(&settings, precision, masking, seed)));
     }
     Ok(Plan::new(cells, |results| assemble(&results.all())))
 }
 
-fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64) -> Cell {
+fn cell(settings: &Settings, precision: Precision, masking: Masking, seed: u64) -> Cell {
     let settings = settings.clone();
+    let (dtype, mask) = (precision.name(), masking.name());
     Cell::new(
         format!("{dtype}/{mask}/{seed}"),
         settings.depth as f64 * 0.2,
@@ -84,9 +83,9 @@ fn cell(settings: &Settings, dtype: &'static str, mask: &'static str, seed: u64)
             ("difference".into(), ColumnType::Float),
         ],
         move |_| {
-            let found = match dtype {
-                "f64" => differences::<f64>(&settings, DType::F64, mask, seed)?,
-                _ => differences::<f32>(&settings, DType::F32, mask, seed)?,
+            let found = match precision {
+                Precision::F64 => differences::<f64>(&settings, precision.dtype(), masking, seed)?,
+                Precision::F32 => differences::<f32>(&settings, precision.dtype(), masking, seed)?,
             };
             let n = found.len();
             let table = Table::builder("stacks")
@@ -164,16 +163,13 @@ fn dual_layer<R: Real>(s: &Settings, seed: u64, layer: usize) -> anyhow::Result<
 fn differences<R: Real>(
     s: &Settings,
     dtype: DType,
-    mask: &str,
+    masking: Masking,
     seed: u64,
 ) -> anyhow::Result<Vec<f64>> {
     let stream = Stream::new(seed, "stacks/tokens");
     let mut draws = stream.sample(0);
     let values: Vec<f64> = (0..s.n_tokens * s.d).map(|_| draws.normal()).collect();
-    let (candle_mask, visibility) = match mask {
-        "causal" => (Mask::Causal, Visibility::Causal),
-        _ => (Mask::None, Visibility::All),
-    };
+    let (candle_mask, visibility) = masking.of(s.n_tokens);
     let layers: Vec<_> =
         (0..s.depth).map(|l| candle_layer(s, seed, l, dtype)).collect::<Result<_, _>>()?;
     let tokens =
@@ -193,8 +189,12 @@ fn differences<R: Real>(
 }
 
 /// Precision and mask of the curves.
-const GROUPS: [(&str, &str); 4] =
-    [("f64", "none"), ("f64", "causal"), ("f32", "none"), ("f32", "causal")];
+const GROUPS: [(Precision, Masking); 4] = [
+    (Precision::F64, Masking::None),
+    (Precision::F64, Masking::Causal),
+    (Precision::F32, Masking::None),
+    (Precision::F32, Masking::Causal),
+];
 
 fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("differences", results.iter().copied())?;
@@ -207,13 +207,19 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
 }
 
 /// Largest difference at every depth from 1, for a precision and, if given, a mask.
-fn by_depth(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Vec<f64>> {
+fn by_depth(
+    table: &Table,
+    precision: Precision,
+    masking: Option<Masking>,
+) -> anyhow::Result<Vec<f64>> {
     let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
     let (depths, differences) = (table.integers("depth")?, table.floats("difference")?);
-    let deepest = depths.iter().max().copied().unwrap_or(0);
+    let deepest = depths.iter().max().copied().context("an empty table of differences")?;
     let at = |depth: i64| {
         let rows = (0..depths.len()).filter(|i| {
-            dtypes[*i] == dtype && depths[*i] == depth && mask.is_none_or(|m| masks[*i] == m)
+            dtypes[*i] == precision.name()
+                && depths[*i] == depth
+                && masking.is_none_or(|masking| masks[*i] == masking.name())
         });
         largest::value(rows.map(|i| differences[i]))
     };
@@ -222,8 +228,9 @@ fn by_depth(table: &Table, dtype: &str, mask: Option<&str>) -> anyhow::Result<Ve
 
 fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
     let mut claims = Vec::new();
-    for (dtype, one, twelve) in [("f64", 1e-12, 1e-10), ("f32", 1e-5, 1e-3)] {
-        let errors = by_depth(table, dtype, None)?;
+    for (precision, one, twelve) in [(Precision::F64, 1e-12, 1e-10), (Precision::F32, 1e-5, 1e-3)] {
+        let errors = by_depth(table, precision, None)?;
+        let dtype = precision.name();
         let up_to = |depth: usize| largest::value(errors.iter().take(depth).copied());
         let name = format!("one-{dtype}");
         let statement = format!("One layer's dual equals the layer in {dtype}");
@@ -246,12 +253,13 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
 }
 
 fn figure(table: &Table) -> anyhow::Result<Figure> {
-    let curve = |(i, (dtype, mask)): (usize, (&str, &str))| -> anyhow::Result<Series> {
-        let errors = by_depth(table, dtype, Some(mask))?;
+    let curve = |(i, (precision, masking)): (usize, (Precision, Masking))| {
+        let errors = by_depth(table, precision, Some(masking))?;
         let depths = (1..=errors.len()).map(|l| l as f64).collect();
         // a logarithmic axis has no zero
         let errors = errors.into_iter().map(|e| largest::at_least(e, 1e-18)).collect();
-        Ok(Series::line(&format!("{dtype} {mask}"), Style::series(i), depths, errors))
+        let name = format!("{} {}", precision.name(), masking.name());
+        anyhow::Ok(Series::line(&name, Style::series(i), depths, errors))
     };
     let panel = LinePanel {
         title: "error of composed duals".into(),
@@ -275,24 +283,25 @@ fn figure(table: &Table) -> anyhow::Result<Figure> {
 fn growth(table: &Table) -> anyhow::Result<Table> {
     let (dtypes, masks) = (table.texts("dtype")?, table.texts("mask")?);
     let (depths, differences) = (table.numbers("depth")?, table.floats("difference")?);
-    let slope = |(dtype, mask): (&str, &str)| {
-        let rows: Vec<usize> = (0..depths.len())
-            .filter(|i| dtypes[*i] == dtype && masks[*i] == mask && differences[*i] > 0.0)
-            .collect();
+    let of = |(precision, masking): (Precision, Masking)| {
+        let own = |i: &usize| dtypes[*i] == precision.name() && masks[*i] == masking.name();
+        (0..depths.len()).filter(own).collect::<Vec<usize>>()
+    };
+    let slope = |group| {
+        let rows: Vec<usize> = of(group).into_iter().filter(|i| differences[*i] > 0.0).collect();
         let x: Vec<f64> = rows.iter().map(|i| depths[*i]).collect();
         let y: Vec<f64> = rows.iter().map(|i| math::log10(differences[*i])).collect();
         artifact::statistics::slope(&x, &y)
     };
-    let largest = |(dtype, mask): (&str, &str)| {
-        let rows = (0..depths.len()).filter(|i| dtypes[*i] == dtype && masks[*i] == mask);
-        let values: Vec<f64> = rows.map(|i| differences[i]).collect();
+    let mean = |group| {
+        let values: Vec<f64> = of(group).into_iter().map(|i| differences[i]).collect();
         order::sum(&values) / values.len().max(1) as f64
     };
     let table = Table::builder("growth")
-        .texts("dtype", &GROUPS.map(|g| g.0))
-        .texts("mask", &GROUPS.map(|g| g.1))
+        .texts("dtype", &GROUPS.map(|g| g.0.name()))
+        .texts("mask", &GROUPS.map(|g| g.1.name()))
         .floats("log10_per_layer", GROUPS.into_iter().map(slope).collect())
-        .floats("mean_difference", GROUPS.into_iter().map(largest).collect())
+        .floats("mean_difference", GROUPS.into_iter().map(mean).collect())
         .build()?;
     Ok(table)
 }

@@ -3,6 +3,7 @@
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
+use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
@@ -132,8 +133,8 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let of_column =
         |column: &str| -> anyhow::Result<f64> { Ok(largest::value(table.floats(column)?)) };
     let bytes = table.integers("feature_bytes")?;
-    let growth =
-        bytes.iter().max().copied().unwrap_or(0) - bytes.iter().min().copied().unwrap_or(0);
+    let growth = bytes.iter().max().zip(bytes.iter().min()).map(|(most, least)| most - least);
+    let growth = growth.context("an empty table of streams")?;
     let place = |name| Place { item: ITEM.id, claim: name, table: "streaming" };
     let claims = vec![
         at_most(

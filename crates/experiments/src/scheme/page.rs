@@ -1,5 +1,6 @@
 //! Schemes: matrices of one seeded prompt in a table, and how they are placed on a page.
 
+use anyhow::Context as _;
 use artifact::figure::{Figure, Mark, Panel, SchemePanel};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::{DualError, Matrix};
@@ -104,9 +105,9 @@ impl<'a> Page<'a> {
         let (names, columns) = (self.table.texts("matrix")?, self.table.integers("column")?);
         let values = self.table.floats("value")?;
         let rows: Vec<usize> = (0..values.len()).filter(|i| names[*i] == name).collect();
-        anyhow::ensure!(!rows.is_empty(), "matrix `{name}` is not in the table");
-        let width = rows.iter().map(|i| columns[*i]).max().unwrap_or(0) as usize + 1;
-        Ok((rows.into_iter().map(|i| values[i]).collect(), width))
+        let last = rows.iter().map(|i| columns[*i]).max();
+        let last = last.with_context(|| format!("matrix `{name}` is not in the table"))?;
+        Ok((rows.into_iter().map(|i| values[i]).collect(), last as usize + 1))
     }
 
     /// Largest absolute difference of two matrices.

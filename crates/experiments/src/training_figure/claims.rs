@@ -26,7 +26,7 @@ pub(super) fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparis
 pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
     let names = table.texts("dual")?;
     let steps = table.integers("step")?;
-    let last = steps.iter().max().copied().unwrap_or(0);
+    let last = steps.iter().max().copied().context("an empty equivalence curve")?;
     let (measured, closed) = (table.floats("mean_square")?, table.floats("closed_form")?);
     let errors = table.floats("standard_error")?;
     let relative = table.floats("largest_relative")?;

@@ -1,6 +1,8 @@
 //! A trained layer over demonstrations only, evaluated in `f64` on regression problems of any kind.
 
 use crate::regression::Problem;
+use crate::views::heads;
+use dual_model::head::HeadMatrices;
 use icl_model::attention::Parameters;
 use icl_model::kernel::Kernel;
 use icl_model::settings::TrainSettings;
@@ -23,25 +25,21 @@ pub(crate) struct AttentionLayer {
 
 impl AttentionLayer {
     /// The layer of these settings with the given parameters; one target.
-    pub(crate) fn new(settings: &TrainSettings, parameters: &Parameters) -> Self {
+    ///
+    /// # Errors
+    /// If a projection is missing.
+    pub(crate) fn new(settings: &TrainSettings, parameters: &Parameters) -> anyhow::Result<Self> {
         let d = settings.prompt.d();
-        let array = |name: &str, head: usize| -> Vec<f64> {
-            let whole = parameters.get(name).unwrap_or(&[]);
-            whole[head * d * d..(head + 1) * d * d].iter().map(|x| f64::from(*x)).collect()
-        };
-        let head = |head: usize| {
-            let (q, k, v) = (array("w_q", head), array("w_k", head), array("w_v", head));
+        let head = |matrices: HeadMatrices| {
+            let (q, k, v) = (matrices.w_q, matrices.w_k, matrices.w_v);
             let entry = |ij: usize| {
-                let terms: Vec<f64> =
-                    (0..d).map(|a| k[a * d + ij / d] * q[a * d + ij % d]).collect();
+                let terms: Vec<f64> = (0..d).map(|a| k.row(a)[ij / d] * q.row(a)[ij % d]).collect();
                 order::sum(&terms) / (d as f64).sqrt()
             };
-            Head { b: v[(d - 1) * d..].to_vec(), c: (0..d * d).map(entry).collect() }
+            Head { b: v.row(d - 1).to_vec(), c: (0..d * d).map(entry).collect() }
         };
-        Self {
-            heads: (0..settings.n_heads).map(head).collect(),
-            linear: settings.kernel == Kernel::Linear,
-        }
+        let heads = heads::of_parameters(parameters, d)?.into_iter().map(head).collect();
+        Ok(Self { heads, linear: settings.kernel == Kernel::Linear })
     }
 
     /// Prediction for the query of `problem`.
@@ -176,7 +174,7 @@ mod tests {
         let shape = LayerShape { d: D + 1, n_heads: 2 };
         let plain = attention::parse("plain").unwrap();
         let parameters = Parameters::initialised(shape, plain.as_ref(), 0.8, 3);
-        let layer = AttentionLayer::new(&settings, &parameters);
+        let layer = AttentionLayer::new(&settings, &parameters).unwrap();
         let p = problem();
         let width = D + 1;
         let apply = |name: &str, head: usize, x: &[f64]| -> Vec<f64> {

@@ -3,7 +3,6 @@
 
 use candle_core::{DType, Device, Tensor};
 use dual_model::head::{Head, HeadMatrices};
-use dual_model::sequence::Visibility;
 use dual_model::{Matrix, Real};
 use icl_model::attention::{self, LayerShape, Weights};
 use icl_model::kernel::AttentionKernel;
@@ -83,18 +82,6 @@ impl LayerPair {
     }
 }
 
-/// The masks that are compared: name, candle's mask, what a query sees.
-pub(crate) fn mask(name: &str, n_tokens: usize) -> anyhow::Result<(Mask, Visibility)> {
-    let length = n_tokens.div_ceil(2);
-    Ok(match name {
-        "none" => (Mask::None, Visibility::All),
-        "causal" => (Mask::Causal, Visibility::Causal),
-        "padding" => (Mask::Padding(vec![length]), Visibility::Prefix(length)),
-        "prefix-lm" => (Mask::PrefixLm(length), Visibility::PrefixLm(length)),
-        other => anyhow::bail!("mask: found {other}, expected none, causal, padding or prefix-lm"),
-    })
-}
-
 /// Sum of the heads' predictions, and the largest difference to `attention` relative to its largest entry.
 pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64 {
     let scale = largest::magnitude(attention.iter().copied());
@@ -111,6 +98,8 @@ pub(crate) fn difference<R: Real>(heads: &[Matrix<R>], attention: &[f64]) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::named::Named as _;
+    use crate::views::masking::Masking;
     use dual_model::sequence::exact_predictions;
     use icl_numerics::order;
 
@@ -118,24 +107,24 @@ mod tests {
         LayerPair { seed: 2, d: 5, n_heads: 2, n_tokens: 9, n_demos: 6, logit_sd: 1.5 };
 
     /// The masks as they are defined: whether query `i` sees key `j`.
-    fn sees(name: &str, n: usize, i: usize, j: usize) -> bool {
+    fn sees(masking: Masking, n: usize, i: usize, j: usize) -> bool {
         let half = n.div_ceil(2);
-        match name {
-            "causal" => j <= i,
-            "padding" => j < half,
-            "prefix-lm" => j < half || j <= i,
-            _ => true,
+        match masking {
+            Masking::None => true,
+            Masking::Causal => j <= i,
+            Masking::Padding => j < half,
+            Masking::PrefixLm => j < half || j <= i,
         }
     }
 
     /// Softmax attention of one head, by plain loops over what a query sees.
-    fn attention(head: &Head, name: &str) -> Vec<f64> {
+    fn attention(head: &Head, masking: Masking) -> Vec<f64> {
         let n = PAIR.n_tokens;
         let mut out = Vec::new();
         for (i, query) in head.queries.iter_rows().enumerate() {
             let mut sum = [0.0; PAIR.d];
             let mut total = 0.0;
-            for j in (0..n).filter(|j| sees(name, n, i, *j)) {
+            for j in (0..n).filter(|j| sees(masking, n, i, *j)) {
                 let weight = icl_numerics::math::exp(order::dot(head.keys.row(j), query));
                 total += weight;
                 sum.iter_mut().zip(head.values.row(j)).for_each(|(s, v)| *s += weight * v);
@@ -148,12 +137,12 @@ mod tests {
     #[test]
     fn both_sides_and_plain_loops_agree_under_every_mask() {
         let heads = PAIR.heads::<f64>().unwrap();
-        for name in ["none", "causal", "padding", "prefix-lm"] {
-            let (mask, visibility) = mask(name, PAIR.n_tokens).unwrap();
+        for masking in Masking::ALL {
+            let (name, (mask, visibility)) = (masking.name(), masking.of(PAIR.n_tokens));
             let candle = PAIR.attention(DType::F64, &mask, &AttentionKernel::Softmax).unwrap();
             let loops: Vec<Matrix> = heads
                 .iter()
-                .map(|head| Matrix::new(9, 5, attention(head, name)).unwrap())
+                .map(|head| Matrix::new(9, 5, attention(head, *masking)).unwrap())
                 .collect();
             assert!(difference(&loops, &candle) < 1e-13, "{name}");
             let duals: Vec<Matrix> = heads
@@ -162,7 +151,6 @@ mod tests {
                 .collect();
             assert!(difference(&duals, &candle) < 1e-13, "{name}");
         }
-        assert!(mask("diagonal", 9).unwrap_err().to_string().contains("found diagonal"));
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn measure(train: &TrainSettings, parameters: &Parameters, count: usize) -> anyh
     let stream = Stream::new(0, "iterated/problems");
     let problems: Vec<Problem> =
         (0..count as u64).map(|p| Problem::new(&stream, p, n, d, Entries::Normal)).collect();
-    let layer = AttentionLayer::new(train, parameters);
+    let layer = AttentionLayer::new(train, parameters)?;
     let eta = best_step(Entries::Normal, n, d);
     let gd = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
     let ours = applied(&problems, |problem| layer.predict(problem));

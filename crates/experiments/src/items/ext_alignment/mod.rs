@@ -2,9 +2,11 @@
 
 mod constructed;
 mod iterated;
+mod shift;
 
 use crate::cells::machine;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::named::Named as _;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
@@ -26,6 +28,7 @@ use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shift::Shift;
 use std::collections::BTreeMap;
 
 /// The item.
@@ -58,13 +61,6 @@ const LAYERS: [(&str, KernelSettings, usize); 2] =
 
 /// Stream of the resamples.
 const BOOTSTRAP: &str = "alignment/bootstrap";
-
-/// How test problems differ from those of training.
-const SHIFTS: [(&str, [f64; 4]); 3] = [
-    ("input scale", [0.5, 1.0, 1.5, 2.0]),
-    ("weight scale", [0.5, 1.0, 2.0, 5.0]),
-    ("random labels", [0.0, 2.0, 4.0, 8.0]),
-];
 
 fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     let settings: Settings = file.typed(context.profile)?;
@@ -137,8 +133,12 @@ fn cell(settings: &Settings, name: &'static str, train: TrainSettings, device: D
     )
 }
 
+/// The shift of problems as in training.
+const NONE: &str = "none";
+
 /// One comparison over problems.
 struct Row {
+    /// Name of the shift.
     shift: &'static str,
     x: f64,
     /// Cosine and distance of the sensitivities, distance of predictions, both losses.
@@ -156,20 +156,20 @@ fn measure(
     let mut rows = Vec::new();
     for step in 0..=settings.steps {
         if step % settings.every == 0 || step == settings.steps {
-            let layer = AttentionLayer::new(train, trainer.parameters());
+            let layer = AttentionLayer::new(train, trainer.parameters())?;
             let values = compare(settings, &layer, settings.problems, |p| p);
-            rows.push(Row { shift: "none", x: step as f64, values });
+            rows.push(Row { shift: NONE, x: step as f64, values });
         }
         if step < settings.steps {
             trainer.step()?;
         }
     }
-    let layer = AttentionLayer::new(train, trainer.parameters());
-    for (shift, amounts) in SHIFTS {
-        for x in amounts {
-            let changed = |p: Problem| shifted(p, shift, x);
+    let layer = AttentionLayer::new(train, trainer.parameters())?;
+    for shift in Shift::ALL {
+        for x in shift.amounts() {
+            let changed = |problem: Problem| shift.apply(problem, x);
             let values = compare(settings, &layer, settings.shifted_problems, changed);
-            rows.push(Row { shift, x, values });
+            rows.push(Row { shift: shift.name(), x, values });
         }
     }
     let column = |k: usize| rows.iter().map(|row| row.values[k]).collect::<Vec<f64>>();
@@ -185,26 +185,6 @@ fn measure(
         .floats("gd_loss", column(4))
         .build()?;
     Ok(table)
-}
-
-/// Inputs or labels scaled, or the first labels replaced by normal numbers.
-fn shifted(mut problem: Problem, shift: &str, x: f64) -> Problem {
-    match shift {
-        "input scale" => {
-            let Problem { x: inputs, y, query, target, .. } = &mut problem;
-            inputs.iter_mut().flatten().chain(query).chain(y).for_each(|entry| *entry *= x);
-            *target *= x;
-        }
-        "weight scale" => {
-            problem.y.iter_mut().for_each(|y| *y *= x);
-            problem.target *= x;
-        }
-        _ => {
-            let Problem { y, noise, .. } = &mut problem;
-            y.iter_mut().zip(noise).take(x as usize).for_each(|(y, noise)| *y = *noise);
-        }
-    }
-    problem
 }
 
 /// Means over problems of what [`Row`] holds, against the gradient step of the training distribution.
@@ -262,13 +242,18 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     })
 }
 
-/// The values over seeds at every `x`, for a layer, a shift and a column.
-fn samples(
-    table: &Table,
-    layer: &str,
-    shift: &str,
-    column: &str,
-) -> anyhow::Result<Vec<(f64, Vec<f64>)>> {
+/// Which values of the table.
+#[derive(Clone, Copy)]
+struct Selection<'a> {
+    layer: &'a str,
+    /// Name of the shift, or [`NONE`].
+    shift: &'a str,
+    column: &'a str,
+}
+
+/// The values over seeds at every `x`.
+fn samples(table: &Table, of: Selection<'_>) -> anyhow::Result<Vec<(f64, Vec<f64>)>> {
+    let Selection { layer, shift, column } = of;
     let (layers, shifts) = (table.texts("layer")?, table.texts("shift")?);
     let (x, values) = (table.floats("x")?, table.floats(column)?);
     let rows: Vec<usize> =
@@ -283,12 +268,14 @@ fn samples(
 
 fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Result<Vec<Claim>> {
     let linear = LAYERS[0].0;
-    let cosine = samples(table, linear, "none", "cosine")?.pop().context("no training step")?.1;
+    let cosine = Selection { layer: linear, shift: NONE, column: "cosine" };
+    let (_, cosine) = samples(table, cosine)?.pop().context("no training step")?;
     let cosine = bootstrap::mean(&cosine, BOOTSTRAP)?;
     let mut shifted: Vec<Interval> = Vec::new();
-    for (shift, _) in SHIFTS {
-        let theirs = samples(table, linear, shift, "gd_loss")?;
-        for ((_, ours), (_, theirs)) in samples(table, linear, shift, "loss")?.iter().zip(&theirs) {
+    for shift in Shift::ALL {
+        let of = |column| Selection { layer: linear, shift: shift.name(), column };
+        let (ours, theirs) = (samples(table, of("loss"))?, samples(table, of("gd_loss"))?);
+        for ((_, ours), (_, theirs)) in ours.iter().zip(&theirs) {
             let ratio = bootstrap::ratio(ours, theirs, BOOTSTRAP)?;
             shifted.push(ratio.distance_from_one());
         }
@@ -329,14 +316,9 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
 }
 
 /// Means over seeds with their band.
-fn line(
-    table: &Table,
-    [layer, shift, column]: [&str; 3],
-    name: &str,
-    style: Style,
-) -> anyhow::Result<Series> {
+fn line(table: &Table, of: Selection<'_>, name: &str, style: Style) -> anyhow::Result<Series> {
     let mut columns: [Vec<f64>; 4] = Default::default();
-    for (x, sample) in samples(table, layer, shift, column)? {
+    for (x, sample) in samples(table, of)? {
         let Interval { mean, lower, upper } = bootstrap::mean(&sample, BOOTSTRAP)?;
         columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
     }
@@ -348,11 +330,12 @@ fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Resul
     let panel = |title: &str, x: &str, y: Axis, shift: &str, column: &str, with_gd: bool| {
         let mut series = Vec::new();
         for (i, (layer, _, _)) in LAYERS.iter().enumerate() {
-            series.push(line(table, [layer, shift, column], layer, Style::series(i))?);
+            let of = Selection { layer, shift, column };
+            series.push(line(table, of, layer, Style::series(i))?);
         }
         if with_gd {
-            let place = [LAYERS[0].0, shift, "gd_loss"];
-            series.push(line(table, place, "GD, 1 step", Style::THEORY)?);
+            let of = Selection { layer: LAYERS[0].0, shift, column: "gd_loss" };
+            series.push(line(table, of, "GD, 1 step", Style::THEORY)?);
         }
         let x = Axis::linear(x);
         anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
@@ -363,12 +346,12 @@ fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Resul
         columns: 3,
         panel_height: 190.0,
         panels: vec![
-            panel("alignment", "training step", Axis::linear("cosine"), "none", "cosine", false)?,
+            panel("alignment", "training step", Axis::linear("cosine"), NONE, "cosine", false)?,
             panel(
                 "sensitivities",
                 "training step",
                 Axis::linear("distance"),
-                "none",
+                NONE,
                 "sensitivity_gap",
                 false,
             )?,
@@ -376,13 +359,13 @@ fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Resul
                 "predictions",
                 "training step",
                 Axis::linear("distance"),
-                "none",
+                NONE,
                 "prediction_gap",
                 false,
             )?,
-            panel("larger inputs", "input scale", loss(), SHIFTS[0].0, "loss", true)?,
-            panel("larger weights", "weight scale", loss(), SHIFTS[1].0, "loss", true)?,
-            panel("random labels", "labels replaced", loss(), SHIFTS[2].0, "loss", true)?,
+            panel("larger inputs", "input scale", loss(), Shift::Inputs.name(), "loss", true)?,
+            panel("larger weights", "weight scale", loss(), Shift::Weights.name(), "loss", true)?,
+            panel("random labels", "labels replaced", loss(), Shift::Labels.name(), "loss", true)?,
             iterated::panel(iterated, iterated::ITERATED, "applied again", "applications")?,
             iterated::panel(iterated, iterated::INTERPOLATED, "interpolated", "share of the step")?,
         ],

@@ -1,6 +1,7 @@
 //! Function classes and prompt strategies of S. Garg et al. (2022), for prompts of any number of
 //! demonstrations.
 
+use crate::named::named;
 use crate::regression::Problem;
 use icl_model::prompt::{PromptBatch, PromptShape, PromptSource};
 use icl_numerics::largest;
@@ -8,21 +9,43 @@ use icl_numerics::order;
 use icl_numerics::stream::{Draws, Stream};
 use std::borrow::Cow;
 
-/// Function classes; inputs are `N(0, I)`, `E f(x)^2 = d` for the first two.
-pub(crate) const CLASSES: [&str; 4] = ["linear", "sparse linear", "quadratic", "two-layer relu"];
+named! {
+    /// Function classes; inputs are `N(0, I)`, `E f(x)^2 = d` for the first two.
+    pub(crate) enum FunctionClass {
+        /// `w . x`.
+        Linear = "linear",
+        /// `w . x` with three weights that are not zero.
+        SparseLinear = "sparse linear",
+        /// `w . x^2 / sqrt(3)`, squares by entry.
+        Quadratic = "quadratic",
+        /// Two layers, `max(x, 0)` between them.
+        Relu = "two-layer relu",
+    }
+}
 
-/// How a prompt differs from those of training. An orthogonal query is so to the first `d - 1` inputs.
-pub(crate) const STRATEGIES: [&str; 9] = [
-    "standard",
-    "inputs halved",
-    "inputs doubled",
-    "labels doubled",
-    "noisy labels",
-    "half subspace",
-    "skewed inputs",
-    "random quadrants",
-    "orthogonal query",
-];
+named! {
+    /// How a prompt differs from those of training.
+    pub(crate) enum Strategy {
+        /// Not at all.
+        Standard = "standard",
+        /// All inputs times one half.
+        InputsHalved = "inputs halved",
+        /// All inputs times two.
+        InputsDoubled = "inputs doubled",
+        /// All labels times two.
+        LabelsDoubled = "labels doubled",
+        /// Normal numbers are added to the demonstrations' labels.
+        NoisyLabels = "noisy labels",
+        /// Inputs in the first half of the coordinates, at their mean square.
+        HalfSubspace = "half subspace",
+        /// Coordinate `i` in proportion to `1 / i`.
+        SkewedInputs = "skewed inputs",
+        /// Demonstrations in one orthant, the query anywhere.
+        RandomQuadrants = "random quadrants",
+        /// A query orthogonal to the first `d - 1` inputs.
+        OrthogonalQuery = "orthogonal query",
+    }
+}
 
 const NON_ZERO: usize = 3;
 const HIDDEN: usize = 20;
@@ -35,19 +58,19 @@ enum Function {
 }
 
 impl Function {
-    fn draw(class: &str, d: usize, draws: &mut Draws<'_>) -> Self {
+    fn draw(class: FunctionClass, d: usize, draws: &mut Draws<'_>) -> Self {
         let mut normals = |n: usize| (0..n).map(|_| draws.normal()).collect::<Vec<f64>>();
         match class {
-            "linear" => Self::Linear(normals(d)),
-            "sparse linear" => {
+            FunctionClass::Linear => Self::Linear(normals(d)),
+            FunctionClass::SparseLinear => {
                 // the class is symmetric in the coordinates, inputs too: the first ones will do
                 let scale = (d as f64 / NON_ZERO.min(d) as f64).sqrt();
                 let weights = normals(d);
                 let keep = |(i, w): (usize, f64)| if i < NON_ZERO { scale * w } else { 0.0 };
                 Self::Linear(weights.into_iter().enumerate().map(keep).collect())
             }
-            "quadratic" => Self::Quadratic(normals(d)),
-            _ => Self::Relu {
+            FunctionClass::Quadratic => Self::Quadratic(normals(d)),
+            FunctionClass::Relu => Self::Relu {
                 inner: (0..HIDDEN).map(|_| normals(d)).collect(),
                 outer: normals(HIDDEN),
             },
@@ -70,58 +93,70 @@ impl Function {
     }
 }
 
-/// Prompt `p` of a stream; fewer demonstrations are a prefix of more.
-pub(crate) fn problem(
-    stream: &Stream,
-    p: u64,
-    [n, d]: [usize; 2],
-    class: &str,
-    strategy: &str,
-) -> Problem {
-    let mut draws = stream.sample(p);
-    let function = Function::draw(class, d, &mut draws);
-    let mut input = || -> Vec<f64> { (0..d).map(|_| draws.normal()).collect() };
-    let mut query = input();
-    let mut x: Vec<Vec<f64>> = (0..n).map(|_| input()).collect();
-    let signs: Vec<f64> = input().iter().map(|s| s.signum()).collect();
-    let noise: Vec<f64> = (0..n).map(|_| draws.normal()).collect();
-    let everywhere =
-        |x: &mut Vec<Vec<f64>>, query: &mut Vec<f64>, f: &dyn Fn(usize, f64) -> f64| {
-            for point in x.iter_mut().chain(std::iter::once(query)) {
-                point.iter_mut().enumerate().for_each(|(i, t)| *t = f(i, *t));
-            }
-        };
-    let skew: Vec<f64> = (1..=d).map(|i| 1.0 / i as f64).collect();
-    let norm = (d as f64 / order::sum_of_squares(&skew)).sqrt();
-    match strategy {
-        "inputs halved" => everywhere(&mut x, &mut query, &|_, t| 0.5 * t),
-        "inputs doubled" => everywhere(&mut x, &mut query, &|_, t| 2.0 * t),
-        "half subspace" => {
-            let scale = (d as f64 / d.div_ceil(2) as f64).sqrt();
-            let half = d.div_ceil(2);
-            everywhere(&mut x, &mut query, &|i, t| if i < half { scale * t } else { 0.0 });
-        }
-        "skewed inputs" => everywhere(&mut x, &mut query, &|i, t| norm * skew[i] * t),
-        "random quadrants" => {
-            // demonstrations in one orthant, the query anywhere
-            x.iter_mut().for_each(|x| {
-                x.iter_mut().zip(&signs).for_each(|(t, s)| *t = t.abs() * s);
-            });
-        }
-        "orthogonal query" => query = orthogonal(&query, &x[..n.min(d - 1)]),
-        _ => {}
-    }
-    let mut y: Vec<f64> = x.iter().map(|x| function.at(x)).collect();
-    let mut target = function.at(&query);
-    match strategy {
-        "labels doubled" => {
+/// What prompts are drawn: sizes, class and strategy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prompts {
+    pub(crate) class: FunctionClass,
+    pub(crate) strategy: Strategy,
+    pub(crate) n_demos: usize,
+    pub(crate) d: usize,
+}
+
+impl Prompts {
+    /// Prompt `p` of a stream; fewer demonstrations are a prefix of more.
+    pub(crate) fn problem(self, stream: &Stream, p: u64) -> Problem {
+        let Self { class, strategy, n_demos: n, d } = self;
+        let mut draws = stream.sample(p);
+        let function = Function::draw(class, d, &mut draws);
+        let mut input = || -> Vec<f64> { (0..d).map(|_| draws.normal()).collect() };
+        let mut query = input();
+        let mut x: Vec<Vec<f64>> = (0..n).map(|_| input()).collect();
+        let signs: Vec<f64> = input().iter().map(|s| s.signum()).collect();
+        let noise: Vec<f64> = (0..n).map(|_| draws.normal()).collect();
+        strategy.change_inputs(&mut x, &mut query, &signs);
+        let mut y: Vec<f64> = x.iter().map(|x| function.at(x)).collect();
+        let mut target = function.at(&query);
+        if strategy == Strategy::LabelsDoubled {
             y.iter_mut().for_each(|y| *y *= 2.0);
             target *= 2.0;
         }
-        "noisy labels" => y.iter_mut().zip(&noise).for_each(|(y, z)| *y += z),
-        _ => {}
+        if strategy == Strategy::NoisyLabels {
+            y.iter_mut().zip(&noise).for_each(|(y, z)| *y += z);
+        }
+        Problem { x, y, query, target, noise }
     }
-    Problem { x, y, query, target, noise }
+}
+
+impl Strategy {
+    /// What the strategy does to the inputs of the demonstrations and of the query; `signs` are those of an
+    /// orthant.
+    fn change_inputs(self, x: &mut [Vec<f64>], query: &mut Vec<f64>, signs: &[f64]) {
+        let d = query.len();
+        let mut everywhere = |f: &dyn Fn(usize, f64) -> f64| {
+            for point in x.iter_mut().chain(std::iter::once(&mut *query)) {
+                point.iter_mut().enumerate().for_each(|(i, t)| *t = f(i, *t));
+            }
+        };
+        match self {
+            Self::InputsHalved => everywhere(&|_, t| 0.5 * t),
+            Self::InputsDoubled => everywhere(&|_, t| 2.0 * t),
+            Self::HalfSubspace => {
+                let half = d.div_ceil(2);
+                let scale = (d as f64 / half as f64).sqrt();
+                everywhere(&|i, t| if i < half { scale * t } else { 0.0 });
+            }
+            Self::SkewedInputs => {
+                let skew: Vec<f64> = (1..=d).map(|i| 1.0 / i as f64).collect();
+                let norm = (d as f64 / order::sum_of_squares(&skew)).sqrt();
+                everywhere(&|i, t| norm * skew[i] * t);
+            }
+            Self::RandomQuadrants => x.iter_mut().for_each(|x| {
+                x.iter_mut().zip(signs).for_each(|(t, s)| *t = t.abs() * s);
+            }),
+            Self::OrthogonalQuery => *query = orthogonal(query, &x[..x.len().min(d - 1)]),
+            Self::Standard | Self::LabelsDoubled | Self::NoisyLabels => {}
+        }
+    }
 }
 
 /// The part of `query` that is orthogonal to `x` (fewer than `d` inputs), at the query's own length.
@@ -148,33 +183,31 @@ fn orthogonal(query: &[f64], x: &[Vec<f64>]) -> Vec<f64> {
     rest.into_iter().map(|r| scale * r).collect()
 }
 
-/// Prompts of a class for a Transformer.
+/// Prompts for a Transformer.
 pub(crate) struct ClassSource {
     pub(crate) stream: Stream,
-    pub(crate) class: &'static str,
-    pub(crate) strategy: &'static str,
-    pub(crate) d: usize,
-    pub(crate) n_demos: Demonstrations,
+    pub(crate) prompts: Prompts,
+    pub(crate) demonstrations: Demonstrations,
 }
 
 /// Number of demonstrations of a batch.
 pub(crate) enum Demonstrations {
-    /// Always the same.
-    Fixed(usize),
-    /// From one to `largest`, one after the other, changing every `every` prompts.
-    Cycle { largest: usize, every: u64 },
+    /// As many as the prompts say.
+    All,
+    /// From one to so many, one after the other, changing every `every` prompts.
+    Cycle { every: u64 },
 }
 
 impl PromptSource for ClassSource {
     fn batch(&self, first: u64, n: usize) -> Cow<'_, PromptBatch> {
-        let n_demos = match self.n_demos {
-            Demonstrations::Fixed(n) => n,
-            Demonstrations::Cycle { largest, every } => {
-                1 + (first / every % largest as u64) as usize
-            }
+        let most = self.prompts.n_demos;
+        let n_demos = match self.demonstrations {
+            Demonstrations::All => most,
+            Demonstrations::Cycle { every } => 1 + (first / every % most as u64) as usize,
         };
+        let prompts = Prompts { n_demos, ..self.prompts };
         let prompt = |p: u64| {
-            let problem = problem(&self.stream, p, [n_demos, self.d], self.class, self.strategy);
+            let problem = prompts.problem(&self.stream, p);
             let token = |x: &[f64], y: f64| -> Vec<f32> {
                 x.iter().chain([&y]).map(|t| *t as f32).collect()
             };
@@ -182,8 +215,8 @@ impl PromptSource for ClassSource {
             let tokens = demos.chain([token(&problem.query, 0.0)]).collect();
             (tokens, vec![problem.target as f32])
         };
-        let prompts: Vec<_> = (first..first + n as u64).map(prompt).collect();
-        let shape = PromptShape { n_demos, d_t: self.d, d_s: 1 };
-        Cow::Owned(PromptBatch::from_prompts(shape, &prompts))
+        let all: Vec<_> = (first..first + n as u64).map(prompt).collect();
+        let shape = PromptShape { n_demos, d_t: prompts.d, d_s: 1 };
+        Cow::Owned(PromptBatch::from_prompts(shape, &all))
     }
 }

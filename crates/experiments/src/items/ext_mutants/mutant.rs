@@ -1,6 +1,8 @@
 //! Wrong duals, and the checks that must notice them.
 
-use crate::views::layer_pair::{LayerPair, difference, mask};
+use crate::named::Named as _;
+use crate::views::layer_pair::{LayerPair, difference};
+use crate::views::masking::Masking;
 use candle_core::DType;
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
@@ -190,8 +192,8 @@ fn equality(mutant: Mutant) -> anyhow::Result<f64> {
     let omegas = gaussian_rows(&Stream::new(0, "mutant/omega"), 37, pair.d);
     let kernel = Kernel::Positive(Omegas::new(omegas.concat(), pair.d));
     let mut worst = 0.0_f64;
-    for name in ["none", "causal", "padding", "prefix-lm"] {
-        let (mask, visibility) = mask(name, pair.n_tokens)?;
+    for masking in Masking::ALL {
+        let (mask, visibility) = masking.of(pair.n_tokens);
         let attention = pair.attention(DType::F64, &mask, &kernel)?;
         let heads = pair.heads::<f64>()?;
         let predicted = predictions(mutant, &heads[0], visibility, &omegas)?;

@@ -1,7 +1,10 @@
 //! Trained attention beside what needs no training: error against the number of demonstrations.
 
+mod method;
+
 use crate::cells::training;
 use crate::item::{Context, Item, Outputs, Plan};
+use crate::named::Named as _;
 use crate::regression::{Entries, Predictor, Problem, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
@@ -16,6 +19,7 @@ use icl_model::settings::TrainSettings;
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
+use method::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -50,20 +54,6 @@ const LAYERS: [(&str, KernelSettings, usize); 4] = [
     ("2 softmax heads", Kernel::SoftmaxWithoutQuery, 2),
     ("4 softmax heads", Kernel::SoftmaxWithoutQuery, 4),
     ("linear attention", Kernel::Linear, 1),
-];
-
-/// Predictors without training, with the candidates that are tuned.
-const METHODS: [&str; 10] = [
-    "zero",
-    "averaging",
-    "GD, 1 step",
-    "GD, 5 steps",
-    "GD++, 5 steps",
-    "nearest neighbours",
-    "Nadaraya-Watson",
-    "kernel ridge",
-    "ridge",
-    "least squares",
 ];
 
 fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
@@ -147,7 +137,7 @@ fn closed_form_cell(settings: &Settings) -> Cell {
                 [loss, standard_error(&rest) / scale]
             });
             let table = Table::builder("one_step")
-                .texts("predictor", &["averaging", "GD, 1 step"])
+                .texts("predictor", &[Method::Averaging, Method::OneStep].map(Method::name))
                 .floats("eta", etas.to_vec())
                 .floats("monte_carlo", losses.map(|loss| loss[0]).to_vec())
                 .floats("standard_error", losses.map(|loss| loss[1]).to_vec())
@@ -190,8 +180,9 @@ fn predictors_cell(settings: &Settings, n: usize) -> Cell {
         curve_schema(),
         move |_| {
             let mut rows = Vec::new();
-            for method in METHODS {
-                let best = tuned(method, n, d, tuning_problems)?;
+            for method in Method::ALL {
+                let best = tuned(*method, n, d, tuning_problems)?;
+                let method = method.name();
                 let (errors, targets) = squared_errors("test", problems, n, d, best);
                 let scale = order::sum(&targets) / targets.len() as f64;
                 rows.push((method, interval(&blocks(&errors, scale), method)?));
@@ -235,49 +226,16 @@ fn interval(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
 }
 
 /// The method with the setting that does best on problems of its own.
-fn tuned(method: &str, n: usize, d: usize, problems: usize) -> anyhow::Result<Predictor> {
+fn tuned(method: Method, n: usize, d: usize, problems: usize) -> anyhow::Result<Predictor> {
     let loss =
         |predictor: &Predictor| order::sum(&squared_errors("tuning", problems, n, d, *predictor).0);
-    let all = candidates(method, n, d);
+    let all = method.candidates(n, d);
     if let [only] = all[..] {
         return Ok(only);
     }
     let losses: Vec<f64> = all.iter().map(loss).collect();
     let best = (0..all.len()).min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     best.map(|i| all[i]).context("a method without candidates")
-}
-
-fn candidates(method: &str, n: usize, d: usize) -> Vec<Predictor> {
-    let eta = best_step(Entries::Uniform, n, d);
-    // the typical distance of two inputs
-    let unit = (2.0 * d as f64 * Entries::Uniform.moments()[0]).sqrt();
-    let product = |a: &[f64], b: &[f64], f: &dyn Fn(f64, f64) -> Predictor| -> Vec<Predictor> {
-        a.iter().flat_map(|a| b.iter().map(|b| f(*a, *b))).collect()
-    };
-    match method {
-        "zero" => vec![Predictor::Zero],
-        "averaging" => vec![Predictor::Averaging],
-        "GD, 1 step" => vec![Predictor::Descent { steps: 1, eta, gamma: 0.0 }],
-        "GD, 5 steps" => product(&[0.5, 0.75, 1.0, 1.5, 2.0, 3.0], &[0.0], &|a, gamma| {
-            Predictor::Descent { steps: 5, eta: a * eta, gamma }
-        }),
-        "GD++, 5 steps" => {
-            product(&[0.5, 0.75, 1.0, 1.5, 2.0], &[0.0, 0.1, 0.25, 0.5, 0.75], &|a, b| {
-                Predictor::Descent { steps: 5, eta: a * eta, gamma: b * eta }
-            })
-        }
-        "nearest neighbours" => {
-            [1, 2, 3, 5, 8, 13, 21].map(|k| Predictor::Nearest { k: k.min(n) }).to_vec()
-        }
-        "Nadaraya-Watson" => [0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 2.0]
-            .map(|h| Predictor::NadarayaWatson { bandwidth: h * unit })
-            .to_vec(),
-        "kernel ridge" => product(&[0.5, 1.0, 2.0, 4.0, 8.0], &[1e-6, 1e-3, 0.1], &|h, lambda| {
-            Predictor::KernelRidge { bandwidth: h * unit, lambda }
-        }),
-        "ridge" => [1e-8, 1e-3, 0.01, 0.1, 1.0].map(|lambda| Predictor::Ridge { lambda }).to_vec(),
-        _ => vec![Predictor::LeastSquares],
-    }
 }
 
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
@@ -330,7 +288,7 @@ fn closed_form_claims(
     let (measured, closed) = (one_step.floats("monte_carlo")?, one_step.floats("closed_form")?);
     let errors = one_step.floats("standard_error")?;
     let step = |i: usize| Measurement { value: measured[i], error: errors[i], closed: closed[i] };
-    let ols = curve(curves, "least squares")?;
+    let ols = curve(curves, Method::LeastSquares.name())?;
     let beyond = largest::value(ols.iter().filter(|row| row.0 >= d).map(|row| row.1[0]));
     let below = ols.iter().filter(|row| row.0 < d).map(|(n, [value, lower, upper])| Measurement {
         value: *value,
@@ -409,18 +367,18 @@ fn figure(settings: &Settings, curves: &Table) -> anyhow::Result<Figure> {
         let (x, y) = (Axis::linear("demonstrations N"), Axis::linear("loss / E[y²]"));
         Panel::Lines(LinePanel { title: title.into(), x, y, series })
     };
-    let mut learned =
-        vec![line("GD, 1 step", Style::REFERENCE)?, line("least squares", Style::THEORY)?];
+    let mut learned = vec![
+        line(Method::OneStep.name(), Style::REFERENCE)?,
+        line(Method::LeastSquares.name(), Style::THEORY)?,
+    ];
     for (i, (name, _, _)) in LAYERS.iter().enumerate() {
         learned.push(line(name, Style::series(i))?);
     }
-    let classical: Vec<Series> = METHODS
+    let styles = std::iter::once(Style::REFERENCE).chain((0..).map(Style::series));
+    let classical: Vec<Series> = Method::ALL
         .iter()
-        .enumerate()
-        .map(|(i, method)| match i {
-            0 => line(method, Style::REFERENCE),
-            _ => line(method, Style::series(i - 1)),
-        })
+        .zip(styles)
+        .map(|(method, style)| line(method.name(), style))
         .collect::<anyhow::Result<_>>()?;
     Ok(Figure {
         id: ITEM.id.into(),

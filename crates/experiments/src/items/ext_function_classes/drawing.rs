@@ -1,0 +1,66 @@
+//! Drawing of the item.
+
+use super::function_class::{FunctionClass, Prompts, Strategy};
+use super::{ITEM, MODEL, PREDICTORS, Settings, band, losses};
+use crate::named::Named as _;
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::Table;
+
+/// Every class by the number of demonstrations, and the linear one by the strategy.
+pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
+    let names = std::iter::once(MODEL).chain(PREDICTORS.iter().map(|p| p.0));
+    let names: Vec<&str> = names.collect();
+    let line = |(i, name): (usize, &&str), points: &[Prompts]| -> anyhow::Result<Series> {
+        let mut columns: [Vec<f64>; 3] = Default::default();
+        for prompts in points {
+            let row = band(&losses(table, name, *prompts)?, "figure")?;
+            columns.iter_mut().zip(row).for_each(|(c, x)| c.push(x.clamp(1e-3, 1e2)));
+        }
+        let [mean, lower, upper] = columns;
+        // numbers of demonstrations make a curve, strategies stand beside each other
+        let by_number = points.iter().all(|prompts| prompts.strategy == Strategy::Standard);
+        let series = if by_number {
+            let x = points.iter().map(|prompts| prompts.n_demos as f64).collect();
+            Series::line(name, Style::series(i), x, mean)
+        } else {
+            let x = (1..=points.len()).map(|k| k as f64).collect();
+            Series::points(name, Style::series(i), x, mean)
+        };
+        Ok(series.with_band(lower, upper))
+    };
+    let panel = |title: &str, x: &str, points: &[Prompts]| {
+        let series = names.iter().enumerate().map(|name| line(name, points));
+        let series = series.collect::<anyhow::Result<_>>()?;
+        let (x, y) = (Axis::linear(x), Axis::log("loss / E[y²]"));
+        anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
+    };
+    let mut panels = Vec::new();
+    for class in FunctionClass::ALL {
+        let points: Vec<Prompts> = settings.by_number(*class).collect();
+        panels.push(panel(class.name(), "demonstrations N", &points)?);
+    }
+    let points: Vec<Prompts> = settings.by_strategy(FunctionClass::Linear).collect();
+    panels.push(panel("linear, other prompts", "prompt strategy", &points)?);
+    let strategies = Strategy::ALL.iter().enumerate();
+    let named: Vec<String> = strategies.map(|(i, s)| format!("{} {}", i + 1, s.name())).collect();
+    Ok(Figure {
+        id: ITEM.id.into(),
+        columns: 2,
+        panel_height: 220.0,
+        panels,
+        caption: format!(
+            "ext-function-classes. A Transformer of {} layers ({} heads, {} hidden units, residual paths) trained on \
+             prompts of 1 to {} demonstrations, d = {}, beside predictors without training; mean and 95 % bootstrap \
+             band over {} seeds. Last panel: prompts unlike those of training, N = {}: {}. Values below 0.001 and \
+             above 100 stand at the edge.",
+            settings.layers,
+            settings.n_heads,
+            settings.hidden,
+            settings.n_demos,
+            settings.d,
+            settings.seeds,
+            settings.n_demos,
+            named.join(", ")
+        ),
+    })
+}

@@ -11,7 +11,7 @@ use dual_model::feature_map::{Positive, gaussian_rows};
 use dual_model::head::key_scale;
 use dual_model::sequence::Visibility;
 use dual_model::shared::{SharedDual, SharedFeatureDual};
-use icl_model::reference::ops;
+use icl_model::ops;
 use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 

@@ -62,14 +62,9 @@ pub(crate) fn publish(
             }
         }
     }
-    let own = |id: &str| work.items.iter().any(|planned| planned.item.id == id);
-    let others = earlier.iter().flat_map(Earlier::ids).filter(|id| !own(id));
-    for id in others {
-        let kept = earlier.as_ref().and_then(|earlier| earlier.undamaged(&dir, id));
-        match kept.filter(|_| registry::find(workspace, id).is_ok()) {
-            Some(kept) => add(id, kept),
-            None => note!("note: {id} of an earlier run is damaged or unknown and was left out"),
-        }
+    if let Some(earlier) = &earlier {
+        let kept = kept(workspace, work, earlier, &dir);
+        kept.into_iter().for_each(|(id, published)| add(&id, published));
     }
     let record = RunRecord {
         seconds: progress.elapsed(),
@@ -89,6 +84,24 @@ pub(crate) fn publish(
     print_report(&dir, &report, &counts);
     say!("{} in {:.0} s", dir.display(), progress.elapsed());
     Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
+}
+
+/// What an earlier run left of items that are not of this one, if it is undamaged.
+fn kept(
+    workspace: &Workspace,
+    work: &Work,
+    earlier: &Earlier,
+    dir: &Path,
+) -> Vec<(String, Published)> {
+    let own = |id: &str| work.items.iter().any(|planned| planned.item.id == id);
+    let published = |id: &str| {
+        let kept = earlier.undamaged(dir, id).filter(|_| registry::find(workspace, id).is_ok());
+        if kept.is_none() {
+            note!("note: {id} of an earlier run is damaged or unknown and was left out");
+        }
+        kept.map(|kept| (id.to_owned(), kept))
+    };
+    earlier.ids().filter(|id| !own(id)).filter_map(published).collect()
 }
 
 /// Publishes, unless the folder already holds the same outputs with the same record of who made them, from

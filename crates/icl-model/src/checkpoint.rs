@@ -8,7 +8,7 @@
 use crate::ModelError;
 use crate::adam::Adam;
 use crate::attention::Parameters;
-use crate::trainer::CurvePoint;
+use crate::objective::CurvePoint;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,8 @@
 //! * [`task`], [`prompt`]: what is learned in context, and prompts sampled from named streams.
 //! * [`attention`], [`kernel`], [`mask`]: the modifications behind one trait and one registry, a layer's
 //!   parameters, the kernels, and who sees whom.
-//! * [`mod@reference`]: layers as candle operations, for heads that are summed and heads side by side.
+//! * [`ops`]: candle operations whose bits do not depend on the CPU.
+//! * [`mod@reference`]: layers made of them, for heads that are summed and heads side by side.
 //! * [`fused`]: the paper's layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
 //! * [`objective`], [`model`]: what is minimised, and the four implementations.
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
@@ -24,6 +25,7 @@ pub mod kernel;
 pub mod mask;
 pub mod model;
 pub mod objective;
+pub mod ops;
 pub mod prompt;
 pub mod reference;
 pub mod settings;

@@ -90,6 +90,17 @@ impl Evaluation {
     }
 }
 
+/// Loss on the validation set after a number of steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// Steps taken.
+    pub step: usize,
+    /// Mean loss.
+    pub loss: f64,
+    /// Normalised mean squared error.
+    pub nmse: f64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

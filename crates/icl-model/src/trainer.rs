@@ -5,7 +5,7 @@ use crate::ModelError;
 use crate::adam::{Adam, AdamSettings};
 use crate::attention::Parameters;
 use crate::checkpoint;
-use crate::objective::{Evaluation, LossAndGradient, Objective, Set};
+use crate::objective::{CurvePoint, Evaluation, LossAndGradient, Objective, Set};
 use std::path::Path;
 
 /// How long a run is and how it is watched.
@@ -19,17 +19,6 @@ pub struct Length {
     pub n_validation: usize,
     /// Steps between its losses.
     pub validate_every: usize,
-}
-
-/// Loss on the validation set after a number of steps.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// Steps taken.
-    pub step: usize,
-    /// Mean loss.
-    pub loss: f64,
-    /// Normalised mean squared error.
-    pub nmse: f64,
 }
 
 /// Where a run keeps its state, so that an interruption loses little of it.

@@ -278,7 +278,7 @@ fn linear_accepts_transposed_views() {
     let x = Tensor::arange(0.0_f32, 24.0, &Device::Cpu).unwrap().reshape((2, 3, 4)).unwrap();
     let w = Tensor::arange(0.0_f32, 15.0, &Device::Cpu).unwrap().reshape((5, 3)).unwrap();
     let view = x.transpose(1, 2).unwrap();
-    let got = icl_model::reference::ops::linear(&view, &w).unwrap();
+    let got = icl_model::ops::linear(&view, &w).unwrap();
     let got: Vec<Vec<Vec<f32>>> = got.to_vec3().unwrap();
     for b in 0..2 {
         for t in 0..4 {

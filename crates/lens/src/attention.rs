@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Linear;
 use icl_model::kernel::Kernel;
 use icl_model::mask;
-use icl_model::reference::{KernelRows, ops};
+use icl_model::ops;
+use icl_model::reference::KernelRows;
 use icl_numerics::lanes::Isa;
 use std::ops::Range;
 

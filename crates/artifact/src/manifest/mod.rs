@@ -25,8 +25,7 @@ use std::path::Path;
 pub const FORMAT: &str = "icl-artifact/1";
 /// Name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
-/// Name of the list of digests.
-pub const SUMS: &str = "SHA256SUMS";
+pub use crate::output::SUMS;
 
 /// Name of the run's record.
 pub const RUN: &str = "run.json";

@@ -19,6 +19,9 @@ use std::path::Path;
 use target::Target;
 use temporary::Temporary;
 
+/// Name of the list of digests; where files are replaced one by one, it comes last.
+pub const SUMS: &str = "SHA256SUMS";
+
 const DISK_HINT: &str =
     "check permissions and free disk space, or choose another folder with --out";
 

@@ -6,10 +6,10 @@ use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention;
 use icl_model::device::Device;
-use icl_model::objective::Set;
+use icl_model::objective::{CurvePoint, Set};
 use icl_model::settings::TrainSettings;
 use icl_model::task;
-use icl_model::trainer::{CurvePoint, Trainer};
+use icl_model::trainer::Trainer;
 use icl_model::training::LayerTraining;
 use serde_json::json;
 

@@ -20,33 +20,8 @@ use std::path::Path;
 
 /// Runs the command.
 pub(crate) fn train(arguments: &TrainArguments, device: Device) -> anyhow::Result<Outcome> {
-    let scale = match arguments.scale {
-        Some(scale) => scale,
-        None => task::find(&arguments.task)?.default_scale(),
-    };
-    let settings = TrainSettings {
-        task: arguments.task.clone(),
-        scale,
-        prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
-        inputs: Inputs::Uniform,
-        n_heads: arguments.heads,
-        modification: arguments.modification.clone(),
-        kernel: KernelSettings::with_features(arguments.d_r),
-        steps: arguments.steps,
-        batch: arguments.batch,
-        adam: AdamSettings {
-            learning_rate: arguments.learning_rate,
-            clip: arguments.clip,
-            ..AdamSettings::default()
-        },
-        init_std: arguments.initial_sd,
-        n_validation: arguments.n_test,
-        validate_every: arguments.test_every,
-        seed: arguments.seed,
-        backend: arguments.implementation,
-    };
     let machine = Machine { device, threads: Threads::new(host::jobs(None))? };
-    let layer = LayerTraining::new(settings, &machine)?;
+    let layer = LayerTraining::new(settings(arguments)?, &machine)?;
     let mut trainer = layer.trainer();
     if let Some(path) = &arguments.init {
         restore(layer.settings(), &mut trainer, path)?;
@@ -81,6 +56,35 @@ pub(crate) fn train(arguments: &TrainArguments, device: Device) -> anyhow::Resul
         say!("wrote {}", arguments.out.display());
     }
     Ok(Outcome::Reproduced)
+}
+
+/// The settings that the arguments state.
+fn settings(arguments: &TrainArguments) -> anyhow::Result<TrainSettings> {
+    let scale = match arguments.scale {
+        Some(scale) => scale,
+        None => task::find(&arguments.task)?.default_scale(),
+    };
+    Ok(TrainSettings {
+        task: arguments.task.clone(),
+        scale,
+        prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
+        inputs: Inputs::Uniform,
+        n_heads: arguments.heads,
+        modification: arguments.modification.clone(),
+        kernel: KernelSettings::with_features(arguments.d_r),
+        steps: arguments.steps,
+        batch: arguments.batch,
+        adam: AdamSettings {
+            learning_rate: arguments.learning_rate,
+            clip: arguments.clip,
+            ..AdamSettings::default()
+        },
+        init_std: arguments.initial_sd,
+        n_validation: arguments.n_test,
+        validate_every: arguments.test_every,
+        seed: arguments.seed,
+        backend: arguments.implementation,
+    })
 }
 
 /// Takes over weights and optimiser of a run with the same settings; only its length and the way it is tested

@@ -8,9 +8,10 @@
 //! Paper gap: the source says non-linear maps, possibly neural networks; both forms, `c` and `hidden`
 //! are ours. `gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`.
 
-use super::{Entry, Modification, ParameterSpec, Terms, Weights};
+use super::terms::{Augmentation, Form, Terms};
+use super::{Entry, Modification, ParameterSpec, Weights};
 use crate::ModelError;
-use crate::reference::ops;
+use crate::ops;
 use candle_core::{D, Tensor};
 
 /// Registry entry.
@@ -27,33 +28,7 @@ pub(super) const ENTRY: Entry = Entry {
     build: |options| Ok(Box::new(Augmented::from_options(options)?)),
 };
 
-/// The shape of `g`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `g(x) = x`.
-    Identity,
-    /// `g(x) = x + c tanh(x)`.
-    Elementwise,
-    /// `g(x) = x + c U gelu(V x)`, `V` of `hidden` rows.
-    Mlp {
-        /// Rows of `V`.
-        hidden: usize,
-    },
-}
-
-/// `g`: its form and its scale `c`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Augmentation {
-    /// The form.
-    pub form: Form,
-    /// `c`.
-    pub scale: f32,
-}
-
 impl Augmentation {
-    /// `g(x) = x`.
-    pub const IDENTITY: Self = Self { form: Form::Identity, scale: 0.0 };
-
     fn variables(self, side: &str, d: usize) -> Vec<ParameterSpec> {
         let Form::Mlp { hidden } = self.form else {
             return Vec::new();

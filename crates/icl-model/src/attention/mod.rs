@@ -23,11 +23,10 @@ mod regularised;
 mod terms;
 mod weights;
 
-pub use augmented::{Augmentation, Form};
 pub(crate) use negative::check_count;
 pub use options::Options;
 pub use parameters::{LayerShape, ParameterSpec, Parameters};
-pub use terms::Terms;
+pub use terms::{Augmentation, Form, Terms};
 pub use weights::Weights;
 
 use crate::ModelError;

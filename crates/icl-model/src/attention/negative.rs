@@ -6,7 +6,7 @@
 
 use super::{Entry, Modification, Terms};
 use crate::ModelError;
-use crate::reference::ops;
+use crate::ops;
 use candle_core::{D, DType, Tensor};
 
 /// Registry entry.

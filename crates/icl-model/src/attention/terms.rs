@@ -1,6 +1,32 @@
 //! The terms of which modifications of the source are made.
 
-use super::Augmentation;
+/// The shape of `g`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `g(x) = x`.
+    Identity,
+    /// `g(x) = x + c tanh(x)`.
+    Elementwise,
+    /// `g(x) = x + c U gelu(V x)`, `V` of `hidden` rows.
+    Mlp {
+        /// Rows of `V`.
+        hidden: usize,
+    },
+}
+
+/// `g`: its form and its scale `c`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Augmentation {
+    /// The form.
+    pub form: Form,
+    /// `c`.
+    pub scale: f32,
+}
+
+impl Augmentation {
+    /// `g(x) = x`.
+    pub const IDENTITY: Self = Self { form: Form::Identity, scale: 0.0 };
+}
 
 /// A modification made of the three known terms; what the fused kernel computes and has a dual loss.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,7 +9,7 @@ use std::fmt;
 /// Variables by name and shape, as candle's `VarBuilder` looks them up, on the device where they stand.
 ///
 /// Gradients reach what the tensors were made from. The instruction set is that of the portable functions of
-/// [`reference::ops`](crate::reference::ops).
+/// [`ops`](crate::ops).
 #[derive(Clone)]
 pub struct Weights {
     vars: VarBuilder<'static>,

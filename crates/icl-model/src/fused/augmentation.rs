@@ -2,7 +2,7 @@
 
 use super::linear::{add_outers, add_product, product, product_transposed};
 use crate::attention::{Augmentation, Form};
-use crate::reference::ops::GELU_SCALE;
+use crate::ops::GELU_SCALE;
 use icl_numerics::elementary::{exp_normal, tanh};
 use icl_numerics::lanes::{Lane16, Lanes};
 

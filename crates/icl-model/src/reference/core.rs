@@ -1,10 +1,10 @@
 //! Attention of given queries, keys and values: the core that every convention of heads shares.
 
 use super::kernel_rows::KernelRows;
-use super::ops;
 use crate::ModelError;
 use crate::attention::{Modification, Weights};
 use crate::kernel::AttentionKernel;
+use crate::ops;
 use candle_core::{D, Tensor};
 
 /// Queries, keys and values of all heads; queries and keys carry the factor `d^(-1/4)` each, `d` being the size

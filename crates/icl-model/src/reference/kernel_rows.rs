@@ -1,8 +1,8 @@
 //! Rows of `K(k_j, q_i)`: what a block of queries sees of its keys.
 
-use super::ops;
 use crate::ModelError;
 use crate::kernel::{AttentionKernel, Kernel, Omegas};
+use crate::ops;
 use candle_core::{D, Tensor};
 use icl_numerics::lanes::Isa;
 

@@ -1,11 +1,11 @@
 //! The paper's attention layer: every head has `d x d` projections, and the heads' outputs are summed.
 
 use super::core::{Attended, Core, Projected};
-use super::ops;
 use crate::ModelError;
 use crate::attention::{LayerShape, Modification, Weights};
 use crate::kernel::AttentionKernel;
 use crate::mask::Mask;
+use crate::ops;
 use candle_core::{IndexOp, Tensor};
 
 /// One attention layer without its weights.

@@ -6,11 +6,11 @@
 //! ```
 
 use super::core::{Attended, Core, Projected};
-use super::ops;
 use crate::ModelError;
 use crate::attention::{Modification, Weights};
 use crate::kernel::AttentionKernel;
 use crate::mask::Mask;
+use crate::ops;
 use candle_core::Tensor;
 use candle_nn::Linear;
 use std::sync::Arc;

@@ -4,11 +4,11 @@
 //! bias) if asked for. LayerNorm is written out: candle's fused one has no gradient.
 
 use super::layer::Layer;
-use super::ops;
 use crate::ModelError;
 use crate::attention::{LayerShape, Modification, Weights};
 use crate::kernel::Kernel;
 use crate::mask::Mask;
+use crate::ops;
 use candle_core::{D, Tensor};
 use candle_nn::Linear;
 use std::sync::Arc;

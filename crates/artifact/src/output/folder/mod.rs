@@ -11,9 +11,9 @@ mod exchange;
 
 pub use entries::{Entry, entries};
 
+use super::SUMS;
 use super::{DISK_HINT, create_dir, target, write_atomically};
 use crate::ArtifactError;
-use crate::manifest::SUMS;
 use exchange::{exchange, stage};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,6 +18,7 @@ pub mod digest;
 mod error;
 pub mod figure;
 pub mod finding;
+mod json;
 pub mod lock;
 pub mod manifest;
 pub mod output;

@@ -74,11 +74,8 @@ pub(crate) fn publish(
         items: records,
     };
     write(&dir, &manifest, &files, &record, &provenance)?;
-    let report = artifact::verify::verify(
-        &dir,
-        context.profile.name(),
-        &workspace.expected(context.profile),
-    );
+    let expected = workspace.expected(context.profile);
+    let report = artifact::verify::verify(&dir, context.profile.name(), &expected);
     drop(lock);
     let counts = work.items.iter().map(|item| (item.item.id, counts(item, results))).collect();
     print_report(&dir, &report, &counts);

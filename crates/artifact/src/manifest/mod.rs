@@ -25,6 +25,7 @@ use std::path::Path;
 pub const FORMAT: &str = "icl-artifact/1";
 /// Name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
+pub use crate::json::canonical_json;
 pub use crate::output::SUMS;
 
 /// Name of the run's record.
@@ -235,16 +236,4 @@ impl Manifest {
     pub fn to_json(&self) -> Result<Vec<u8>, ArtifactError> {
         canonical_json(self)
     }
-}
-
-/// Pretty JSON with a final newline.
-///
-/// # Errors
-/// [`ArtifactError::Table`] if a value is not representable.
-pub fn canonical_json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| {
-        ArtifactError::table("json", "value", error.to_string(), "a representable value")
-    })?;
-    text.push(b'\n');
-    Ok(text)
 }

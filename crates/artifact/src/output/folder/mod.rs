@@ -11,8 +11,7 @@ mod exchange;
 
 pub use entries::{Entry, entries};
 
-use super::SUMS;
-use super::{DISK_HINT, create_dir, target, write_atomically};
+use super::{DISK_HINT, SUMS, create_dir, target, write_atomically};
 use crate::ArtifactError;
 use exchange::{exchange, stage};
 use serde::{Deserialize, Serialize};
@@ -130,7 +129,7 @@ fn file_by_file(
     let folders: BTreeSet<&Path> =
         files.keys().filter_map(|path| Path::new(*path).parent()).collect();
     folders.iter().for_each(|folder| super::remove_leftovers(&dir.join(folder)));
-    write_atomically(&dir.join(MARKER), &crate::manifest::canonical_json(&marker)?)?;
+    write_atomically(&dir.join(MARKER), &crate::json::canonical_json(&marker)?)?;
     let last = |path: &str| path == LAST;
     for (path, bytes) in files.iter().filter(|(path, _)| !last(path)) {
         write_changed(&dir.join(path), bytes)?;
@@ -227,7 +226,7 @@ mod tests {
         let out = dir.path().join("out");
         let marker = Marker { written: ours(&["new"]), removed: ours(&["old"]) };
         replace_dir(&out, &files(&[("new", "half"), ("old", "1")]), &ours(&[])).unwrap();
-        let text = crate::manifest::canonical_json(&marker).unwrap();
+        let text = crate::json::canonical_json(&marker).unwrap();
         write_atomically(&out.join(MARKER), &text).unwrap();
         replace_dir(&out, &files(&[("new", "whole")]), &ours(&[])).unwrap();
         assert_eq!(paths(&out), ["new"]);
@@ -257,7 +256,7 @@ mod tests {
         std::fs::write(&outside, "precious").unwrap();
         let absolute = outside.display().to_string();
         let marker = Marker { written: ours(&[]), removed: ours(&["../outside", &absolute, "x"]) };
-        let text = crate::manifest::canonical_json(&marker).unwrap();
+        let text = crate::json::canonical_json(&marker).unwrap();
         write_atomically(&out.join(MARKER), &text).unwrap();
         let listed = ours(&["../outside", "x/../../outside", &absolute]);
         replace_dir(&out, &files(&[("y", "2")]), &listed).unwrap();

@@ -58,6 +58,9 @@ pub enum ModelError {
         /// What is not finite.
         what: &'static str,
     },
+    /// The name of a modification, or an option of one, that does not fit.
+    #[error(transparent)]
+    Registry(#[from] icl_registry::RegistryError),
     /// A device that this program cannot use.
     #[error(
         "device {device}: found none ({reason}), expected a CUDA GPU and a program built for it; use cpu"

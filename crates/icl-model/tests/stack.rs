@@ -192,15 +192,15 @@ fn errors(steps: usize, batch: usize, modification: &str) -> [f64; 2] {
 fn both_implementations_take_the_same_first_steps() {
     // rounding differences of 1e-6 grow along the training; ten steps leave three digits and more
     for modification in ["plain", "combined:alpha=0.5,on=both,hidden=3,m=2,beta=0.25"] {
-        let [fused, composite] = errors(10, 64, modification);
-        assert!((fused / composite - 1.0).abs() < 1e-4, "{modification}: {fused} {composite}");
+        let [fused, reference] = errors(10, 64, modification);
+        assert!((fused / reference - 1.0).abs() < 1e-4, "{modification}: {fused} {reference}");
     }
 }
 
 #[test]
 #[ignore = "slow: 15 s"]
 fn both_implementations_of_the_stack_train_to_the_same_test_loss() {
-    let [fused, composite] = errors(1000, 512, "plain");
-    println!("two layers: fused {fused}, composite {composite}");
-    assert!((fused / composite - 1.0).abs() < 1e-3, "{fused} {composite}");
+    let [fused, reference] = errors(1000, 512, "plain");
+    println!("two layers: fused {fused}, reference {reference}");
+    assert!((fused / reference - 1.0).abs() < 1e-3, "{fused} {reference}");
 }

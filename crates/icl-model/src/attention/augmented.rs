@@ -13,6 +13,7 @@ use super::{Entry, Modification, ParameterSpec, Weights};
 use crate::ModelError;
 use crate::ops;
 use candle_core::{D, Tensor};
+use icl_registry::Options;
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -66,7 +67,7 @@ pub(super) struct Augmented {
 
 impl Augmented {
     /// Reads `form`, `on`, `c` and `hidden`.
-    pub(super) fn from_options(options: &mut super::Options) -> Result<Self, ModelError> {
+    pub(super) fn from_options(options: &mut Options) -> Result<Self, ModelError> {
         let hidden = options.number("hidden", 24, [1, crate::prompt::MAX_D])?;
         let forms = [("mlp", Form::Mlp { hidden }), ("elementwise", Form::Elementwise)];
         let form = options.choice("form", &forms)?;

@@ -16,7 +16,6 @@
 mod augmented;
 mod combined;
 mod negative;
-mod options;
 mod parameters;
 mod plain;
 mod regularised;
@@ -24,13 +23,13 @@ mod terms;
 mod weights;
 
 pub(crate) use negative::check_count;
-pub use options::Options;
 pub use parameters::{LayerShape, ParameterSpec, Parameters};
 pub use terms::{Augmentation, Form, Terms};
 pub use weights::Weights;
 
 use crate::ModelError;
 use candle_core::Tensor;
+use icl_registry::Options;
 use std::fmt::Debug;
 
 /// What a modification changes of attention. Every method defaults to what plain attention does.
@@ -104,6 +103,14 @@ pub struct Entry {
     pub build: fn(&mut Options) -> Result<Box<dyn Modification>, ModelError>,
 }
 
+impl icl_registry::Entry for Entry {
+    const KIND: &'static str = "modification";
+
+    fn id(&self) -> &'static str {
+        self.id
+    }
+}
+
 /// All modifications.
 pub static ALL: &[Entry] =
     &[plain::ENTRY, regularised::ENTRY, augmented::ENTRY, negative::ENTRY, combined::ENTRY];
@@ -111,15 +118,9 @@ pub static ALL: &[Entry] =
 /// Builds a modification from its specification `id` or `id:option=value,option=value`.
 ///
 /// # Errors
-/// [`ModelError::Unknown`] or [`ModelError::Setting`], naming what is known or allowed.
+/// [`ModelError::Registry`] or [`ModelError::Setting`], naming what is known or allowed.
 pub fn parse(specification: &str) -> Result<Box<dyn Modification>, ModelError> {
-    let (id, options) = specification.split_once(':').unwrap_or((specification, ""));
-    let entry = ALL.iter().find(|entry| entry.id == id).ok_or_else(|| ModelError::Unknown {
-        kind: "modification",
-        found: id.to_owned(),
-        known: ALL.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
-    })?;
-    let mut options = Options::parse(id, options)?;
+    let (entry, mut options) = icl_registry::find(ALL, specification)?;
     let modification = (entry.build)(&mut options)?;
     options.finish()?;
     Ok(modification)

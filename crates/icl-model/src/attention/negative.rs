@@ -8,6 +8,7 @@ use super::{Entry, Modification, Terms};
 use crate::ModelError;
 use crate::ops;
 use candle_core::{D, DType, Tensor};
+use icl_registry::Options;
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -27,7 +28,7 @@ pub(super) struct Negative {
 
 impl Negative {
     /// Reads `m` and `beta`.
-    pub(super) fn from_options(options: &mut super::Options) -> Result<Self, ModelError> {
+    pub(super) fn from_options(options: &mut Options) -> Result<Self, ModelError> {
         let m = options.number("m", 3, [1, crate::prompt::MAX_DEMOS])?;
         let beta = options.number("beta", 0.1, [0.0, 16.0])?;
         Ok(Self { m, beta })

@@ -3,7 +3,7 @@
 //! * [`stream`]: named, counter-based random streams with a fixed number of draws per sample.
 //! * [`chacha`]: the generator's block function.
 //! * [`lanes`]: sixteen `f32` lanes with run-time dispatch; same operations, same bits on every CPU.
-//! * [`elementary`]: `exp`, `ln`, `sin`/`cos`, `tanh` on lanes, at most 1 ulp (tested exhaustively).
+//! * [`elementary`]: `exp`, `ln`, `sin`/`cos`, `tanh` on lanes, at most 1 ulp (tested exhaustively), and GELU.
 //! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
 //! * [`largest`]: the largest number or difference, NaN when one is not finite.
 //! * [`order`]: sums whose order is written in source.

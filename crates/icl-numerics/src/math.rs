@@ -78,6 +78,18 @@ pub fn tanh(x: f64) -> f64 {
     libm::tanh(x)
 }
 
+/// The normal distribution function `Phi(x)`, accurate in the left tail as well.
+pub fn normal_cdf(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// The normal density.
+pub fn normal_density(x: f64) -> f64 {
+    /// `1 / sqrt(2 pi)`.
+    const PEAK: f64 = 0.398_942_280_401_432_7;
+    PEAK * exp(-0.5 * x * x)
+}
+
 /// `x` to a real power.
 pub fn powf(x: f64, y: f64) -> f64 {
     libm::pow(x, y)

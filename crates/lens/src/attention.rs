@@ -11,7 +11,7 @@ use candle_nn::Linear;
 use icl_model::kernel::Kernel;
 use icl_model::mask;
 use icl_model::ops;
-use icl_model::reference::KernelRows;
+use icl_model::reference::kernel_weights;
 use icl_numerics::lanes::Isa;
 use std::ops::Range;
 
@@ -96,11 +96,11 @@ impl Side<'_> {
         let real = self.input.real(b);
         let bias = mask::block(rows.clone(), end, causal, real, self.dtype, &device)?;
         let keys = keys.narrow(0, 0, end)?;
-        let attended = KernelRows::new(&Kernel::Softmax, &queries, &keys, bias.as_ref(), self.isa)?;
-        let output = flat(&attended.output(&values.narrow(0, 0, end)?)?)?;
+        let all = kernel_weights(&Kernel::Softmax, &queries, &keys, bias.as_ref(), self.isa)?;
+        let output = flat(&ops::product(&all, &values.narrow(0, 0, end)?)?)?;
         let mut weights = Vec::new();
         if self.with_weights {
-            for row in flat(&attended.weights()?)?.chunks_exact(end) {
+            for row in flat(&all)?.chunks_exact(end) {
                 weights.extend_from_slice(row);
                 weights.resize(weights.len() + n - end, 0.0);
             }

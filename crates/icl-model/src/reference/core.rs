@@ -1,11 +1,11 @@
 //! Attention of given queries, keys and values: the core that every convention of heads shares.
 
-use super::kernel_rows::KernelRows;
+use super::kernel_weights::kernel_weights;
 use crate::ModelError;
 use crate::attention::{Modification, Weights};
-use crate::kernel::AttentionKernel;
+use crate::kernel::{AttentionKernel, Kernel};
 use crate::ops;
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 /// Queries, keys and values of all heads; queries and keys carry the factor `d^(-1/4)` each, `d` being the size
 /// of a head.
@@ -32,6 +32,15 @@ pub struct Attended {
     pub attention_weights: Tensor,
 }
 
+/// Which tokens a query has as demonstrations; the rest is its query side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demonstrations {
+    /// The first so many, for every query.
+    First(usize),
+    /// All but the query's own token, in a layer whose queries are its tokens.
+    Others,
+}
+
 /// A kernel with a modification.
 #[derive(Debug, Clone, Copy)]
 pub struct Core<'a> {
@@ -39,16 +48,30 @@ pub struct Core<'a> {
     pub modification: &'a dyn Modification,
     /// The kernel.
     pub kernel: &'a AttentionKernel,
+    /// Factors on the weights of attention, `[batch, heads, queries, tokens]`.
+    pub dropout: Option<&'a Tensor>,
 }
 
 impl Core<'_> {
-    /// `h'` of every query, head by head: see [the equations](crate::attention). The first `n_demos` tokens are
-    /// demonstrations, the rest the query side; `bias` as in [`KernelRows::new`], for `[batch, heads, queries,
-    /// tokens]`.
+    /// `h'` of every query, head by head: see [the equations](crate::attention); `bias` as in [`kernel_weights`], for
+    /// `[batch, heads, queries, tokens]`.
     ///
     /// # Errors
-    /// If shapes do not fit or candle refuses an operation.
+    /// If shapes do not fit, candle refuses an operation, or the kernel has no demonstrations of that kind.
     pub fn attend(
+        &self,
+        weights: &Weights,
+        projected: &Projected,
+        demonstrations: Demonstrations,
+        bias: Option<&Tensor>,
+    ) -> Result<Attended, ModelError> {
+        match demonstrations {
+            Demonstrations::First(n) => self.attend_first(weights, projected, n, bias),
+            Demonstrations::Others => self.attend_others(weights, projected, bias),
+        }
+    }
+
+    fn attend_first(
         &self,
         weights: &Weights,
         projected: &Projected,
@@ -58,19 +81,74 @@ impl Core<'_> {
         let Projected { q, k, v, q_demos } = projected;
         let (k_demos, k_side) = split(k, n_demos)?;
         let (v_demos, v_side) = split(v, n_demos)?;
-        let mut values = self.modification.values(weights, &v_demos)?;
-        if let Some(q_demos) = q_demos {
-            let scores = ops::product_transposed(q_demos, &k_demos)?.detach();
-            values = self.modification.mix(&seen(scores, n_demos, bias)?, &values)?;
-        }
+        let values = self.values(weights, [q_demos.as_ref(), Some(&k_demos)], &v_demos, bias)?;
         let keys = Tensor::cat(&[self.modification.keys(weights, &k_demos)?, k_side], 2)?;
         let v_side = scaled(&v_side, self.modification.query_side_factor())?;
         let values = Tensor::cat(&[values, v_side], 2)?;
-        let rows = KernelRows::new(self.kernel, q, &keys, bias, weights.isa())?;
-        let attention_weights = rows.weights()?;
+        let attention_weights =
+            self.dropped(kernel_weights(self.kernel, q, &keys, bias, weights.isa())?)?;
         let output = ops::product(&attention_weights, &values.contiguous()?)?;
         Ok(Attended { output, attention_weights })
     }
+
+    /// Every entry as if the token were a demonstration, then a query's own: its plain score, and its plain value
+    /// times the factor of the query side.
+    fn attend_others(
+        &self,
+        weights: &Weights,
+        projected: &Projected,
+        bias: Option<&Tensor>,
+    ) -> Result<Attended, ModelError> {
+        let Projected { q, k, v, q_demos } = projected;
+        if !matches!(self.kernel, Kernel::Softmax) {
+            let found = format!("{:?}", self.kernel);
+            return Err(ModelError::setting("kernel", found, "softmax where all others are shown"));
+        }
+        let own = own_token(q.dim(2)?, q)?;
+        let keys = self.modification.keys(weights, k)?;
+        let mut scores = ops::product_transposed(q, &keys)?;
+        if keys.id() != k.id() {
+            let plain = ops::product_transposed(q, k)?;
+            scores = own.broadcast_as(scores.shape())?.where_cond(&plain, &scores)?;
+        }
+        let attention_weights = self.dropped(ops::softmax(&scores, bias, weights.isa())?)?;
+        let values = self.values(weights, [q_demos.as_ref(), Some(k)], v, bias)?;
+        let mut output = ops::product(&attention_weights, &values.contiguous()?)?;
+        let factor = self.modification.query_side_factor();
+        if values.id() != v.id() || factor != 1.0 {
+            let own = attention_weights.broadcast_mul(&own.to_dtype(v.dtype())?)?;
+            let own = own.sum_keepdim(D::Minus1)?;
+            let gap = (scaled(v, factor)? - values)?;
+            output = (output + own.broadcast_mul(&gap)?)?;
+        }
+        Ok(Attended { output, attention_weights })
+    }
+
+    /// `v~` of demonstrations: `g1`, then the mixture by their scores as queries.
+    fn values(
+        &self,
+        weights: &Weights,
+        [q, k]: [Option<&Tensor>; 2],
+        v: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor, ModelError> {
+        let values = self.modification.values(weights, v)?;
+        let (Some(q), Some(k)) = (q, k) else { return Ok(values) };
+        let scores = ops::product_transposed(q, k)?.detach();
+        self.modification.mix(&seen(scores, v.dim(2)?, bias)?, &values)
+    }
+
+    fn dropped(&self, attention_weights: Tensor) -> Result<Tensor, ModelError> {
+        match self.dropout {
+            Some(mask) => Ok(ops::dropped(&attention_weights, mask)?),
+            None => Ok(attention_weights),
+        }
+    }
+}
+
+/// 1 where a query meets its own token, `[n, n]`.
+fn own_token(n: usize, like: &Tensor) -> Result<Tensor, ModelError> {
+    Ok(Tensor::eye(n, DType::U8, like.device())?)
 }
 
 /// The demonstrations' scores, infinite where a demonstration does not see another.

@@ -1,6 +1,6 @@
 //! The paper's attention layer: every head has `d x d` projections, and the heads' outputs are summed.
 
-use super::core::{Attended, Core, Projected};
+use super::core::{Attended, Core, Demonstrations, Projected};
 use crate::ModelError;
 use crate::attention::{LayerShape, Modification, Weights};
 use crate::kernel::AttentionKernel;
@@ -80,9 +80,9 @@ impl Layer<'_> {
             v: ops::heads(tokens, &w_v)?,
             q_demos,
         };
-        let core = Core { modification: self.modification, kernel: self.kernel };
+        let core = Core { modification: self.modification, kernel: self.kernel, dropout: None };
         let Attended { output, attention_weights } =
-            core.attend(weights, &projected, n_demos, bias)?;
+            core.attend(weights, &projected, Demonstrations::First(n_demos), bias)?;
         Ok(Attended { output: output.sum(1)?, attention_weights })
     }
 }

@@ -5,7 +5,7 @@
 //! q, k, v = x W^T + b,   heads = rows h d_h .. (h + 1) d_h,   y = concat(h'_1, .., h'_H) W_O^T + b_O
 //! ```
 
-use super::core::{Attended, Core, Projected};
+use super::core::{Attended, Core, Demonstrations, Projected};
 use crate::ModelError;
 use crate::attention::{Modification, Weights};
 use crate::kernel::AttentionKernel;
@@ -19,71 +19,106 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct MultiHead {
     n_heads: usize,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    /// None for the heads as they stand.
-    output: Option<Linear>,
+    maps: Maps,
     kernel: AttentionKernel,
     modification: Arc<dyn Modification>,
     /// The modification's variables, which all heads share.
     weights: Weights,
 }
 
-impl MultiHead {
-    /// Takes `w_q`, `w_k`, `w_v` `[d, d]`, where there are such `b_q`, `b_k`, `b_v` `[d]`, `w_o` `[d, d]`, `b_o`
-    /// `[d]`, and the modification's variables for heads of size `d / n_heads`.
+/// The affine maps of a layer.
+#[derive(Debug, Clone)]
+pub struct Maps {
+    /// Queries, `[d, d]`.
+    pub query: Linear,
+    /// Keys.
+    pub key: Linear,
+    /// Values.
+    pub value: Linear,
+    /// None for the heads as they stand.
+    pub output: Option<Linear>,
+}
+
+impl Maps {
+    /// `w_q`, `w_k`, `w_v` `[d, d]`, where there are such `b_q`, `b_k`, `b_v` `[d]`, `w_o` `[d, d]`, `b_o` `[d]`.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] if `n_heads` does not divide `d`, otherwise if a variable is missing or has
-    /// another shape.
-    pub fn new(
-        d: usize,
-        n_heads: usize,
-        kernel: AttentionKernel,
-        modification: Arc<dyn Modification>,
-        weights: Weights,
-    ) -> Result<Self, ModelError> {
-        if n_heads == 0 || !d.is_multiple_of(n_heads) {
-            return Err(ModelError::setting("n_heads", n_heads, format!("a divisor of {d}")));
-        }
+    /// If a variable is missing or has another shape.
+    pub fn new(d: usize, weights: &Weights) -> Result<Self, ModelError> {
         let linear = |side: &str| -> Result<Linear, ModelError> {
             let bias = weights.find(d, &format!("b_{side}"))?;
             Ok(Linear::new(weights.get((d, d), &format!("w_{side}"))?, bias))
         };
         let output = weights.find((d, d), "w_o")?;
         let output = output.map(|_| linear("o")).transpose()?;
-        let [query, key, value] = [linear("q")?, linear("k")?, linear("v")?];
-        Ok(Self { n_heads, query, key, value, output, kernel, modification, weights })
+        Ok(Self { query: linear("q")?, key: linear("k")?, value: linear("v")?, output })
+    }
+}
+
+impl MultiHead {
+    /// A layer of `maps`, with the modification's variables for heads of size `d / n_heads` in `weights`.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] if `n_heads` does not divide the size of a token.
+    pub fn new(
+        n_heads: usize,
+        maps: Maps,
+        kernel: AttentionKernel,
+        modification: Arc<dyn Modification>,
+        weights: Weights,
+    ) -> Result<Self, ModelError> {
+        let d = maps.query.weight().dim(0)?;
+        if n_heads == 0 || !d.is_multiple_of(n_heads) {
+            return Err(ModelError::setting("n_heads", n_heads, format!("a divisor of {d}")));
+        }
+        Ok(Self { n_heads, maps, kernel, modification, weights })
     }
 
-    /// The output of every token of `tokens` `[batch, tokens, d]` under `mask`, the first `n_demos` tokens being
-    /// demonstrations and the rest the query side.
+    /// The output of every token of `tokens` `[batch, tokens, d]` under `mask`.
     ///
     /// # Errors
     /// If shapes do not fit or candle refuses an operation.
     pub fn forward(
         &self,
         tokens: &Tensor,
-        n_demos: usize,
+        demonstrations: Demonstrations,
         mask: &Mask,
+    ) -> Result<Attended, ModelError> {
+        let (batch, n_tokens, _) = tokens.dims3()?;
+        let bias = mask.bias(batch, n_tokens, tokens.dtype(), tokens.device())?;
+        self.forward_with(tokens, demonstrations, bias.as_ref(), None)
+    }
+
+    /// [`Self::forward`] with a mask as an additive bias, which several layers can share, and factors on the weights.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_with(
+        &self,
+        tokens: &Tensor,
+        demonstrations: Demonstrations,
+        bias: Option<&Tensor>,
+        dropout: Option<&Tensor>,
     ) -> Result<Attended, ModelError> {
         let (batch, n_tokens, d) = tokens.dims3()?;
         let scale = 1.0 / ((d / self.n_heads) as f64).sqrt().sqrt();
-        let q = (self.heads(&self.query, tokens)? * scale)?;
-        let q_demos = self.modification.needs_scores().then(|| q.narrow(2, 0, n_demos));
+        let Maps { query, key, value, output } = &self.maps;
+        let q = (self.heads(query, tokens)? * scale)?;
+        let q_demos = self.modification.needs_scores().then(|| match demonstrations {
+            Demonstrations::First(n) => q.narrow(2, 0, n),
+            Demonstrations::Others => Ok(q.clone()),
+        });
         let projected = Projected {
             q_demos: q_demos.transpose()?,
             q,
-            k: (self.heads(&self.key, tokens)? * scale)?,
-            v: self.heads(&self.value, tokens)?,
+            k: (self.heads(key, tokens)? * scale)?,
+            v: self.heads(value, tokens)?,
         };
-        let bias = mask.bias(batch, n_tokens, tokens.dtype(), tokens.device())?;
-        let core = Core { modification: self.modification.as_ref(), kernel: &self.kernel };
-        let Attended { output, attention_weights } =
-            core.attend(&self.weights, &projected, n_demos, bias.as_ref())?;
-        let joined = output.transpose(1, 2)?.contiguous()?.reshape((batch, n_tokens, d))?;
-        let output = match &self.output {
+        let core = Core { modification: self.modification.as_ref(), kernel: &self.kernel, dropout };
+        let Attended { output: heads, attention_weights } =
+            core.attend(&self.weights, &projected, demonstrations, bias)?;
+        let joined = heads.transpose(1, 2)?.contiguous()?.reshape((batch, n_tokens, d))?;
+        let output = match output {
             Some(map) => ops::affine(map, &joined)?,
             None => joined,
         };

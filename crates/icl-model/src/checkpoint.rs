@@ -112,7 +112,7 @@ pub fn from_bytes(
     let known = |name: &str| own(name) || template.range(name).is_some();
     if let Some(name) = file.names().into_iter().find(|name| !known(name)) {
         let names: Vec<_> = template.variables().iter().map(|v| v.name.clone()).collect();
-        return Err(refused(path, name, "a tensor of that name", &names.join(", ")));
+        return Err(ModelError::file(path, name, "a tensor of that name", &names.join(", ")));
     }
     Ok(parameters)
 }
@@ -137,7 +137,8 @@ pub fn adam_from_bytes(
         .tensor(STEP)
         .ok()
         .and_then(|step| Some(u64::from_le_bytes(step.data().try_into().ok()?)));
-    adam.step = step.ok_or_else(|| refused(path, STEP, "nothing", "u64 [1], the steps taken"))?;
+    adam.step =
+        step.ok_or_else(|| ModelError::file(path, STEP, "nothing", "u64 [1], the steps taken"))?;
     Ok(Some(adam))
 }
 
@@ -159,7 +160,7 @@ pub fn curve_from_bytes(path: &Path, bytes: &[u8]) -> Result<Vec<CurvePoint>, Mo
     let nmses = words(CURVE_NMSE, Dtype::F64).unwrap_or_default();
     if losses.len() != steps.len() || nmses.len() != steps.len() {
         let found = format!("{}, {}, {} entries", steps.len(), losses.len(), nmses.len());
-        return Err(refused(path, "curve", &found, "as many of step, loss and nmse"));
+        return Err(ModelError::file(path, "curve", &found, "as many of step, loss and nmse"));
     }
     let point = |((step, loss), nmse): ((&[u8; 8], &[u8; 8]), &[u8; 8])| CurvePoint {
         step: u64::from_le_bytes(*step) as usize,
@@ -184,16 +185,12 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, ModelError
 }
 
 fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> ModelError {
-    refused(path, "header", &error.to_string(), "an undamaged safetensors file; write it again")
-}
-
-fn refused(path: &Path, field: &str, found: &str, expected: &str) -> ModelError {
-    ModelError::File {
-        path: path.to_owned(),
-        field: field.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    }
+    ModelError::file(
+        path,
+        "header",
+        &error.to_string(),
+        "an undamaged safetensors file; write it again",
+    )
 }
 
 fn read(
@@ -203,19 +200,23 @@ fn read(
     shape: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
     let expected = format!("f32 {shape:?}");
-    let tensor = file.tensor(name).map_err(|_| refused(path, name, "nothing", &expected))?;
+    let tensor =
+        file.tensor(name).map_err(|_| ModelError::file(path, name, "nothing", &expected))?;
     let without_head = if shape.first() == Some(&1) { &shape[1..] } else { shape };
     let fits = tensor.shape() == shape || tensor.shape() == without_head;
     if tensor.dtype() != Dtype::F32 || !fits {
         let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-        return Err(refused(path, name, &found, &expected));
+        return Err(ModelError::file(path, name, &found, &expected));
     }
     let values: Vec<f32> =
         tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     match values.iter().position(|x| !x.is_finite()) {
-        Some(i) => {
-            Err(refused(path, name, &format!("{} at entry {i}", values[i]), "finite numbers"))
-        }
+        Some(i) => Err(ModelError::file(
+            path,
+            name,
+            &format!("{} at entry {i}", values[i]),
+            "finite numbers",
+        )),
         None => Ok(values),
     }
 }

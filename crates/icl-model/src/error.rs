@@ -36,12 +36,12 @@ pub enum ModelError {
         /// The shape expected.
         expected: Vec<usize>,
     },
-    /// A weights file that cannot be used.
+    /// A file that cannot be used.
     #[error("{}: {field}: found {found}, expected {expected}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// The tensor or part of the file.
+        /// The field, tensor or part of it.
         field: String,
         /// What it holds.
         found: String,
@@ -91,5 +91,11 @@ impl ModelError {
         expected: impl Into<String>,
     ) -> Self {
         Self::Setting { field: field.into(), found: found.to_string(), expected: expected.into() }
+    }
+
+    /// A part of a file that cannot be used.
+    pub fn file(path: &std::path::Path, field: &str, found: &str, expected: &str) -> Self {
+        let [field, found, expected] = [field, found, expected].map(str::to_owned);
+        Self::File { path: path.to_owned(), field, found, expected }
     }
 }

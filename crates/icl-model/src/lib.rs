@@ -17,6 +17,7 @@
 
 pub mod adam;
 pub mod attention;
+pub mod bert;
 pub mod checkpoint;
 pub mod device;
 mod error;

@@ -37,7 +37,7 @@ pub struct Attended {
 pub enum Demonstrations {
     /// The first so many, for every query.
     First(usize),
-    /// All but the query's own token, in a layer whose queries are its tokens.
+    /// All but the query's own token; the queries are those of the first tokens.
     Others,
 }
 
@@ -104,7 +104,8 @@ impl Core<'_> {
             let found = format!("{:?}", self.kernel);
             return Err(ModelError::setting("kernel", found, "softmax where all others are shown"));
         }
-        let own = own_token(q.dim(2)?, q)?;
+        let (n_queries, n_tokens) = (q.dim(2)?, k.dim(2)?);
+        let own = Tensor::eye(n_tokens, DType::U8, q.device())?.narrow(0, 0, n_queries)?;
         let keys = self.modification.keys(weights, k)?;
         let mut scores = ops::product_transposed(q, &keys)?;
         if keys.id() != k.id() {
@@ -118,7 +119,7 @@ impl Core<'_> {
         if values.id() != v.id() || factor != 1.0 {
             let own = attention_weights.broadcast_mul(&own.to_dtype(v.dtype())?)?;
             let own = own.sum_keepdim(D::Minus1)?;
-            let gap = (scaled(v, factor)? - values)?;
+            let gap = (scaled(v, factor)? - values)?.narrow(2, 0, n_queries)?;
             output = (output + own.broadcast_mul(&gap)?)?;
         }
         Ok(Attended { output, attention_weights })
@@ -144,11 +145,6 @@ impl Core<'_> {
             None => Ok(attention_weights),
         }
     }
-}
-
-/// 1 where a query meets its own token, `[n, n]`.
-fn own_token(n: usize, like: &Tensor) -> Result<Tensor, ModelError> {
-    Ok(Tensor::eye(n, DType::U8, like.device())?)
 }
 
 /// The demonstrations' scores, infinite where a demonstration does not see another.

@@ -86,16 +86,18 @@ impl MultiHead {
     ) -> Result<Attended, ModelError> {
         let (batch, n_tokens, _) = tokens.dims3()?;
         let bias = mask.bias(batch, n_tokens, tokens.dtype(), tokens.device())?;
-        self.forward_with(tokens, demonstrations, bias.as_ref(), None)
+        self.forward_first(tokens, n_tokens, demonstrations, bias.as_ref(), None)
     }
 
-    /// [`Self::forward`] with a mask as an additive bias, which several layers can share, and factors on the weights.
+    /// The output of the first `n_queries` tokens only, `[batch, n_queries, d]`; `bias` is a mask that several layers can
+    /// share, and `dropout` holds factors on the weights `[batch, heads, n_queries, tokens]`.
     ///
     /// # Errors
     /// As [`Self::forward`].
-    pub fn forward_with(
+    pub fn forward_first(
         &self,
         tokens: &Tensor,
+        n_queries: usize,
         demonstrations: Demonstrations,
         bias: Option<&Tensor>,
         dropout: Option<&Tensor>,
@@ -103,21 +105,23 @@ impl MultiHead {
         let (batch, n_tokens, d) = tokens.dims3()?;
         let scale = 1.0 / ((d / self.n_heads) as f64).sqrt().sqrt();
         let Maps { query, key, value, output } = &self.maps;
-        let q = (self.heads(query, tokens)? * scale)?;
-        let q_demos = self.modification.needs_scores().then(|| match demonstrations {
-            Demonstrations::First(n) => q.narrow(2, 0, n),
-            Demonstrations::Others => Ok(q.clone()),
-        });
+        let n_demos = match demonstrations {
+            Demonstrations::First(n) => n,
+            Demonstrations::Others => n_tokens,
+        };
+        let needs_scores = self.modification.needs_scores();
+        let n_projected = if needs_scores { n_queries.max(n_demos) } else { n_queries };
+        let q = (self.heads(query, &tokens.narrow(1, 0, n_projected)?)? * scale)?;
         let projected = Projected {
-            q_demos: q_demos.transpose()?,
-            q,
+            q_demos: needs_scores.then(|| q.narrow(2, 0, n_demos)).transpose()?,
+            q: q.narrow(2, 0, n_queries)?,
             k: (self.heads(key, tokens)? * scale)?,
             v: self.heads(value, tokens)?,
         };
         let core = Core { modification: self.modification.as_ref(), kernel: &self.kernel, dropout };
         let Attended { output: heads, attention_weights } =
             core.attend(&self.weights, &projected, demonstrations, bias)?;
-        let joined = heads.transpose(1, 2)?.contiguous()?.reshape((batch, n_tokens, d))?;
+        let joined = heads.transpose(1, 2)?.contiguous()?.reshape((batch, n_queries, d))?;
         let output = match output {
             Some(map) => ops::affine(map, &joined)?,
             None => joined,

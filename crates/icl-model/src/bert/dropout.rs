@@ -1,0 +1,115 @@
+//! Dropout from named streams: an entry's fate is a function of the seed, the place in the model and the example.
+
+use crate::ModelError;
+use candle_core::{DType, Device, Tensor};
+use icl_numerics::stream::Stream;
+
+/// Where in the model entries are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// After the embedding.
+    Embedding,
+    /// Attention weights of a layer.
+    Attention(usize),
+    /// After a layer's attention.
+    AttentionOutput(usize),
+    /// After a layer's feed-forward part.
+    FeedForward(usize),
+    /// After the pooler.
+    Pooler,
+}
+
+impl Site {
+    fn purpose(self) -> String {
+        match self {
+            Self::Embedding => "dropout/embedding".into(),
+            Self::Attention(layer) => format!("dropout/{layer}/attention"),
+            Self::AttentionOutput(layer) => format!("dropout/{layer}/attention-output"),
+            Self::FeedForward(layer) => format!("dropout/{layer}/feed-forward"),
+            Self::Pooler => "dropout/pooler".into(),
+        }
+    }
+}
+
+/// Dropout of the examples `first ..` of a training run.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the first example, counted over all steps.
+    pub first: u64,
+    /// Share of dropped entries of hidden states.
+    pub hidden: f64,
+    /// Share of dropped attention weights.
+    pub attention: f64,
+}
+
+impl Dropout {
+    /// Factors `[examples, ..]` for a site: 0, or one over the share that is kept; none where nothing is dropped.
+    ///
+    /// A share is rounded to a multiple of `2^-16`: sixteen bits decide over an entry.
+    ///
+    /// # Errors
+    /// If candle cannot build the tensor.
+    pub fn mask(
+        &self,
+        site: Site,
+        shape: &[usize],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let share = if matches!(site, Site::Attention(_)) { self.attention } else { self.hidden };
+        let threshold = (share * 65_536.0).round() as u32;
+        if threshold == 0 {
+            return Ok(None);
+        }
+        let keep = (65_536.0 / f64::from(65_536 - threshold)) as f32;
+        let stream = Stream::new(self.seed, &site.purpose());
+        let size: usize = shape[1..].iter().product();
+        let mut factors = Vec::with_capacity(shape[0] * size);
+        for example in 0..shape[0] as u64 {
+            let mut draws = stream.sample(self.first + example);
+            let end = factors.len() + size;
+            while factors.len() < end {
+                let word = draws.next_u32();
+                for bits in [word & 0xffff, word >> 16].into_iter().take(end - factors.len()) {
+                    factors.push(if bits < threshold { 0.0 } else { keep });
+                }
+            }
+        }
+        Ok(Some(Tensor::from_vec(factors, shape, device)?.to_dtype(dtype)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors(first: u64, shape: &[usize]) -> Vec<f32> {
+        let dropout = Dropout { seed: 3, first, hidden: 0.25, attention: 0.0 };
+        let mask = dropout.mask(Site::Embedding, shape, DType::F32, &Device::Cpu).unwrap();
+        mask.unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn the_share_and_the_mean_are_kept() {
+        let factors = factors(0, &[200, 7, 31]);
+        let dropped = factors.iter().filter(|factor| **factor == 0.0).count() as f64;
+        assert!(factors.iter().all(|factor| *factor == 0.0 || (*factor - 4.0 / 3.0).abs() < 1e-6));
+        let n = factors.len() as f64;
+        // six standard errors of a share of 1/4
+        assert!((dropped / n - 0.25).abs() < 6.0 * (0.25 * 0.75 / n).sqrt());
+    }
+
+    #[test]
+    fn a_mask_belongs_to_the_example_wherever_the_batch_is_cut() {
+        let whole = factors(5, &[4, 3, 9]);
+        assert_eq!(whole[27..], factors(6, &[3, 3, 9]));
+        assert_ne!(whole[..27], whole[27..54]);
+        let none = Dropout { seed: 3, first: 0, hidden: 0.0, attention: 0.5 };
+        assert!(none.mask(Site::Pooler, &[1, 1], DType::F32, &Device::Cpu).unwrap().is_none());
+        assert!(
+            none.mask(Site::Attention(0), &[1, 1], DType::F32, &Device::Cpu).unwrap().is_some()
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! BERT: a bidirectional encoder over word pieces, with the same attention and the same modifications as the layers
+//! that learn in context.
+//!
+//! * [`config`], [`folder`], [`variables`]: pretrained models as their folders hold them.
+//! * [`input`], [`embedding`], [`model`]: from word pieces to hidden states and logits.
+//! * [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
+
+pub mod config;
+pub mod dropout;
+pub mod embedding;
+pub mod folder;
+pub mod input;
+pub mod model;
+pub mod objective;
+pub mod order;
+pub mod variables;
+
+pub use config::BertConfig;
+pub use folder::{Loaded, Pretrained};
+pub use input::{Batch, Sequence};
+pub use model::Bert;
+pub use objective::{Example, Examples, FineTuning, Target, Walk};
+pub use variables::Head;

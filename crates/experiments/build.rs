@@ -6,22 +6,24 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "../artifact/src",
     "../dual-model/src",
+    "../glue/src",
     "../icl-model/src",
     "../icl-numerics/src",
     "../icl-registry/src",
     "src",
 ];
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "../../.cargo/config.toml",
     "../../Cargo.lock",
     "../../Cargo.toml",
     "../../rust-toolchain.toml",
     "../artifact/Cargo.toml",
     "../dual-model/Cargo.toml",
+    "../glue/Cargo.toml",
     "../icl-model/Cargo.toml",
     "../icl-numerics/Cargo.toml",
     "../icl-registry/Cargo.toml",

@@ -10,8 +10,8 @@ use icl_model::attention::{self, Modification, Parameters, Weights};
 use icl_model::bert::embedding::Tables;
 use icl_model::bert::model::{Bert, Last};
 use icl_model::bert::{
-    Batch, Example, Examples, FineTuning, Head, Pretrained, Sequence, Target, Walk, folder,
-    variables,
+    Batch, Classifier, Example, Examples, FineTuning, Head, Pretrained, Sequence, Target, Walk,
+    folder, variables,
 };
 use icl_model::objective::{Objective as _, Set};
 use icl_model::trainer::{Length, Trainer, Unkept};
@@ -159,7 +159,8 @@ fn tuning(
     let start = parameters(&bert, &pretrained, Head::Classifier(n_logits));
     let training = examples(&expected);
     let examples = Examples { validation: training.clone(), training, test: Vec::new() };
-    (FineTuning::new(bert, target, start.clone(), examples, walk, machine).unwrap(), start)
+    let classifier = Classifier::new(bert, target, start.clone(), machine).unwrap();
+    (FineTuning::new(classifier, examples, walk).unwrap(), start)
 }
 
 fn detected() -> (Isa, Threads) {
@@ -272,9 +273,10 @@ fn threads_parts_and_instruction_sets_change_no_bit_of_a_run_with_dropout() {
 fn padding_changes_the_last_digits_at_most() {
     let (tuning, start) = tuning("one-head", "plain", walk(6, 6, 1, 0.0), detected());
     let all = examples(&Expected::open("one-head"));
-    let together = tuning.logits(start.packed(), &all).unwrap();
+    let together = tuning.classifier().logits(start.packed(), &all).unwrap();
     for (example, wanted) in all.iter().zip(together) {
-        let alone = tuning.logits(start.packed(), std::slice::from_ref(example)).unwrap();
+        let alone =
+            tuning.classifier().logits(start.packed(), std::slice::from_ref(example)).unwrap();
         let [alone, wanted] = [&alone[0], &wanted].map(|row| row.iter().map(|x| f64::from(*x)));
         // one row of a product is summed in another order than several; f32 logits of about 1
         let [alone, wanted] = [alone.collect::<Vec<_>>(), wanted.collect()];

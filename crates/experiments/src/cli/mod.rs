@@ -1,7 +1,9 @@
 //! The command line.
 
+mod glue;
 mod lens;
 
+pub(crate) use glue::{GlueCommand, GlueEvalArguments, GlueModelArguments, GlueTrainArguments};
 pub(crate) use lens::LensArguments;
 
 use crate::profile::Profile;
@@ -42,6 +44,9 @@ pub(crate) enum Command {
     Lens(LensArguments),
     /// Trains one layer and saves its weights
     Train(TrainArguments),
+    /// Pretrained models on the tasks of GLUE: scores, fine-tuning
+    #[command(subcommand)]
+    Glue(GlueCommand),
     /// Time of one full training step
     #[command(subcommand)]
     Bench(BenchCommand),

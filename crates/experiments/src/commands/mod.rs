@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod doctor;
 mod document;
+mod glue;
 mod lens;
 mod list;
 mod roofline;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Verify(verify) => verify::verify(&workspace()?, &verify, device),
         Command::Lens(lens) => lens::lens(&lens, isa),
         Command::Train(train) => train::train(&train, device),
+        Command::Glue(command) => glue::glue(&command, device),
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, device),
         Command::Bench(BenchCommand::Roofline(roofline)) => {
             roofline::roofline(&workspace()?, &roofline, isa)

@@ -171,6 +171,9 @@ fn ignored(name: &str) -> bool {
 
 fn text(path: &Path) -> Result<String, ModelError> {
     let expected = "a file of the folder of a pretrained BERT; name that folder";
+    if path.exists() && !path.is_file() {
+        return Err(ModelError::file(path, "file", "a folder, pipe or device", expected));
+    }
     std::fs::read_to_string(path)
         .map_err(|error| ModelError::file(path, "file", &error.to_string(), expected))
 }

@@ -2,9 +2,10 @@
 //! that learn in context.
 //!
 //! * [`config`], [`folder`], [`variables`]: pretrained models as their folders hold them.
-//! * [`input`], [`embedding`], [`model`]: from word pieces to hidden states and logits.
+//! * [`input`], [`embedding`], [`model`], [`classifier`]: from word pieces to hidden states and logits.
 //! * [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
 
+pub mod classifier;
 pub mod config;
 pub mod dropout;
 pub mod embedding;
@@ -15,6 +16,7 @@ pub mod objective;
 pub mod order;
 pub mod variables;
 
+pub use classifier::Classifier;
 pub use config::BertConfig;
 pub use folder::{Loaded, Pretrained};
 pub use input::{Batch, Sequence};

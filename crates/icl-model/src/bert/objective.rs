@@ -1,21 +1,14 @@
 //! Fine-tuning: sequences with a class or a score, as an objective of the one trainer.
 
+use super::classifier::{Classifier, Variable, last, weights_of};
 use super::dropout::Dropout;
-use super::embedding::Tables;
-use super::input::{Batch, Sequence};
-use super::model::{Bert, Last};
+use super::input::Sequence;
+use super::model::Last;
 use super::order;
 use crate::ModelError;
-use crate::attention::{Parameters, Weights};
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use candle_core::{DType, Device, Tensor, Var};
-use icl_numerics::lanes::Isa;
-use icl_numerics::threads::Threads;
 use icl_numerics::{math, order as sums};
-use std::ops::Range;
-
-/// Sequences that one part of an evaluation holds in memory.
-const PART: usize = 32;
 
 /// What is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,104 +106,38 @@ impl Walk {
     }
 }
 
-/// A BERT on labelled sequences.
+/// A classifier on labelled sequences.
 #[derive(Debug)]
 pub struct FineTuning {
-    bert: Bert,
-    target: Target,
-    layout: Parameters,
-    tables: Tables,
+    classifier: Classifier,
     examples: Examples,
     walk: Walk,
     /// The examples of every step.
     batches: Vec<Vec<usize>>,
-    isa: Isa,
-    threads: Threads,
 }
 
 impl FineTuning {
-    /// The objective of `bert` with parameters laid out like `layout`.
+    /// The objective of `classifier` on `examples`.
     ///
     /// # Errors
     /// [`ModelError::Setting`] if a size of the walk is 0 or there is nothing to train on.
-    pub fn new(
-        bert: Bert,
-        target: Target,
-        layout: Parameters,
-        examples: Examples,
-        walk: Walk,
-        (isa, threads): (Isa, Threads),
-    ) -> Result<Self, ModelError> {
+    pub fn new(classifier: Classifier, examples: Examples, walk: Walk) -> Result<Self, ModelError> {
         walk.check(examples.training.len())?;
         let lengths = examples.training.iter().map(|e| e.sequence.ids.len()).collect::<Vec<_>>();
         let batches = (0..walk.epochs)
             .flat_map(|epoch| order::batches(&lengths, walk.batch, walk.seed, epoch as u64))
             .collect();
-        let tables = Tables::new(&layout, bert.config.hidden_size)?;
-        Ok(Self { bert, target, layout, tables, examples, walk, batches, isa, threads })
+        Ok(Self { classifier, examples, walk, batches })
+    }
+
+    /// The classifier that is trained.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
     }
 
     /// Steps of the whole walk.
     pub fn steps(&self) -> usize {
         self.batches.len()
-    }
-
-    /// Logits of the examples, `[n, n_logits]`.
-    ///
-    /// # Errors
-    /// If an example does not fit the model or candle refuses an operation.
-    pub fn logits(
-        &self,
-        parameters: &[f32],
-        examples: &[Example],
-    ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let weights = self.weights(parameters)?;
-        // sequences of similar length together: less padding, which changes no bit
-        let mut order: Vec<usize> = (0..examples.len()).collect();
-        order.sort_by_key(|i| examples[*i].sequence.ids.len());
-        let parts: Vec<&[usize]> = order.chunks(PART).collect();
-        let part =
-            |(): &mut (), p: usize| self.part_logits(parameters, &weights, examples, parts[p]);
-        let mut logits = vec![Vec::new(); examples.len()];
-        for (part, found) in parts.iter().zip(self.threads.map(parts.len(), || (), part)) {
-            let rows = found?;
-            part.iter().zip(rows).for_each(|(i, row)| logits[*i] = row);
-        }
-        Ok(logits)
-    }
-
-    fn part_logits(
-        &self,
-        parameters: &[f32],
-        weights: &Weights,
-        examples: &[Example],
-        part: &[usize],
-    ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let batch = self.batch(part.iter().map(|i| &examples[*i]))?;
-        let embedded = self.tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
-        let states = self.bert.encode(weights, &embedded, Last::First, None)?;
-        let logits = self.bert.logits(weights, last(&states)?, self.target.n_logits(), None)?;
-        Ok(logits.to_vec2()?)
-    }
-
-    fn batch<'a>(&self, part: impl Iterator<Item = &'a Example>) -> Result<Batch, ModelError> {
-        let sequences: Vec<&Sequence> = part.map(|example| &example.sequence).collect();
-        Batch::new(&self.bert.config, &sequences)
-    }
-
-    fn weights(&self, parameters: &[f32]) -> Result<Weights, ModelError> {
-        let variables = self.variables(parameters)?;
-        Ok(weights_of(&variables, self.isa))
-    }
-
-    /// All variables but the embedding's tables, each on its own.
-    fn variables(&self, parameters: &[f32]) -> Result<Vec<Variable>, ModelError> {
-        let own = self.layout.ranges().into_iter().filter(|(spec, _)| !Tables::holds(&spec.name));
-        own.map(|(spec, range)| {
-            let tensor = Tensor::from_slice(&parameters[range.clone()], spec.shape, &Device::Cpu)?;
-            Ok(Variable { name: spec.name, range, var: Var::from_tensor(&tensor)? })
-        })
-        .collect()
     }
 
     /// Sum of the losses of some examples over `n`, and its gradient; `first` counts examples over all steps.
@@ -221,21 +148,21 @@ impl FineTuning {
         first: u64,
         n: usize,
     ) -> Result<LossAndGradient, ModelError> {
+        let Classifier { bert, target, tables, isa, .. } = &self.classifier;
         let examples = &self.examples.training;
-        let batch = self.batch(part.iter().map(|i| &examples[*i]))?;
-        let variables = self.variables(parameters)?;
-        let weights = weights_of(&variables, self.isa);
-        let mut embedded = self.tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
+        let batch = self.classifier.batch(part.iter().map(|i| &examples[*i]))?;
+        let variables = self.classifier.variables(parameters)?;
+        let weights = weights_of(&variables, *isa);
+        let mut embedded = tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
         let tokens = Var::from_tensor(&embedded.tokens)?;
         embedded.tokens = tokens.as_tensor().clone();
         let (hidden, attention) = (self.walk.hidden_dropout, self.walk.attention_dropout);
         let dropout = Dropout { seed: self.walk.seed, first, hidden, attention };
-        let states = self.bert.encode(&weights, &embedded, Last::First, Some(&dropout))?;
-        let n_logits = self.target.n_logits();
-        let logits = self.bert.logits(&weights, last(&states)?, n_logits, Some(&dropout))?;
+        let states = bert.encode(&weights, &embedded, Last::First, Some(&dropout))?;
+        let logits = bert.logits(&weights, last(&states)?, target.n_logits(), Some(&dropout))?;
         let (mut losses, mut slopes) = (Vec::new(), Vec::new());
         for (row, i) in logits.to_vec2::<f32>()?.iter().zip(part) {
-            let (loss, slope) = self.target.loss(row, examples[*i].label);
+            let (loss, slope) = target.loss(row, examples[*i].label);
             losses.push(loss);
             slopes.extend(slope.into_iter().map(|slope| (slope / n as f64) as f32));
         }
@@ -249,26 +176,9 @@ impl FineTuning {
         }
         let of_tokens = gradients.get(tokens.as_tensor()).ok_or(ModelError::NoGradient)?;
         let of_tokens = of_tokens.flatten_all()?.to_vec1::<f32>()?;
-        self.tables.add_gradient(&batch, &of_tokens, &mut gradient);
+        tables.add_gradient(&batch, &of_tokens, &mut gradient);
         Ok(LossAndGradient { loss: sums::sum(&losses) / n as f64, gradient })
     }
-}
-
-/// A variable of a step.
-#[derive(Debug)]
-struct Variable {
-    name: String,
-    range: Range<usize>,
-    var: Var,
-}
-
-fn weights_of(variables: &[Variable], isa: Isa) -> Weights {
-    let tensors = variables.iter().map(|v| (v.name.clone(), v.var.as_tensor().clone()));
-    Weights::new(tensors, DType::F32, &Device::Cpu, isa)
-}
-
-fn last(states: &[Tensor]) -> Result<&Tensor, ModelError> {
-    states.last().ok_or_else(|| ModelError::setting("num_hidden_layers", 0, "at least 1"))
 }
 
 impl Objective for FineTuning {
@@ -281,10 +191,11 @@ impl Objective for FineTuning {
             Set::Test => &self.examples.test,
         };
         let examples = &examples[..n.min(examples.len())];
-        let logits = self.logits(parameters, examples)?;
-        let loss = |(row, example): (&Vec<f32>, &Example)| self.target.loss(row, example.label).0;
+        let (target, logits) =
+            (self.classifier.target, self.classifier.logits(parameters, examples)?);
+        let loss = |(row, example): (&Vec<f32>, &Example)| target.loss(row, example.label).0;
         let values: Vec<f64> = logits.iter().zip(examples).map(loss).collect();
-        let scale = match self.target {
+        let scale = match target {
             Target::Class(classes) => values.len() as f64 * math::ln(classes as f64),
             Target::Score => {
                 let labels: Vec<f64> = examples.iter().map(|example| example.label).collect();
@@ -311,13 +222,14 @@ impl Objective for FineTuning {
         };
         let parts: Vec<&[usize]> = batch.chunks(self.walk.part).collect();
         let mut whole = LossAndGradient { loss: 0.0, gradient: Vec::new() };
-        let at_once = self.threads.number().max(1);
+        let threads = &self.classifier.threads;
+        let at_once = threads.number().max(1);
         for (group, parts) in parts.chunks(at_once).enumerate() {
             let part = |(): &mut (), p: usize| {
                 let before = (group * at_once + p) * self.walk.part;
                 self.part_gradient(parameters, parts[p], first + before as u64, batch.len())
             };
-            for part in self.threads.map(parts.len(), || (), part) {
+            for part in threads.map(parts.len(), || (), part) {
                 let LossAndGradient { loss, gradient } = part?;
                 whole.loss += loss;
                 if whole.gradient.is_empty() {

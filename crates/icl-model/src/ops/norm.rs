@@ -128,7 +128,7 @@ pub(super) fn dot<L: Lanes>(l: L, a: &[f32], b: &[f32]) -> f32 {
 
 /// `sum_i a_i`, in the order of [`dot`].
 #[inline(always)]
-fn sum<L: Lanes>(l: L, a: &[f32]) -> f32 {
+pub(super) fn sum<L: Lanes>(l: L, a: &[f32]) -> f32 {
     let (a, rest) = a.as_chunks::<LANES>();
     let mut sum = l.splat(0.0);
     for a in a {

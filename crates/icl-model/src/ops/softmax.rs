@@ -9,8 +9,8 @@ use icl_numerics::math;
 /// `e^(x_j + b_j) / sum_j e^(x_j + b_j)` over the last axis of `scores`. `bias` broadcasts against the scores; it is 0
 /// where an entry counts and minus infinity where not, and has no gradient. A row without an entry that counts is 0.
 ///
-/// Computed are `e^(x - max)`, their sum in the order of the entries, and the ratio: the bits of the same steps as
-/// operations of their own.
+/// The sum is taken in sixteen partial sums in single precision and in order in double: candle's own sum of `f32` has
+/// other bits on a CPU without AVX2.
 ///
 /// # Errors
 /// If the bias does not broadcast.
@@ -157,10 +157,7 @@ fn softmax_row<L: Lanes>(l: L, row: &mut [f32]) {
     let mut last = Lane16::ZERO;
     last.0[..rest.len()].copy_from_slice(rest);
     rest.copy_from_slice(&exp(&last)[..rest.len()]);
-    let mut sum = 0.0;
-    for x in row.iter() {
-        sum += *x;
-    }
+    let sum = super::norm::sum(l, row);
     for x in row.iter_mut() {
         *x /= sum;
     }

@@ -1,0 +1,24 @@
+//! GLUE's four tasks of the paper's table: data as it comes from its providers, word pieces of a model's own
+//! tokenizer, and scores.
+//!
+//! * [`task`]: the tasks, their splits and columns.
+//! * [`data`]: sentences and labels from files, with digests; text is taken as it stands.
+//! * [`tokens`]: word pieces, with truncation and padding set by us.
+//! * [`model`], [`tuning`]: a pretrained model with a head for a task, its predictions, its fine-tuning.
+//! * [`metric`]: scores with the conventions of scikit-learn and scipy.
+
+pub mod data;
+mod error;
+pub mod metric;
+pub mod model;
+pub mod task;
+pub mod tokens;
+pub mod tuning;
+
+pub use data::{Data, Row};
+pub use error::GlueError;
+pub use metric::Score;
+pub use model::{Model, ModelSettings, Predictions};
+pub use task::{Split, Task};
+pub use tokens::WordPieces;
+pub use tuning::{TuneSettings, Tuned, tune};

@@ -1,0 +1,106 @@
+//! From sentences to word pieces, by the tokenizer of a model's folder.
+
+use crate::{GlueError, Row};
+use icl_model::bert::Sequence;
+use std::path::{Path, PathBuf};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{Tokenizer, TruncationParams, TruncationStrategy};
+
+/// A model's tokenizer, with truncation and padding as we say, not as its file does.
+#[derive(Debug)]
+pub struct WordPieces {
+    tokenizer: Tokenizer,
+    path: PathBuf,
+}
+
+impl WordPieces {
+    /// Reads `tokenizer.json`, or builds the standard one from `vocab.txt`, and cuts sequences to `longest` word pieces,
+    /// the longer sentence of a pair first.
+    ///
+    /// # Errors
+    /// [`GlueError::File`] if the folder holds neither, or a damaged one.
+    pub fn open(folder: &Path, longest: usize) -> Result<Self, GlueError> {
+        let (json, vocabulary) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
+        let (mut tokenizer, path) = if json.is_file() {
+            let tokenizer = Tokenizer::from_file(&json).map_err(|error| broken(&json, &*error))?;
+            (tokenizer, json)
+        } else if vocabulary.is_file() {
+            (standard(folder, &vocabulary)?, vocabulary)
+        } else {
+            let expected = "tokenizer.json or vocab.txt";
+            let next = "name the folder of a pretrained BERT";
+            return Err(GlueError::file(folder, "tokenizer", "neither", expected, next));
+        };
+        let truncation = TruncationParams {
+            max_length: longest,
+            strategy: TruncationStrategy::LongestFirst,
+            ..TruncationParams::default()
+        };
+        tokenizer.with_truncation(Some(truncation)).map_err(|error| broken(&path, &*error))?;
+        tokenizer.with_padding(None);
+        Ok(Self { tokenizer, path })
+    }
+
+    /// The word pieces of a row, with the special ones.
+    ///
+    /// # Errors
+    /// [`GlueError::File`] if the tokenizer refuses the text.
+    pub fn sequence(&self, row: &Row) -> Result<Sequence, GlueError> {
+        let first = row.first.as_str();
+        let encoding = match &row.second {
+            Some(second) => self.tokenizer.encode((first, second.as_str()), true),
+            None => self.tokenizer.encode(first, true),
+        };
+        let encoding = encoding.map_err(|error| broken(&self.path, &*error))?;
+        let (ids, segments) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
+        Ok(Sequence { ids, segments })
+    }
+
+    /// The text of a word piece.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// The number of a word piece.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(piece)
+    }
+}
+
+/// BERT's own tokenizer over a vocabulary; `tokenizer_config.json` may say that case is kept.
+fn standard(folder: &Path, vocabulary: &Path) -> Result<Tokenizer, GlueError> {
+    let fail = |error: tokenizers::Error| broken(vocabulary, &*error);
+    let pieces = WordPiece::from_file(&vocabulary.to_string_lossy())
+        .unk_token("[UNK]".into())
+        .build()
+        .map_err(fail)?;
+    let mut tokenizer = Tokenizer::new(pieces);
+    let special = |piece: &str| {
+        let id = tokenizer.token_to_id(piece).map(|id| (piece.to_owned(), id));
+        let next = "use the vocabulary of a BERT";
+        id.ok_or_else(|| GlueError::file(vocabulary, piece, "nothing", "a word piece", next))
+    };
+    let ends = BertProcessing::new(special("[SEP]")?, special("[CLS]")?);
+    let lower = keeps_case(folder)?.is_none_or(|keeps| !keeps);
+    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, None, lower))).map_err(fail)?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer.with_post_processor(Some(ends));
+    Ok(tokenizer)
+}
+
+/// Whether case is kept; none where nothing says so.
+fn keeps_case(folder: &Path) -> Result<Option<bool>, GlueError> {
+    let path = folder.join("tokenizer_config.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    let config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| broken(&path, &error))?;
+    Ok(config.get("do_lower_case").and_then(serde_json::Value::as_bool).map(|lower| !lower))
+}
+
+fn broken(path: &Path, error: &dyn std::error::Error) -> GlueError {
+    let next = "fetch the model again";
+    GlueError::file(path, "tokenizer", error.to_string(), "an undamaged tokenizer", next)
+}

@@ -230,9 +230,58 @@ fn long_tuning(specification: &str) -> (FineTuning, Parameters) {
     let long = |example: &Example| example.sequence.ids.len() > 4;
     let training: Vec<Example> = examples(&expected).into_iter().filter(long).take(4).collect();
     let examples = Examples { training, ..Examples::default() };
-    let walk = walk(4, 4, 1, 0.0);
-    let tuning = FineTuning::new(bert, Target::Class(2), start.clone(), examples, walk, detected());
-    (tuning.unwrap(), start)
+    let classifier = Classifier::new(bert, Target::Class(2), start.clone(), detected()).unwrap();
+    (FineTuning::new(classifier, examples, walk(4, 4, 1, 0.0)).unwrap(), start)
+}
+
+/// The hand-written pass beside candle's operations and gradients, with padding in one and none in the other.
+#[test]
+fn the_fused_pass_has_the_losses_and_gradients_of_candle() {
+    for model in ["one-head", "score"] {
+        for specification in [
+            "plain",
+            "regularised:alpha=0.5",
+            "negative:m=2,beta=0.5",
+            "combined:alpha=0.25,on=none,m=1,beta=0.5",
+            "augmented:on=both,hidden=3",
+        ] {
+            let expected = Expected::open(model);
+            let n_logits = expected.n_logits();
+            let target = if n_logits == 1 { Target::Score } else { Target::Class(n_logits) };
+            let (bert, pretrained) = bert(model, specification);
+            let start = parameters(&bert, &pretrained, Head::Classifier(n_logits));
+            let training = examples(&expected);
+            let n = training.len();
+            let [fused, operations] = [false, true].map(|by_operations| {
+                let classifier =
+                    Classifier::new(bert.clone(), target, start.clone(), detected()).unwrap();
+                let classifier =
+                    if by_operations { classifier.by_operations() } else { classifier };
+                let examples = Examples { training: training.clone(), ..Examples::default() };
+                let tuning = FineTuning::new(classifier, examples, walk(n, n, 1, 0.0)).unwrap();
+                let logits = tuning.classifier().logits(start.packed(), &training).unwrap();
+                let means = tuning.classifier().means(start.packed(), &training).unwrap();
+                (tuning.loss_and_gradient(start.packed(), 0, n).unwrap(), [logits, means].concat())
+            });
+            let name = format!("{model} {specification}");
+            // f32: what is asked of logits; gradients relative to the largest
+            let flat = |rows: &[Vec<f32>]| rows.concat().iter().map(|x| f64::from(*x)).collect();
+            let (a, b): (Vec<f64>, Vec<f64>) = (flat(&fused.1), flat(&operations.1));
+            assert_close(&a, &b, 2e-5, &name);
+            assert!((fused.0.loss - operations.0.loss).abs() < 1e-5, "{name}");
+            let largest = operations
+                .0
+                .gradient
+                .iter()
+                .fold(0.0_f32, |a, g| if g.abs() > a { g.abs() } else { a });
+            for (spec, range) in start.ranges() {
+                let (a, b) = (&fused.0.gradient[range.clone()], &operations.0.gradient[range]);
+                for (a, b) in a.iter().zip(b) {
+                    assert!((a - b).abs() <= 1e-4 * largest, "{name} {}: {a} {b}", spec.name);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A BERT with a head, on sequences: logits by the parameters of a run.
 
 use super::embedding::Tables;
+use super::fused::{FusedClassifier, Ragged};
 use super::input::{Batch, Sequence};
-use super::model::{Bert, Embedded, Last, mean_of_real};
+use super::model::{Bert, Last, mean_of_real};
 use super::objective::{Example, Target};
 use crate::ModelError;
 use crate::attention::{Parameters, Weights};
@@ -21,6 +22,8 @@ pub struct Classifier {
     pub(super) target: Target,
     pub(super) layout: Parameters,
     pub(super) tables: Tables,
+    /// The fast path, where there is one.
+    pub(super) fused: Option<FusedClassifier>,
     pub(super) isa: Isa,
     pub(super) threads: Threads,
 }
@@ -37,7 +40,14 @@ impl Classifier {
         (isa, threads): (Isa, Threads),
     ) -> Result<Self, ModelError> {
         let tables = Tables::new(&layout, bert.config.hidden_size)?;
-        Ok(Self { bert, target, layout, tables, isa, threads })
+        let fused = FusedClassifier::new(&bert, &layout, isa);
+        Ok(Self { bert, target, layout, tables, fused, isa, threads })
+    }
+
+    /// The same by candle's operations and gradients alone.
+    #[must_use]
+    pub fn by_operations(self) -> Self {
+        Self { fused: None, ..self }
     }
 
     /// What is predicted.
@@ -54,9 +64,22 @@ impl Classifier {
         parameters: &[f32],
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.by_parts(parameters, examples, |weights, embedded, _| {
-            let states = self.bert.encode(weights, embedded, Last::First, None)?;
-            self.bert.logits(weights, last(&states)?, self.target.n_logits(), None)
+        if let Some(fused) = &self.fused {
+            let variables = fused.variables(parameters);
+            return self.by_parts(examples, |batch| {
+                let lengths = batch.lengths();
+                let ragged = Ragged { lengths: &lengths, dropout: None };
+                let embedded = self.tables.embed_real(parameters, batch);
+                let pass = fused.forward(&variables, embedded, ragged)?;
+                Ok(rows(&pass.logits, self.target.n_logits()))
+            });
+        }
+        let weights = weights_of(&self.variables(parameters)?, self.isa);
+        self.by_parts(examples, |batch| {
+            let embedded = self.tables.embed(parameters, batch, DType::F32, &Device::Cpu)?;
+            let states = self.bert.encode(&weights, &embedded, Last::First, None)?;
+            let n_logits = self.target.n_logits();
+            Ok(self.bert.logits(&weights, last(&states)?, n_logits, None)?.to_vec2()?)
         })
     }
 
@@ -69,28 +92,34 @@ impl Classifier {
         parameters: &[f32],
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.by_parts(parameters, examples, |weights, embedded, batch| {
-            let states = self.bert.encode(weights, embedded, Last::All, None)?;
-            mean_of_real(last(&states)?, &batch.real)
+        if let Some(fused) = &self.fused {
+            let variables = fused.variables(parameters);
+            return self.by_parts(examples, |batch| {
+                let lengths = batch.lengths();
+                let ragged = Ragged { lengths: &lengths, dropout: None };
+                let embedded = self.tables.embed_real(parameters, batch);
+                let states = fused.encode(&variables, &embedded, ragged, Last::All)?;
+                Ok(means_of(&states, &lengths))
+            });
+        }
+        let weights = weights_of(&self.variables(parameters)?, self.isa);
+        self.by_parts(examples, |batch| {
+            let embedded = self.tables.embed(parameters, batch, DType::F32, &Device::Cpu)?;
+            let states = self.bert.encode(&weights, &embedded, Last::All, None)?;
+            Ok(mean_of_real(last(&states)?, &batch.real)?.to_vec2()?)
         })
     }
 
     /// Rows `[n, ..]` of `f` for batches of examples of similar length, in the order of the examples.
     fn by_parts(
         &self,
-        parameters: &[f32],
         examples: &[Example],
-        f: impl Fn(&Weights, &Embedded, &Batch) -> Result<Tensor, ModelError> + Sync,
+        f: impl Fn(&Batch) -> Result<Vec<Vec<f32>>, ModelError> + Sync,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let weights = weights_of(&self.variables(parameters)?, self.isa);
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|i| examples[*i].sequence.ids.len());
         let parts: Vec<&[usize]> = order.chunks(PART).collect();
-        let part = |(): &mut (), p: usize| -> Result<Vec<Vec<f32>>, ModelError> {
-            let batch = self.batch(parts[p].iter().map(|i| &examples[*i]))?;
-            let embedded = self.tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
-            Ok(f(&weights, &embedded, &batch)?.to_vec2()?)
-        };
+        let part = |(): &mut (), p: usize| f(&self.batch(parts[p].iter().map(|i| &examples[*i]))?);
         let mut rows = vec![Vec::new(); examples.len()];
         for (part, found) in parts.iter().zip(self.threads.map(parts.len(), || (), part)) {
             part.iter().zip(found?).for_each(|(i, row)| rows[*i] = row);
@@ -115,6 +144,27 @@ impl Classifier {
         })
         .collect()
     }
+}
+
+/// Rows of `n` numbers.
+fn rows(entries: &[f32], n: usize) -> Vec<Vec<f32>> {
+    entries.chunks_exact(n).map(<[f32]>::to_vec).collect()
+}
+
+/// Means over the rows of every sequence, in double precision.
+fn means_of(states: &[f32], lengths: &[usize]) -> Vec<Vec<f32>> {
+    let d = states.len() / lengths.iter().sum::<usize>();
+    let mut rest = states;
+    let mean = |length: &usize| {
+        let (own, after) = rest.split_at(length * d);
+        rest = after;
+        let mut sums = vec![0.0_f64; d];
+        for row in own.chunks_exact(d) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        sums.into_iter().map(|sum| (sum / *length as f64) as f32).collect()
+    };
+    lengths.iter().map(mean).collect()
 }
 
 /// A variable of a step.

@@ -58,26 +58,34 @@ impl Dropout {
         dtype: DType,
         device: &Device,
     ) -> Result<Option<Tensor>, ModelError> {
-        let share = if matches!(site, Site::Attention(_)) { self.attention } else { self.hidden };
-        let threshold = (share * 65_536.0).round() as u32;
-        if threshold == 0 {
-            return Ok(None);
-        }
-        let keep = (65_536.0 / f64::from(65_536 - threshold)) as f32;
-        let stream = Stream::new(self.seed, &site.purpose());
         let size: usize = shape[1..].iter().product();
         let mut factors = Vec::with_capacity(shape[0] * size);
         for example in 0..shape[0] as u64 {
-            let mut draws = stream.sample(self.first + example);
-            let end = factors.len() + size;
-            while factors.len() < end {
-                let word = draws.next_u32();
-                for bits in [word & 0xffff, word >> 16].into_iter().take(end - factors.len()) {
-                    factors.push(if bits < threshold { 0.0 } else { keep });
-                }
-            }
+            let Some(own) = self.factors(site, example, size) else { return Ok(None) };
+            factors.extend(own);
         }
         Ok(Some(Tensor::from_vec(factors, shape, device)?.to_dtype(dtype)?))
+    }
+
+    /// `size` factors of one example, counted from the first; none where nothing is dropped.
+    pub fn factors(&self, site: Site, example: u64, size: usize) -> Option<Vec<f32>> {
+        let share = if matches!(site, Site::Attention(_)) { self.attention } else { self.hidden };
+        let threshold = (share * 65_536.0).round() as u32;
+        if threshold == 0 {
+            return None;
+        }
+        let keep = (65_536.0 / f64::from(65_536 - threshold)) as f32;
+        let stream = Stream::new(self.seed, &site.purpose());
+        let mut draws = stream.sample(self.first + example);
+        let mut factors = Vec::with_capacity(size + 1);
+        while factors.len() < size {
+            let word = draws.next_u32();
+            for bits in [word & 0xffff, word >> 16] {
+                factors.push(if bits < threshold { 0.0 } else { keep });
+            }
+        }
+        factors.truncate(size);
+        Some(factors)
     }
 }
 

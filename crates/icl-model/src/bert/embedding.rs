@@ -96,6 +96,31 @@ impl Tables {
         ]
     }
 
+    /// The sums of real tokens alone, one sequence after another, `[tokens, d]`.
+    pub(super) fn embed_real(&self, packed: &[f32], batch: &Batch) -> Vec<f32> {
+        let all = self.sums(packed, batch, |x| x);
+        if batch.real.iter().all(|real| *real) {
+            return all;
+        }
+        let rows = all.chunks_exact(self.d).zip(&batch.real);
+        rows.filter(|(_, real)| **real).flat_map(|(row, _)| row).copied().collect()
+    }
+
+    /// Adds the gradient of every real token, `[tokens, d]`, to its rows of the packed gradient, token by token.
+    pub(super) fn add_gradient_of_real(
+        &self,
+        batch: &Batch,
+        of_tokens: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let real = (0..batch.real.len()).filter(|token| batch.real[*token]);
+        for (token, of_token) in real.zip(of_tokens.chunks_exact(self.d)) {
+            for row in self.rows(batch, token) {
+                gradient[row].iter_mut().zip(of_token).for_each(|(sum, g)| *sum += g);
+            }
+        }
+    }
+
     /// Adds the gradient of every token, `[batch, tokens, d]`, to its rows of the packed gradient, token by token.
     pub fn add_gradient(&self, batch: &Batch, of_tokens: &[f32], gradient: &mut [f32]) {
         for (token, of_token) in of_tokens.chunks_exact(self.d).enumerate() {

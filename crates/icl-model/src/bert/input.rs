@@ -86,9 +86,9 @@ impl Batch {
         }
     }
 
-    /// Real tokens of sequence `i`.
-    pub fn length(&self, i: usize) -> usize {
-        let row = &self.real[i * self.n_tokens..(i + 1) * self.n_tokens];
-        row.iter().filter(|real| **real).count()
+    /// Real tokens of every sequence.
+    pub fn lengths(&self) -> Vec<usize> {
+        let length = |row: &[bool]| row.iter().filter(|real| **real).count();
+        self.real.chunks_exact(self.n_tokens).map(length).collect()
     }
 }

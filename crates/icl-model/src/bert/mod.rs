@@ -3,6 +3,7 @@
 //!
 //! * [`config`], [`folder`], [`variables`]: pretrained models as their folders hold them.
 //! * [`input`], [`embedding`], [`model`], [`classifier`]: from word pieces to hidden states and logits.
+//! * `fused`: the same as one hand-written pass, forward and back, which is what runs on a CPU.
 //! * [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
 
 pub mod classifier;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod dropout;
 pub mod embedding;
 pub mod folder;
+mod fused;
 pub mod input;
 pub mod model;
 pub mod objective;

@@ -2,6 +2,7 @@
 
 use super::classifier::{Classifier, Variable, last, weights_of};
 use super::dropout::Dropout;
+use super::fused::{FusedClassifier, Ragged};
 use super::input::Sequence;
 use super::model::Last;
 use super::order;
@@ -148,24 +149,54 @@ impl FineTuning {
         first: u64,
         n: usize,
     ) -> Result<LossAndGradient, ModelError> {
+        let (hidden, attention) = (self.walk.hidden_dropout, self.walk.attention_dropout);
+        let dropout = Dropout { seed: self.walk.seed, first, hidden, attention };
+        let examples: Vec<&Example> = part.iter().map(|i| &self.examples.training[*i]).collect();
+        match &self.classifier.fused {
+            Some(fused) => self.by_fused(fused, parameters, &examples, &dropout, n),
+            None => self.by_operations(parameters, &examples, &dropout, n),
+        }
+    }
+
+    fn by_fused(
+        &self,
+        fused: &FusedClassifier,
+        parameters: &[f32],
+        examples: &[&Example],
+        dropout: &Dropout,
+        n: usize,
+    ) -> Result<LossAndGradient, ModelError> {
+        let tables = &self.classifier.tables;
+        let batch = self.classifier.batch(examples.iter().copied())?;
+        let lengths = batch.lengths();
+        let ragged = Ragged { lengths: &lengths, dropout: Some(dropout) };
+        let variables = fused.variables(parameters);
+        let embedded = tables.embed_real(parameters, &batch);
+        let pass = fused.forward(&variables, embedded, ragged)?;
+        let (loss, slopes) = self.loss_of(&pass.logits, examples, n);
+        let mut gradient = vec![0.0; parameters.len()];
+        let of_tokens = fused.backward(&variables, pass, slopes, ragged, &mut gradient)?;
+        tables.add_gradient_of_real(&batch, &of_tokens, &mut gradient);
+        Ok(LossAndGradient { loss, gradient })
+    }
+
+    fn by_operations(
+        &self,
+        parameters: &[f32],
+        examples: &[&Example],
+        dropout: &Dropout,
+        n: usize,
+    ) -> Result<LossAndGradient, ModelError> {
         let Classifier { bert, target, tables, isa, .. } = &self.classifier;
-        let examples = &self.examples.training;
-        let batch = self.classifier.batch(part.iter().map(|i| &examples[*i]))?;
+        let batch = self.classifier.batch(examples.iter().copied())?;
         let variables = self.classifier.variables(parameters)?;
         let weights = weights_of(&variables, *isa);
         let mut embedded = tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
         let tokens = Var::from_tensor(&embedded.tokens)?;
         embedded.tokens = tokens.as_tensor().clone();
-        let (hidden, attention) = (self.walk.hidden_dropout, self.walk.attention_dropout);
-        let dropout = Dropout { seed: self.walk.seed, first, hidden, attention };
-        let states = bert.encode(&weights, &embedded, Last::First, Some(&dropout))?;
-        let logits = bert.logits(&weights, last(&states)?, target.n_logits(), Some(&dropout))?;
-        let (mut losses, mut slopes) = (Vec::new(), Vec::new());
-        for (row, i) in logits.to_vec2::<f32>()?.iter().zip(part) {
-            let (loss, slope) = target.loss(row, examples[*i].label);
-            losses.push(loss);
-            slopes.extend(slope.into_iter().map(|slope| (slope / n as f64) as f32));
-        }
+        let states = bert.encode(&weights, &embedded, Last::First, Some(dropout))?;
+        let logits = bert.logits(&weights, last(&states)?, target.n_logits(), Some(dropout))?;
+        let (loss, slopes) = self.loss_of(&logits.flatten_all()?.to_vec1()?, examples, n);
         // the linear function of the logits that has the loss's gradient there
         let slopes = Tensor::from_vec(slopes, logits.shape(), &Device::Cpu)?;
         let gradients = (logits * slopes)?.sum_all()?.backward()?;
@@ -177,7 +208,19 @@ impl FineTuning {
         let of_tokens = gradients.get(tokens.as_tensor()).ok_or(ModelError::NoGradient)?;
         let of_tokens = of_tokens.flatten_all()?.to_vec1::<f32>()?;
         tables.add_gradient(&batch, &of_tokens, &mut gradient);
-        Ok(LossAndGradient { loss: sums::sum(&losses) / n as f64, gradient })
+        Ok(LossAndGradient { loss, gradient })
+    }
+
+    /// Sum of the losses over `n`, and its gradient by the logits.
+    fn loss_of(&self, logits: &[f32], examples: &[&Example], n: usize) -> (f64, Vec<f32>) {
+        let target = self.classifier.target;
+        let (mut losses, mut slopes) = (Vec::new(), Vec::new());
+        for (row, example) in logits.chunks_exact(target.n_logits()).zip(examples) {
+            let (loss, slope) = target.loss(row, example.label);
+            losses.push(loss);
+            slopes.extend(slope.into_iter().map(|slope| (slope / n as f64) as f32));
+        }
+        (sums::sum(&losses) / n as f64, slopes)
     }
 }
 

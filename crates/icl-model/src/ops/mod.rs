@@ -12,9 +12,13 @@ mod softmax;
 
 pub use dropout::dropped;
 pub use norm::layer_norm;
+pub(crate) use norm::{dot, norm_gradient, norm_rows};
+pub(crate) use product::multiply;
 pub use product::{MAX_INNER, product, product_transposed};
 pub use row::add_row;
+pub(crate) use row::column_sums;
 pub use softmax::softmax;
+pub(crate) use softmax::softmax_row;
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,

@@ -56,8 +56,8 @@ impl CustomOp3 for LayerNorm {
         let normed = match x {
             CpuStorage::F32(_) => {
                 let mut y = numbers::<f32>(x, layout)?.to_vec();
-                let (gain, bias) = (numbers(gain, gain_layout)?, numbers(bias, bias_layout)?);
-                self.isa.run(Rows { y: &mut y, gain, bias, epsilon: self.epsilon as f32 });
+                let rows = [numbers(gain, gain_layout)?, numbers(bias, bias_layout)?];
+                norm_rows(self.isa, &mut y, rows, self.epsilon);
                 CpuStorage::F32(y)
             }
             _ => {
@@ -113,7 +113,7 @@ fn standardise(row: &mut [f64], epsilon: f64) -> f64 {
 
 /// `sum_i a_i b_i` in sixteen partial sums, joined as a binary tree.
 #[inline(always)]
-pub(super) fn dot<L: Lanes>(l: L, a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot<L: Lanes>(l: L, a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sum = l.splat(0.0);
     for (a, b) in a.iter().zip(b) {
@@ -150,6 +150,26 @@ fn standardise_on_lanes<L: Lanes>(l: L, row: &mut [f32], epsilon: f32) -> f32 {
     let factor = 1.0 / (dot(l, row, row) / n + epsilon).sqrt();
     row.iter_mut().for_each(|x| *x *= factor);
     factor
+}
+
+/// Replaces every row of `y` by its norm with `[gain, bias]`.
+pub(crate) fn norm_rows(isa: Isa, y: &mut [f32], [gain, bias]: [&[f32]; 2], epsilon: f64) {
+    isa.run(Rows { y, gain, bias, epsilon: epsilon as f32 });
+}
+
+/// Gradients of the rows `x`, of gain and of bias, one after another, from the gradient `g` of the norm.
+pub(crate) fn norm_gradient(
+    isa: Isa,
+    x: &[f32],
+    gain: &[f32],
+    g: &[f32],
+    epsilon: f64,
+) -> Vec<f32> {
+    let mut all = Vec::with_capacity(x.len() + 2 * gain.len());
+    all.extend_from_slice(x);
+    all.resize(x.len() + 2 * gain.len(), 0.0);
+    isa.run(SlopeRows { all: &mut all, gain, g, epsilon: epsilon as f32 });
+    all
 }
 
 struct Rows<'a> {
@@ -195,12 +215,9 @@ impl CustomOp3 for Slope {
         let length = layout.shape().elem_count() + 2 * n;
         let all = match x {
             CpuStorage::F32(_) => {
-                let mut all = numbers::<f32>(x, layout)?.to_vec();
-                all.resize(length, 0.0);
                 let gain = numbers(gain, gain_layout)?;
                 let g = numbers(gradient, gradient_layout)?;
-                isa.run(SlopeRows { all: &mut all, gain, g, epsilon: epsilon as f32 });
-                CpuStorage::F32(all)
+                CpuStorage::F32(norm_gradient(isa, numbers(x, layout)?, gain, g, epsilon))
             }
             _ => {
                 let mut all = numbers::<f64>(x, layout)?.to_vec();

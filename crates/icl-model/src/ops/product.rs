@@ -58,30 +58,7 @@ impl CustomOp2 for Product {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (a_dims, b_dims) = (a_layout.dims(), b_layout.dims());
-        let rank = a_dims.len();
-        if rank < 2 || b_dims.len() != rank || a_dims[..rank - 2] != b_dims[..rank - 2] {
-            bail!("product of {a_dims:?} and {b_dims:?}: expected the same leading axes");
-        }
-        let (m, inner, n) = (a_dims[rank - 2], a_dims[rank - 1], b_dims[rank - 1]);
-        if b_dims[rank - 2] != inner || [m, inner, n].contains(&0) {
-            bail!(
-                "product of {a_dims:?} and {b_dims:?}: expected equal inner axes, none of size 0"
-            );
-        }
-        let batch = a_dims[..rank - 2].iter().product();
-        let chunk = |start: usize| -> Result<CpuStorage> {
-            let width = MAX_INNER.min(inner - start);
-            let a_part = a_layout.narrow(rank - 1, start, width)?;
-            let b_part = b_layout.narrow(rank - 2, start, width)?;
-            a.matmul(b, (batch, m, n, width), &a_part, &b_part)
-        };
-        let mut sum = chunk(0)?;
-        for start in (MAX_INNER..inner).step_by(MAX_INNER) {
-            add(&mut sum, &chunk(start)?)?;
-        }
-        let shape = [&a_dims[..rank - 1], &[n]].concat();
-        Ok((sum, Shape::from(shape)))
+        multiply(a, a_layout, b, b_layout)
     }
 
     fn bwd(
@@ -94,6 +71,37 @@ impl CustomOp2 for Product {
         let a_transposed = a.transpose(D::Minus2, D::Minus1)?;
         Ok((Some(product_transposed(gradient, b)?), Some(product(&a_transposed, gradient)?)))
     }
+}
+
+/// The product on the CPU: matrices must lie at equal distances, inner axes are cut into chunks.
+pub(crate) fn multiply(
+    a: &CpuStorage,
+    a_layout: &Layout,
+    b: &CpuStorage,
+    b_layout: &Layout,
+) -> Result<(CpuStorage, Shape)> {
+    let (a_dims, b_dims) = (a_layout.dims(), b_layout.dims());
+    let rank = a_dims.len();
+    if rank < 2 || b_dims.len() != rank || a_dims[..rank - 2] != b_dims[..rank - 2] {
+        bail!("product of {a_dims:?} and {b_dims:?}: expected the same leading axes");
+    }
+    let (m, inner, n) = (a_dims[rank - 2], a_dims[rank - 1], b_dims[rank - 1]);
+    if b_dims[rank - 2] != inner || [m, inner, n].contains(&0) {
+        bail!("product of {a_dims:?} and {b_dims:?}: expected equal inner axes, none of size 0");
+    }
+    let batch = a_dims[..rank - 2].iter().product();
+    let chunk = |start: usize| -> Result<CpuStorage> {
+        let width = MAX_INNER.min(inner - start);
+        let a_part = a_layout.narrow(rank - 1, start, width)?;
+        let b_part = b_layout.narrow(rank - 2, start, width)?;
+        a.matmul(b, (batch, m, n, width), &a_part, &b_part)
+    };
+    let mut sum = chunk(0)?;
+    for start in (MAX_INNER..inner).step_by(MAX_INNER) {
+        add(&mut sum, &chunk(start)?)?;
+    }
+    let shape = [&a_dims[..rank - 1], &[n]].concat();
+    Ok((sum, Shape::from(shape)))
 }
 
 /// `sum += part`.

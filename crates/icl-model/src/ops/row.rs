@@ -68,7 +68,8 @@ impl CustomOp2 for AddRow {
 /// The sum of all rows, in their order.
 struct ColumnSums;
 
-fn column_sums<T: WithDType>(x: &[T], n: usize) -> Vec<T> {
+/// The sum of rows of `n` entries, in their order.
+pub(crate) fn column_sums<T: WithDType>(x: &[T], n: usize) -> Vec<T> {
     let mut sums = vec![T::zero(); n];
     for row in x.chunks_exact(n) {
         sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);

@@ -140,8 +140,9 @@ impl Kernel for Rows<'_> {
     }
 }
 
+/// Replaces a row of scores by its weights.
 #[inline(always)]
-fn softmax_row<L: Lanes>(l: L, row: &mut [f32]) {
+pub(crate) fn softmax_row<L: Lanes>(l: L, row: &mut [f32]) {
     let mut top = f32::NEG_INFINITY;
     for x in row.iter() {
         top = if *x > top { *x } else { top };

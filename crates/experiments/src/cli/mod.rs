@@ -247,6 +247,8 @@ fn parse_implementation(text: &str) -> Result<Backend, String> {
 pub(crate) enum BenchCommand {
     /// One full training step: data, forward, backward, Adam
     Step(BenchStepArguments),
+    /// One full fine-tuning step of a BERT: forward, backward, clipping, AdamW
+    Bert(BenchBertArguments),
     /// The step beside the machine's measured floor
     Roofline(RooflineArguments),
 }
@@ -285,6 +287,40 @@ pub(crate) struct BenchStepArguments {
     pub(crate) modification: String,
     /// Timed steps
     #[arg(long, default_value_t = 200)]
+    pub(crate) steps: usize,
+    /// Threads; otherwise all cores
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Machine-readable
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchBertArguments {
+    /// Layers
+    #[arg(long, default_value_t = 2)]
+    pub(crate) layers: usize,
+    /// Size of a token
+    #[arg(long, default_value_t = 128)]
+    pub(crate) hidden: usize,
+    /// Heads
+    #[arg(long, default_value_t = 2)]
+    pub(crate) heads: usize,
+    /// Sequences of a step
+    #[arg(long, default_value_t = 32)]
+    pub(crate) batch: usize,
+    /// Sequences whose activations are held at a time
+    #[arg(long, default_value_t = 32)]
+    pub(crate) part: usize,
+    /// Word pieces of a sequence
+    #[arg(long, default_value_t = 64)]
+    pub(crate) length: usize,
+    /// Modification, `id` or `id:option=value,...`
+    #[arg(long, default_value = "plain")]
+    pub(crate) modification: String,
+    /// Timed steps
+    #[arg(long, default_value_t = 10)]
     pub(crate) steps: usize,
     /// Threads; otherwise all cores
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]

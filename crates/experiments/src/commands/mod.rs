@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod bench_bert;
 mod bless;
 mod doctor;
 mod document;
@@ -34,6 +35,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Train(train) => train::train(&train, device),
         Command::Glue(command) => glue::glue(&command, device),
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, device),
+        Command::Bench(BenchCommand::Bert(bert)) => bench_bert::bert(&bert, device),
         Command::Bench(BenchCommand::Roofline(roofline)) => {
             roofline::roofline(&workspace()?, &roofline, isa)
         }

@@ -7,6 +7,7 @@
 //! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
 //! * [`largest`]: the largest number or difference, NaN when one is not finite.
 //! * [`order`]: sums whose order is written in source.
+//! * [`mod@product`]: products of matrices, each entry one chain of fused multiply-adds.
 //! * [`threads`]: on which threads independent units of work run.
 //! * [`tolerance`]: bounds that carry the reason for their size.
 //! * [`finite_difference`]: central differences, the judge of every gradient.
@@ -22,6 +23,7 @@ pub mod lanes;
 pub mod largest;
 pub mod math;
 pub mod order;
+pub mod product;
 pub mod stream;
 pub mod threads;
 pub mod tolerance;

@@ -65,13 +65,12 @@ impl Classifier {
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         if let Some(fused) = &self.fused {
-            let variables = fused.variables(parameters);
             return self.by_parts(examples, |batch| {
                 let lengths = batch.lengths();
                 let ragged = Ragged { lengths: &lengths, dropout: None };
                 let embedded = self.tables.embed_real(parameters, batch);
-                let pass = fused.forward(&variables, embedded, ragged)?;
-                Ok(rows(&pass.logits, self.target.n_logits()))
+                let pass = fused.forward(&fused.run(parameters), &embedded, ragged);
+                Ok(rows(pass.logits(), self.target.n_logits()))
             });
         }
         let weights = weights_of(&self.variables(parameters)?, self.isa);
@@ -93,12 +92,11 @@ impl Classifier {
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         if let Some(fused) = &self.fused {
-            let variables = fused.variables(parameters);
             return self.by_parts(examples, |batch| {
                 let lengths = batch.lengths();
                 let ragged = Ragged { lengths: &lengths, dropout: None };
                 let embedded = self.tables.embed_real(parameters, batch);
-                let states = fused.encode(&variables, &embedded, ragged, Last::All)?;
+                let states = fused.encode(&fused.run(parameters), &embedded, ragged);
                 Ok(means_of(&states, &lengths))
             });
         }

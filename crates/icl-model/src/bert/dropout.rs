@@ -59,33 +59,41 @@ impl Dropout {
         device: &Device,
     ) -> Result<Option<Tensor>, ModelError> {
         let size: usize = shape[1..].iter().product();
-        let mut factors = Vec::with_capacity(shape[0] * size);
-        for example in 0..shape[0] as u64 {
-            let Some(own) = self.factors(site, example, size) else { return Ok(None) };
-            factors.extend(own);
+        if !self.drops(site) {
+            return Ok(None);
+        }
+        let mut factors = vec![0.0; shape[0] * size];
+        for (example, own) in factors.chunks_exact_mut(size).enumerate() {
+            self.fill(site, example as u64, own);
         }
         Ok(Some(Tensor::from_vec(factors, shape, device)?.to_dtype(dtype)?))
     }
 
-    /// `size` factors of one example, counted from the first; none where nothing is dropped.
-    pub fn factors(&self, site: Site, example: u64, size: usize) -> Option<Vec<f32>> {
+    /// The number of 65536 below which an entry is dropped; none where nothing is.
+    fn threshold(&self, site: Site) -> Option<u32> {
         let share = if matches!(site, Site::Attention(_)) { self.attention } else { self.hidden };
-        let threshold = (share * 65_536.0).round() as u32;
-        if threshold == 0 {
-            return None;
-        }
+        Some((share * 65_536.0).round() as u32).filter(|threshold| *threshold > 0)
+    }
+
+    /// Whether anything is dropped at a site.
+    pub(super) fn drops(&self, site: Site) -> bool {
+        self.threshold(site).is_some()
+    }
+
+    /// The first factors of one example, counted from the first; 1 where nothing is dropped.
+    pub(super) fn fill(&self, site: Site, example: u64, factors: &mut [f32]) {
+        let Some(threshold) = self.threshold(site) else { return factors.fill(1.0) };
         let keep = (65_536.0 / f64::from(65_536 - threshold)) as f32;
+        let factor = |bits: u32| if bits < threshold { 0.0 } else { keep };
         let stream = Stream::new(self.seed, &site.purpose());
         let mut draws = stream.sample(self.first + example);
-        let mut factors = Vec::with_capacity(size + 1);
-        while factors.len() < size {
+        for pair in factors.chunks_mut(2) {
             let word = draws.next_u32();
-            for bits in [word & 0xffff, word >> 16] {
-                factors.push(if bits < threshold { 0.0 } else { keep });
+            pair[0] = factor(word & 0xffff);
+            if let [_, second] = pair {
+                *second = factor(word >> 16);
             }
         }
-        factors.truncate(size);
-        Some(factors)
     }
 }
 

@@ -170,12 +170,11 @@ impl FineTuning {
         let batch = self.classifier.batch(examples.iter().copied())?;
         let lengths = batch.lengths();
         let ragged = Ragged { lengths: &lengths, dropout: Some(dropout) };
-        let variables = fused.variables(parameters);
-        let embedded = tables.embed_real(parameters, &batch);
-        let pass = fused.forward(&variables, embedded, ragged)?;
-        let (loss, slopes) = self.loss_of(&pass.logits, examples, n);
+        let run = fused.run(parameters);
+        let pass = fused.forward(&run, &tables.embed_real(parameters, &batch), ragged);
+        let (loss, slopes) = self.loss_of(pass.logits(), examples, n);
         let mut gradient = vec![0.0; parameters.len()];
-        let of_tokens = fused.backward(&variables, pass, slopes, ragged, &mut gradient)?;
+        let of_tokens = fused.backward(&run, pass, &slopes, ragged, &mut gradient);
         tables.add_gradient_of_real(&batch, &of_tokens, &mut gradient);
         Ok(LossAndGradient { loss, gradient })
     }

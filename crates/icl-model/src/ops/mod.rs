@@ -13,7 +13,6 @@ mod softmax;
 pub use dropout::dropped;
 pub use norm::layer_norm;
 pub(crate) use norm::{dot, norm_gradient, norm_rows};
-pub(crate) use product::multiply;
 pub use product::{MAX_INNER, product, product_transposed};
 pub use row::add_row;
 pub(crate) use row::column_sums;

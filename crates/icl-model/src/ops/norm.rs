@@ -157,19 +157,10 @@ pub(crate) fn norm_rows(isa: Isa, y: &mut [f32], [gain, bias]: [&[f32]; 2], epsi
     isa.run(Rows { y, gain, bias, epsilon: epsilon as f32 });
 }
 
-/// Gradients of the rows `x`, of gain and of bias, one after another, from the gradient `g` of the norm.
-pub(crate) fn norm_gradient(
-    isa: Isa,
-    x: &[f32],
-    gain: &[f32],
-    g: &[f32],
-    epsilon: f64,
-) -> Vec<f32> {
-    let mut all = Vec::with_capacity(x.len() + 2 * gain.len());
-    all.extend_from_slice(x);
-    all.resize(x.len() + 2 * gain.len(), 0.0);
-    isa.run(SlopeRows { all: &mut all, gain, g, epsilon: epsilon as f32 });
-    all
+/// Replaces the rows at the start of `all` by their gradients, and the zeros behind them by those of gain and bias, from
+/// the gradient `g` of the norm.
+pub(crate) fn norm_gradient(isa: Isa, all: &mut [f32], gain: &[f32], g: &[f32], epsilon: f64) {
+    isa.run(SlopeRows { all, gain, g, epsilon: epsilon as f32 });
 }
 
 struct Rows<'a> {
@@ -217,7 +208,10 @@ impl CustomOp3 for Slope {
             CpuStorage::F32(_) => {
                 let gain = numbers(gain, gain_layout)?;
                 let g = numbers(gradient, gradient_layout)?;
-                CpuStorage::F32(norm_gradient(isa, numbers(x, layout)?, gain, g, epsilon))
+                let mut all = numbers::<f32>(x, layout)?.to_vec();
+                all.resize(length, 0.0);
+                norm_gradient(isa, &mut all, gain, g, epsilon);
+                CpuStorage::F32(all)
             }
             _ => {
                 let mut all = numbers::<f64>(x, layout)?.to_vec();

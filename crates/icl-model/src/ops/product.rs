@@ -74,7 +74,7 @@ impl CustomOp2 for Product {
 }
 
 /// The product on the CPU: matrices must lie at equal distances, inner axes are cut into chunks.
-pub(crate) fn multiply(
+fn multiply(
     a: &CpuStorage,
     a_layout: &Layout,
     b: &CpuStorage,

@@ -1,13 +1,12 @@
 //! One layer of the encoder, forward and back.
 
 use super::attention::{Backward, Forward, Head, Part, negatives};
-use super::matrix::{Map, Matrix, Variables};
+use super::buffer::Buffer;
+use super::matrix::{Map, Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
-use crate::ModelError;
 use crate::bert::config::Activation;
 use crate::bert::dropout::Site;
 use crate::bert::model::Last;
-use crate::ops;
 use icl_numerics::elementary::Function;
 
 /// Where a layer's variables stand.
@@ -35,15 +34,15 @@ pub(super) struct Stored {
     /// Of every sequence and head, one after another.
     heads: Vec<StoredHead>,
     joined: Matrix,
-    attention_factors: Vec<f32>,
+    attention_factors: Buffer,
     /// Before the norm after attention, and after it.
-    sum: Vec<f32>,
+    sum: Buffer,
     a: Matrix,
-    inner: Vec<f32>,
+    inner: Buffer,
     active: Matrix,
-    factors: Vec<f32>,
+    factors: Buffer,
     /// Before the last norm.
-    out: Vec<f32>,
+    out: Buffer,
 }
 
 struct StoredHead {
@@ -76,35 +75,36 @@ impl Layer {
     pub(super) fn forward(
         &self,
         settings: &Settings,
-        variables: &Variables,
+        run: &Run<'_>,
         x: Matrix,
         ragged: Ragged<'_>,
         last: Last,
-    ) -> Result<(Matrix, Stored), ModelError> {
-        let queries = (last == Last::First).then(|| first_rows(&x, ragged));
+    ) -> (Matrix, Stored) {
+        let queries = (last == Last::First).then(|| first_rows(run, &x, ragged));
         let computed = queries.as_ref().unwrap_or(&x);
         // negatives are chosen by every token as a query
         let projected = if settings.terms.negatives.is_some() { &x } else { computed };
-        let q = variables.apply(&self.query, projected)?;
-        let k = variables.apply(&self.key, &x)?;
-        let v = variables.apply(&self.value, &x)?;
+        let q = run.apply(&self.query, projected);
+        let k = run.apply(&self.key, &x);
+        let v = run.apply(&self.value, &x);
         let counts = counts(ragged, last);
-        let (heads, joined) = self.attend(settings, [&q, &k, &v], ragged, &counts);
-        let mut sum = variables.apply(&self.output, &joined)?;
-        let attention_factors =
-            ragged.factors(Site::AttentionOutput(self.number), &counts, settings.d);
-        scale(sum.entries_mut(), &attention_factors);
-        sum.add(computed.entries());
-        let a = settings.normed(variables, &self.attention_norm, sum.entries());
-        let inner = variables.apply(&self.inner, &a)?;
+        let (heads, joined) = self.attend(settings, run, [&q, &k, &v], ragged, &counts);
+        let mut sum = run.apply(&self.output, &joined);
+        let site = Site::AttentionOutput(self.number);
+        let attention_factors = ragged.factors(&run.pool, site, &counts, settings.d);
+        scale(&mut sum.entries, &attention_factors);
+        sum.add(&computed.entries);
+        let a = settings.normed(run, &self.attention_norm, &sum.entries);
+        let inner = run.apply(&self.inner, &a);
         let mut active = inner.clone();
-        settings.activate(active.entries_mut());
-        let mut out = variables.apply(&self.outer, &active)?;
-        let factors = ragged.factors(Site::FeedForward(self.number), &counts, settings.d);
-        scale(out.entries_mut(), &factors);
-        out.add(a.entries());
-        let y = settings.normed(variables, &self.norm, out.entries());
-        let (sum, inner, out) = (sum.into_entries(), inner.into_entries(), out.into_entries());
+        settings.activate(&mut active.entries);
+        let mut out = run.apply(&self.outer, &active);
+        let site = Site::FeedForward(self.number);
+        let factors = ragged.factors(&run.pool, site, &counts, settings.d);
+        scale(&mut out.entries, &factors);
+        out.add(&a.entries);
+        let y = settings.normed(run, &self.norm, &out.entries);
+        let (sum, inner, out) = (sum.entries, inner.entries, out.entries);
         let stored = Stored {
             x,
             queries,
@@ -121,27 +121,30 @@ impl Layer {
             factors,
             out,
         };
-        Ok((y, stored))
+        (y, stored)
     }
 
     /// All heads of all sequences, and their outputs side by side.
     fn attend(
         &self,
         settings: &Settings,
+        run: &Run<'_>,
         qkv: [&Matrix; 3],
         ragged: Ragged<'_>,
         counts: &[usize],
     ) -> (Vec<StoredHead>, Matrix) {
         let Settings { d, heads, terms, isa, .. } = *settings;
         let size = d / heads;
-        let mut joined = vec![0.0; counts.iter().sum::<usize>() * d];
+        let mut joined = run.pool.take(counts.iter().sum::<usize>() * d);
         let (mut stored, mut start) = (Vec::new(), 0);
         for (b, rows) in ragged.rows().enumerate() {
             let (n, n_queries) = (rows.len(), counts[b]);
             let site = Site::Attention(self.number);
-            let factors = ragged
-                .dropout
-                .and_then(|dropout| dropout.factors(site, b as u64, heads * n_queries * n));
+            let mut factors = Vec::new();
+            if let Some(dropout) = ragged.dropout.filter(|dropout| dropout.drops(site)) {
+                factors.resize(heads * n_queries * n, 0.0);
+                dropout.fill(site, b as u64, &mut factors);
+            }
             for h in 0..heads {
                 let of_tokens = rows.start * d..rows.end * d;
                 let of_q = if qkv[0].rows == qkv[1].rows {
@@ -149,8 +152,8 @@ impl Layer {
                 } else {
                     start * d..(start + n_queries) * d
                 };
-                let q = &qkv[0].entries()[of_q];
-                let [k, v] = [qkv[1], qkv[2]].map(|m| &m.entries()[of_tokens.clone()]);
+                let q = &qkv[0].entries[of_q];
+                let [k, v] = [qkv[1], qkv[2]].map(|m| &m.entries[of_tokens.clone()]);
                 let part = |rows| Part { rows, d, first: h * size, size };
                 let (all_q, k, v) = (part(q), part(k), part(v));
                 let negatives = match terms.negatives {
@@ -158,9 +161,8 @@ impl Layer {
                     None => Vec::new(),
                 };
                 let q = part(&q[..n_queries * d]);
-                let factors = factors.as_ref().map_or(Vec::new(), |factors| {
-                    factors[h * n_queries * n..(h + 1) * n_queries * n].to_vec()
-                });
+                let own = h * n_queries * n..(h + 1) * n_queries * n;
+                let factors = factors.get(own).unwrap_or(&[]).to_vec();
                 let head = Head { q, k, v, terms, negatives: &negatives, factors: &factors };
                 let (output, weights) = isa.run(Forward(head));
                 for (i, row) in output.chunks_exact(size).enumerate() {
@@ -178,44 +180,40 @@ impl Layer {
     pub(super) fn backward(
         &self,
         settings: &Settings,
-        variables: &Variables,
+        run: &Run<'_>,
         mut stored: Stored,
-        g: Matrix,
+        g: &Matrix,
         ragged: Ragged<'_>,
         gradient: &mut [f32],
-    ) -> Result<Matrix, ModelError> {
-        let d = settings.d;
-        let of_out =
-            settings.norm_gradient(variables, &self.norm, &stored.out, g.entries(), gradient);
-        let mut of_outer = Matrix::new(of_out.clone(), d);
-        scale(of_outer.entries_mut(), &stored.factors);
-        let mut of_inner = variables.gradient(&self.outer, &stored.active, &of_outer, gradient)?;
-        let inner = std::mem::take(&mut stored.inner);
-        settings.activation_gradient(inner, of_inner.entries_mut());
-        let mut of_a = variables.gradient(&self.inner, &stored.a, &of_inner, gradient)?;
+    ) -> Matrix {
+        let of_out = settings.norm_gradient(run, &self.norm, &stored.out, &g.entries, gradient);
+        let mut of_outer = Matrix::new(of_out.clone(), settings.d);
+        scale(&mut of_outer.entries, &stored.factors);
+        let mut of_inner = run.gradient(&self.outer, &stored.active, &of_outer, gradient);
+        settings.activation_gradient(&mut stored.inner, &mut of_inner.entries);
+        let mut of_a = run.gradient(&self.inner, &stored.a, &of_inner, gradient);
         of_a.add(&of_out);
         let norm = &self.attention_norm;
-        let of_sum = settings.norm_gradient(variables, norm, &stored.sum, of_a.entries(), gradient);
-        let mut of_attended = Matrix::new(of_sum.clone(), d);
-        scale(of_attended.entries_mut(), &stored.attention_factors);
-        let of_joined = variables.gradient(&self.output, &stored.joined, &of_attended, gradient)?;
+        let of_sum = settings.norm_gradient(run, norm, &stored.sum, &of_a.entries, gradient);
+        let mut of_attended = Matrix::new(of_sum.clone(), settings.d);
+        scale(&mut of_attended.entries, &stored.attention_factors);
+        let of_joined = run.gradient(&self.output, &stored.joined, &of_attended, gradient);
         let last = if stored.queries.is_some() { Last::First } else { Last::All };
-        let [of_q, of_k, of_v] = attention_gradient(settings, &stored, &of_joined, ragged, last);
-        let mut of_x = variables.gradient(&self.key, &stored.x, &of_k, gradient)?;
-        of_x.add(variables.gradient(&self.value, &stored.x, &of_v, gradient)?.entries());
-        let projected = if stored.q.rows == stored.x.rows {
-            &stored.x
-        } else {
-            stored.queries.as_ref().unwrap_or(&stored.x)
-        };
-        let of_projected = variables.gradient(&self.query, projected, &of_q, gradient)?;
-        let add = |of_x: &mut Matrix, g: &[f32]| match g.len() == of_x.entries().len() {
-            true => of_x.add(g),
-            false => add_to_first(of_x, g, ragged),
-        };
-        add(&mut of_x, of_projected.entries());
-        add(&mut of_x, &of_sum);
-        Ok(of_x)
+        let [of_q, of_k, of_v] =
+            attention_gradient(settings, run, &stored, &of_joined, (ragged, last));
+        let mut of_x = run.gradient(&self.key, &stored.x, &of_k, gradient);
+        of_x.add(&run.gradient(&self.value, &stored.x, &of_v, gradient).entries);
+        let all = stored.q.rows == stored.x.rows;
+        let projected = stored.queries.as_ref().filter(|_| !all).unwrap_or(&stored.x);
+        let of_projected = run.gradient(&self.query, projected, &of_q, gradient);
+        for g in [&of_projected.entries, &of_sum] {
+            if g.len() == of_x.entries.len() {
+                of_x.add(g);
+            } else {
+                add_to_first(&mut of_x, g, ragged);
+            }
+        }
+        of_x
     }
 }
 
@@ -228,17 +226,20 @@ fn counts(ragged: Ragged<'_>, last: Last) -> Vec<usize> {
 }
 
 /// The first token of every sequence.
-fn first_rows(x: &Matrix, ragged: Ragged<'_>) -> Matrix {
+fn first_rows(run: &Run<'_>, x: &Matrix, ragged: Ragged<'_>) -> Matrix {
     let d = x.columns;
-    let row = |rows: std::ops::Range<usize>| &x.entries()[rows.start * d..(rows.start + 1) * d];
-    Matrix::new(ragged.rows().flat_map(row).copied().collect(), d)
+    let mut first = run.pool.take(ragged.lengths.len() * d);
+    for (place, rows) in first.chunks_exact_mut(d).zip(ragged.rows()) {
+        place.copy_from_slice(&x.entries[rows.start * d..(rows.start + 1) * d]);
+    }
+    Matrix::new(first, d)
 }
 
 /// Adds rows to the first token of every sequence.
 fn add_to_first(x: &mut Matrix, g: &[f32], ragged: Ragged<'_>) {
     let d = x.columns;
     for (rows, g) in ragged.rows().zip(g.chunks_exact(d)) {
-        let row = &mut x.entries_mut()[rows.start * d..(rows.start + 1) * d];
+        let row = &mut x.entries[rows.start * d..(rows.start + 1) * d];
         row.iter_mut().zip(g).for_each(|(x, g)| *x += g);
     }
 }
@@ -246,16 +247,16 @@ fn add_to_first(x: &mut Matrix, g: &[f32], ragged: Ragged<'_>) {
 /// Gradients of queries, keys and values from that of the heads' outputs side by side.
 fn attention_gradient(
     settings: &Settings,
+    run: &Run<'_>,
     stored: &Stored,
     of_joined: &Matrix,
-    ragged: Ragged<'_>,
-    last: Last,
+    (ragged, last): (Ragged<'_>, Last),
 ) -> [Matrix; 3] {
     let Settings { d, heads, terms, isa, .. } = *settings;
     let size = d / heads;
     let counts = counts(ragged, last);
     let [mut of_q, mut of_k, mut of_v] =
-        [&stored.q, &stored.k, &stored.v].map(|m| vec![0.0; m.entries().len()]);
+        [&stored.q, &stored.k, &stored.v].map(|m| run.pool.zeros(m.entries.len()));
     let mut start = 0;
     for (b, rows) in ragged.rows().enumerate() {
         let (n_queries, of_tokens) = (counts[b], rows.start * d..rows.end * d);
@@ -265,14 +266,14 @@ fn attention_gradient(
             let StoredHead { weights, negatives, factors } = &stored.heads[b * heads + h];
             let part = |rows| Part { rows, d, first: h * size, size };
             let head = Head {
-                q: part(&stored.q.entries()[of_queries.clone()]),
-                k: part(&stored.k.entries()[of_tokens.clone()]),
-                v: part(&stored.v.entries()[of_tokens.clone()]),
+                q: part(&stored.q.entries[of_queries.clone()]),
+                k: part(&stored.k.entries[of_tokens.clone()]),
+                v: part(&stored.v.entries[of_tokens.clone()]),
                 terms,
                 negatives,
                 factors,
             };
-            let g = part(&of_joined.entries()[start * d..(start + n_queries) * d]);
+            let g = part(&of_joined.entries[start * d..(start + n_queries) * d]);
             let parts = isa.run(Backward { head, weights, g });
             let places = [&of_queries, &of_tokens, &of_tokens];
             for ((all, place), part) in
@@ -291,13 +292,6 @@ fn attention_gradient(
 }
 
 impl Settings {
-    fn normed(&self, variables: &Variables, norm: &Norm, x: &[f32]) -> Matrix {
-        let mut y = x.to_vec();
-        let rows = [variables.get(&norm.gain), variables.get(&norm.bias)];
-        ops::norm_rows(self.isa, &mut y, rows, self.epsilon);
-        Matrix::new(y, self.d)
-    }
-
     fn activate(&self, x: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
@@ -306,11 +300,11 @@ impl Settings {
     }
 
     /// `g f'(x)`, entry by entry.
-    fn activation_gradient(&self, mut x: Vec<f32>, g: &mut [f32]) {
+    fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > 0.0))),
-            _ => Function::GeluSlope.map(self.isa, &mut x),
+            _ => Function::GeluSlope.map(self.isa, x),
         }
-        scale(g, &x);
+        scale(g, x);
     }
 }

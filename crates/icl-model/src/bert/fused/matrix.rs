@@ -1,61 +1,34 @@
 //! Matrices of numbers, and affine maps of their rows with their gradients.
 
-use crate::ModelError;
+use super::buffer::{Buffer, Pool};
 use crate::ops;
-use candle_core::{CpuStorage, Layout};
+use icl_numerics::lanes::Isa;
+use icl_numerics::product::{Factor, Packing, product};
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// Rows of numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Matrix {
-    storage: CpuStorage,
+    pub(super) entries: Buffer,
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
 impl Matrix {
-    pub(super) fn new(entries: Vec<f32>, columns: usize) -> Self {
+    pub(super) fn new(entries: Buffer, columns: usize) -> Self {
         let rows = entries.len() / columns;
-        Self { storage: CpuStorage::F32(entries), rows, columns }
-    }
-
-    pub(super) fn entries(&self) -> &[f32] {
-        match &self.storage {
-            CpuStorage::F32(entries) => entries,
-            _ => &[],
-        }
-    }
-
-    pub(super) fn entries_mut(&mut self) -> &mut [f32] {
-        match &mut self.storage {
-            CpuStorage::F32(entries) => entries,
-            _ => &mut [],
-        }
-    }
-
-    pub(super) fn into_entries(self) -> Vec<f32> {
-        match self.storage {
-            CpuStorage::F32(entries) => entries,
-            _ => Vec::new(),
-        }
+        Self { entries, rows, columns }
     }
 
     /// `self += other`, entry by entry.
     pub(super) fn add(&mut self, other: &[f32]) {
-        self.entries_mut().iter_mut().zip(other).for_each(|(x, y)| *x += y);
+        self.entries.iter_mut().zip(other).for_each(|(x, y)| *x += y);
     }
 
-    fn layout(&self) -> Layout {
-        Layout::contiguous((self.rows, self.columns))
+    fn factor(&self) -> Factor<'_> {
+        Factor::rows(&self.entries, self.columns)
     }
-}
-
-/// The variables behind the embedding's tables, and where they stand.
-#[derive(Debug)]
-pub(in crate::bert) struct Variables {
-    storage: CpuStorage,
-    /// Numbers before the first of them in the packed parameters.
-    before: usize,
 }
 
 /// An affine map: where weight `[rows, columns]` and bias `[rows]` stand in the packed parameters.
@@ -75,35 +48,42 @@ impl Map {
     }
 }
 
-impl Variables {
-    pub(super) fn new(packed: &[f32], before: usize) -> Self {
-        Self { storage: CpuStorage::F32(packed[before..].to_vec()), before }
+/// The parameters of a run, and what its products need.
+#[derive(Debug)]
+pub(in crate::bert) struct Run<'a> {
+    pub(super) packed: &'a [f32],
+    pub(super) isa: Isa,
+    pub(super) pool: Pool,
+    packing: RefCell<Packing>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(packed: &'a [f32], isa: Isa, pool: &Pool) -> Self {
+        Self { packed, isa, pool: pool.clone(), packing: RefCell::default() }
     }
 
-    pub(super) fn get(&self, range: &Range<usize>) -> &[f32] {
-        match &self.storage {
-            CpuStorage::F32(entries) => {
-                &entries[range.start - self.before..range.end - self.before]
-            }
-            _ => &[],
-        }
+    pub(super) fn get(&self, range: &Range<usize>) -> &'a [f32] {
+        &self.packed[range.clone()]
     }
 
-    fn weight(&self, map: &Map) -> Layout {
-        let shape = (map.rows(), map.columns());
-        Layout::contiguous_with_offset(shape, map.weight.start - self.before)
+    fn weight(&self, map: &Map) -> Factor<'a> {
+        Factor::rows(self.get(&map.weight), map.columns())
+    }
+
+    fn product(&self, c: &mut [f32], a: Factor<'_>, b: Factor<'_>, shape: [usize; 3]) {
+        product(self.isa, c, a, b, shape, &mut self.packing.borrow_mut());
     }
 
     /// `x W^T + b`.
-    pub(super) fn apply(&self, map: &Map, x: &Matrix) -> Result<Matrix, ModelError> {
-        let transposed = self.weight(map).transpose(0, 1)?;
-        let (storage, _) = ops::multiply(&x.storage, &x.layout(), &self.storage, &transposed)?;
-        let mut y = Matrix { storage, rows: x.rows, columns: map.rows() };
+    pub(super) fn apply(&self, map: &Map, x: &Matrix) -> Matrix {
+        let shape = [x.rows, map.columns(), map.rows()];
+        let mut y = Matrix::new(self.pool.take(x.rows * map.rows()), map.rows());
+        self.product(&mut y.entries, x.factor(), self.weight(map).transposed(), shape);
         let bias = self.get(&map.bias);
-        for row in y.entries_mut().chunks_exact_mut(bias.len()) {
+        for row in y.entries.chunks_exact_mut(bias.len()) {
             row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
         }
-        Ok(y)
+        y
     }
 
     /// The gradient of `x` from that of [`Self::apply`]; those of weight and bias are put into `gradient`, which is packed
@@ -114,14 +94,15 @@ impl Variables {
         x: &Matrix,
         of_y: &Matrix,
         gradient: &mut [f32],
-    ) -> Result<Matrix, ModelError> {
-        let transposed = of_y.layout().transpose(0, 1)?;
-        let (of_w, _) = ops::multiply(&of_y.storage, &transposed, &x.storage, &x.layout())?;
-        gradient[map.weight.clone()].copy_from_slice(of_w.as_slice::<f32>()?);
-        let of_b = ops::column_sums::<f32>(of_y.entries(), map.rows());
-        gradient[map.bias.clone()].copy_from_slice(&of_b);
-        let (of_x, _) =
-            ops::multiply(&of_y.storage, &of_y.layout(), &self.storage, &self.weight(map))?;
-        Ok(Matrix { storage: of_x, rows: x.rows, columns: x.columns })
+    ) -> Matrix {
+        let shape = [map.rows(), x.rows, map.columns()];
+        let of_weight = &mut gradient[map.weight.clone()];
+        self.product(of_weight, of_y.factor().transposed(), x.factor(), shape);
+        let of_bias = ops::column_sums::<f32>(&of_y.entries, map.rows());
+        gradient[map.bias.clone()].copy_from_slice(&of_bias);
+        let shape = [x.rows, map.rows(), map.columns()];
+        let mut of_x = Matrix::new(self.pool.take(x.rows * x.columns), x.columns);
+        self.product(&mut of_x.entries, of_y.factor(), self.weight(map), shape);
+        of_x
     }
 }

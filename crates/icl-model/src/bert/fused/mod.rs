@@ -4,6 +4,7 @@
 //! head by head on lanes. [`model`](super::model) is the reference, by candle's operations and gradients.
 
 mod attention;
+mod buffer;
 mod layer;
 mod matrix;
 mod small;
@@ -12,13 +13,13 @@ use super::config::Activation;
 use super::dropout::{Dropout, Site};
 use super::model::{Bert, Last};
 use super::variables::{CLASSIFIER, POOLER, layer as layer_name};
-use crate::ModelError;
 use crate::attention::{Augmentation, Form, Parameters, Terms};
 use crate::ops;
+use buffer::{Buffer, Pool};
 use icl_numerics::elementary::Function;
 use icl_numerics::lanes::Isa;
 use layer::{Layer, Stored};
-use matrix::{Map, Matrix, Variables};
+use matrix::{Map, Matrix, Run};
 use std::ops::Range;
 
 /// Where gain and bias of a norm stand.
@@ -36,8 +37,7 @@ pub(super) struct FusedClassifier {
     layers: Vec<Layer>,
     pooler: Map,
     classifier: Map,
-    /// Numbers of the embedding's tables.
-    tables: usize,
+    pool: Pool,
 }
 
 /// What all layers share.
@@ -70,24 +70,38 @@ impl Ragged<'_> {
     }
 
     /// Factors on rows of width `d`, `rows` of each sequence; empty where nothing is dropped.
-    fn factors(&self, site: Site, rows: &[usize], d: usize) -> Vec<f32> {
-        let Some(dropout) = self.dropout else { return Vec::new() };
-        let one = |(b, rows): (usize, &usize)| dropout.factors(site, b as u64, rows * d);
-        rows.iter().enumerate().flat_map(one).flatten().collect()
+    fn factors(&self, pool: &Pool, site: Site, rows: &[usize], d: usize) -> Buffer {
+        let Some(dropout) = self.dropout.filter(|dropout| dropout.drops(site)) else {
+            return pool.take(0);
+        };
+        let mut factors = pool.take(rows.iter().sum::<usize>() * d);
+        let mut rest = &mut factors[..];
+        for (b, rows) in rows.iter().enumerate() {
+            let (own, after) = rest.split_at_mut(rows * d);
+            dropout.fill(site, b as u64, own);
+            rest = after;
+        }
+        factors
     }
 }
 
 /// What the way back needs.
 pub(super) struct Pass {
-    embedded: Vec<f32>,
-    embedding_factors: Vec<f32>,
+    embedded: Buffer,
+    embedding_factors: Buffer,
     layers: Vec<Stored>,
     first: Matrix,
     pooled: Matrix,
     dropped: Matrix,
-    pooled_factors: Vec<f32>,
+    pooled_factors: Buffer,
+    logits: Matrix,
+}
+
+impl Pass {
     /// `[sequences, n_logits]`.
-    pub(super) logits: Vec<f32>,
+    pub(super) fn logits(&self) -> &[f32] {
+        &self.logits.entries
+    }
 }
 
 impl FusedClassifier {
@@ -122,123 +136,98 @@ impl FusedClassifier {
             terms,
             isa,
         };
-        let tables = embedding.gain.start;
         let (pooler, classifier) = (map(POOLER)?, map(CLASSIFIER)?);
-        Some(Self { settings, embedding, layers, pooler, classifier, tables })
+        Some(Self { settings, embedding, layers, pooler, classifier, pool: Pool::default() })
     }
 
-    /// The numbers of a run's parameters that this pass reads.
-    pub(super) fn variables(&self, packed: &[f32]) -> Variables {
-        Variables::new(packed, self.tables)
+    /// A run by these parameters, on the caller's thread.
+    pub(super) fn run<'a>(&self, packed: &'a [f32]) -> Run<'a> {
+        Run::new(packed, self.settings.isa, &self.pool)
     }
 
-    /// Last hidden states `[tokens, d]`, or those of the first tokens `[sequences, d]`, from embedded tokens.
-    pub(super) fn encode(
-        &self,
-        variables: &Variables,
-        embedded: &[f32],
-        ragged: Ragged<'_>,
-        last: Last,
-    ) -> Result<Vec<f32>, ModelError> {
-        let (mut x, _) = self.embed(variables, embedded, ragged);
-        for (l, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&self.settings, variables, x, ragged, self.of_layer(l, last))?.0;
+    /// Last hidden states of all tokens, `[tokens, d]`, from embedded tokens.
+    pub(super) fn encode(&self, run: &Run<'_>, embedded: &[f32], ragged: Ragged<'_>) -> Vec<f32> {
+        let (mut x, _) = self.embed(run, embedded, ragged);
+        for layer in &self.layers {
+            x = layer.forward(&self.settings, run, x, ragged, Last::All).0;
         }
-        Ok(x.into_entries())
+        x.entries.to_vec()
     }
 
-    /// Only the last layer may leave tokens out.
-    fn of_layer(&self, l: usize, last: Last) -> Last {
-        if l + 1 == self.layers.len() { last } else { Last::All }
-    }
-
-    fn embed(
-        &self,
-        variables: &Variables,
-        embedded: &[f32],
-        ragged: Ragged<'_>,
-    ) -> (Matrix, Vec<f32>) {
-        let Settings { d, epsilon, isa, .. } = self.settings;
-        let mut x = embedded.to_vec();
-        let rows = [variables.get(&self.embedding.gain), variables.get(&self.embedding.bias)];
-        ops::norm_rows(isa, &mut x, rows, epsilon);
-        let factors = ragged.factors(Site::Embedding, ragged.lengths, d);
-        scale(&mut x, &factors);
-        (Matrix::new(x, d), factors)
+    fn embed(&self, run: &Run<'_>, embedded: &[f32], ragged: Ragged<'_>) -> (Matrix, Buffer) {
+        let d = self.settings.d;
+        let mut x = self.settings.normed(run, &self.embedding, embedded);
+        let factors = ragged.factors(&run.pool, Site::Embedding, ragged.lengths, d);
+        scale(&mut x.entries, &factors);
+        (x, factors)
     }
 
     /// Logits, with all that the way back needs.
-    pub(super) fn forward(
-        &self,
-        variables: &Variables,
-        embedded: Vec<f32>,
-        ragged: Ragged<'_>,
-    ) -> Result<Pass, ModelError> {
-        let (mut x, embedding_factors) = self.embed(variables, &embedded, ragged);
+    pub(super) fn forward(&self, run: &Run<'_>, embedded: &[f32], ragged: Ragged<'_>) -> Pass {
+        let (mut x, embedding_factors) = self.embed(run, embedded, ragged);
         let mut layers = Vec::with_capacity(self.layers.len());
         for (l, layer) in self.layers.iter().enumerate() {
-            let last = self.of_layer(l, Last::First);
-            let (next, stored) = layer.forward(&self.settings, variables, x, ragged, last)?;
+            // only the last layer may leave tokens out
+            let last = if l + 1 == self.layers.len() { Last::First } else { Last::All };
+            let (next, stored) = layer.forward(&self.settings, run, x, ragged, last);
             x = next;
             layers.push(stored);
         }
-        let mut pooled = variables.apply(&self.pooler, &x)?;
-        Function::Tanh.map(self.settings.isa, pooled.entries_mut());
+        let mut pooled = run.apply(&self.pooler, &x);
+        Function::Tanh.map(self.settings.isa, &mut pooled.entries);
         let ones = vec![1; ragged.lengths.len()];
-        let pooled_factors = ragged.factors(Site::Pooler, &ones, self.settings.d);
+        let pooled_factors = ragged.factors(&run.pool, Site::Pooler, &ones, self.settings.d);
         let mut dropped = pooled.clone();
-        scale(dropped.entries_mut(), &pooled_factors);
-        let logits = variables.apply(&self.classifier, &dropped)?.into_entries();
-        let first = x;
-        Ok(Pass {
-            embedded,
-            embedding_factors,
-            layers,
-            first,
-            pooled,
-            dropped,
-            pooled_factors,
-            logits,
-        })
+        scale(&mut dropped.entries, &pooled_factors);
+        let logits = run.apply(&self.classifier, &dropped);
+        let (embedded, first) = (run.pool.copy(embedded), x);
+        Pass { embedded, embedding_factors, layers, first, pooled, dropped, pooled_factors, logits }
     }
 
     /// The gradient of the embedded tokens from that of the logits; all others are put into `gradient`.
     pub(super) fn backward(
         &self,
-        variables: &Variables,
+        run: &Run<'_>,
         pass: Pass,
-        of_logits: Vec<f32>,
+        of_logits: &[f32],
         ragged: Ragged<'_>,
         gradient: &mut [f32],
-    ) -> Result<Vec<f32>, ModelError> {
-        let n_logits = of_logits.len() / ragged.lengths.len();
-        let of_logits = Matrix::new(of_logits, n_logits);
-        let mut g = variables.gradient(&self.classifier, &pass.dropped, &of_logits, gradient)?;
-        scale(g.entries_mut(), &pass.pooled_factors);
-        let slopes = g.entries_mut().iter_mut().zip(pass.pooled.entries());
+    ) -> Buffer {
+        let of_logits = Matrix::new(run.pool.copy(of_logits), pass.logits.columns);
+        let mut g = run.gradient(&self.classifier, &pass.dropped, &of_logits, gradient);
+        scale(&mut g.entries, &pass.pooled_factors);
+        let slopes = g.entries.iter_mut().zip(pass.pooled.entries.iter());
         slopes.for_each(|(g, y)| *g *= 1.0 - y * y);
-        g = variables.gradient(&self.pooler, &pass.first, &g, gradient)?;
+        g = run.gradient(&self.pooler, &pass.first, &g, gradient);
         for (layer, stored) in self.layers.iter().zip(pass.layers).rev() {
-            g = layer.backward(&self.settings, variables, stored, g, ragged, gradient)?;
+            g = layer.backward(&self.settings, run, stored, &g, ragged, gradient);
         }
-        scale(g.entries_mut(), &pass.embedding_factors);
-        let norm = &self.embedding;
-        Ok(self.settings.norm_gradient(variables, norm, &pass.embedded, g.entries(), gradient))
+        scale(&mut g.entries, &pass.embedding_factors);
+        self.settings.norm_gradient(run, &self.embedding, &pass.embedded, &g.entries, gradient)
     }
 }
 
 impl Settings {
+    fn normed(&self, run: &Run<'_>, norm: &Norm, x: &[f32]) -> Matrix {
+        let mut y = run.pool.copy(x);
+        let rows = [run.get(&norm.gain), run.get(&norm.bias)];
+        ops::norm_rows(self.isa, &mut y, rows, self.epsilon);
+        Matrix::new(y, self.d)
+    }
+
     /// The gradient of the rows `x` from that of their norm; those of gain and bias are put into `gradient`.
     fn norm_gradient(
         &self,
-        variables: &Variables,
+        run: &Run<'_>,
         norm: &Norm,
         x: &[f32],
         g: &[f32],
         gradient: &mut [f32],
-    ) -> Vec<f32> {
-        let gain = variables.get(&norm.gain);
-        let mut all = ops::norm_gradient(self.isa, x, gain, g, self.epsilon);
+    ) -> Buffer {
+        let mut all = run.pool.take(x.len() + 2 * self.d);
+        all[..x.len()].copy_from_slice(x);
+        all[x.len()..].fill(0.0);
+        ops::norm_gradient(self.isa, &mut all, run.get(&norm.gain), g, self.epsilon);
         let (of_gain, of_bias) = all[x.len()..].split_at(self.d);
         gradient[norm.gain.clone()].copy_from_slice(of_gain);
         gradient[norm.bias.clone()].copy_from_slice(of_bias);

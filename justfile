@@ -71,6 +71,10 @@ fuzz seconds="600":
             -max_total_time={{seconds}} -max_len=4096 -rss_limit_mb=1024 -timeout=10 || exit 1; \
     done
 
+# Two small pretrained BERTs into data/models/, by pinned wheels with checked digests
+fetch-models *arguments:
+    data/fetch-models {{arguments}}
+
 # Licences, advisories and sources of the dependencies
 deny:
     cargo deny check

@@ -166,10 +166,11 @@ impl Predictions {
         let n_logits = self.logits.first().map_or(1, Vec::len);
         let names: Vec<String> = (0..n_logits).map(|i| format!("logit_{i}")).collect();
         let mut text = format!("index\t{}\tprediction\n", names.join("\t"));
-        for (i, (logits, prediction)) in self.logits.iter().zip(&self.predictions).enumerate() {
+        let row = |(i, (logits, prediction)): (usize, (&Vec<f32>, &f64))| {
             let logits: Vec<String> = logits.iter().map(ToString::to_string).collect();
-            text.push_str(&format!("{i}\t{}\t{prediction}\n", logits.join("\t")));
-        }
+            format!("{i}\t{}\t{prediction}\n", logits.join("\t"))
+        };
+        text.extend(self.logits.iter().zip(&self.predictions).enumerate().map(row));
         text
     }
 }

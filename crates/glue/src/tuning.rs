@@ -19,7 +19,7 @@ pub struct TuneSettings {
     pub batch: usize,
     /// Examples whose activations are held at a time.
     pub part: usize,
-    /// Largest step size of `AdamW`.
+    /// Largest step size of AdamW.
     pub learning_rate: f64,
     /// Share of the steps in which it rises.
     pub warm_up: f64,

@@ -194,11 +194,15 @@ fn pack_left<const R: usize>(
         if height < R {
             strip.fill(0.0);
         }
-        if a.column == 1 {
-            for r in 0..height {
+        if a.column == 1 && height == R {
+            let rows: [&[f32]; R] = std::array::from_fn(|r| {
                 let start = (first + r) * a.row;
-                let row = &a.entries[start..start + inner];
-                strip.iter_mut().skip(r).step_by(R).zip(row).for_each(|(x, a)| *x = *a);
+                &a.entries[start..start + inner]
+            });
+            for (k, x) in strip.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+                for r in 0..R {
+                    x[r] = rows[r][k];
+                }
             }
         } else {
             for (k, x) in strip.chunks_exact_mut(R).enumerate() {

@@ -36,7 +36,7 @@ pub(crate) struct GlueModelArguments {
     /// Threads; otherwise all cores
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Where predictions go, tab-separated: index, logit_0, .., prediction
+    /// Where predictions go, tab-separated: index, logits, prediction
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
     /// Machine-readable

@@ -3,7 +3,7 @@
 /// Whose text a file holds. The two differ for MRPC alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
-    /// What the Hugging Face loader yields; for MRPC, the tokenised text of SentEval.
+    /// What the Hugging Face loader yields; for MRPC, the tokenised text of `SentEval`.
     Loader,
     /// Microsoft's own text of MRPC, split as in GLUE.
     Microsoft,

@@ -71,7 +71,7 @@ fn after_first_line(bytes: &[u8]) -> &[u8] {
 /// Which of the task's layouts the file has, by its first line; every line must have as many fields.
 fn layout(path: &Path, task: Task, bytes: &[u8]) -> Result<Columns, GlueError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         GlueError::file(path, format!("line {line}"), "other bytes", "UTF-8 text", NEXT)
     })?;
     if text.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::ModelError;
 use candle_core::{DType, Device, Tensor};
+use icl_numerics::lanes::{Isa, Kernel, LANES, Lanes};
 use icl_numerics::stream::Stream;
 
 /// Where in the model entries are dropped.
@@ -42,6 +43,8 @@ pub struct Dropout {
     pub hidden: f64,
     /// Share of dropped attention weights.
     pub attention: f64,
+    /// Instruction set with which they are drawn.
+    pub isa: Isa,
 }
 
 impl Dropout {
@@ -84,14 +87,34 @@ impl Dropout {
     pub(super) fn fill(&self, site: Site, example: u64, factors: &mut [f32]) {
         let Some(threshold) = self.threshold(site) else { return factors.fill(1.0) };
         let keep = (65_536.0 / f64::from(65_536 - threshold)) as f32;
+        let stream =
+            Stream::new(self.seed, &format!("{}/{}", site.purpose(), self.first + example));
+        self.isa.run(Fill { factors, stream: &stream, threshold, keep });
+    }
+}
+
+/// Factors from a stream, 512 from sixteen of its samples at a time.
+struct Fill<'a> {
+    factors: &'a mut [f32],
+    stream: &'a Stream,
+    threshold: u32,
+    keep: f32,
+}
+
+impl Kernel for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let Self { factors, stream, threshold, keep } = self;
         let factor = |bits: u32| if bits < threshold { 0.0 } else { keep };
-        let stream = Stream::new(self.seed, &site.purpose());
-        let mut draws = stream.sample(self.first + example);
-        for pair in factors.chunks_mut(2) {
-            let word = draws.next_u32();
-            pair[0] = factor(word & 0xffff);
-            if let [_, second] = pair {
-                *second = factor(word >> 16);
+        for (part, factors) in factors.chunks_mut(32 * LANES).enumerate() {
+            let words = stream.block_on_lanes(l, (part * LANES) as u64, 0);
+            for (word, factors) in words.into_iter().zip(factors.chunks_mut(2 * LANES)) {
+                let word = l.store_u(word);
+                let (low, high) = factors.split_at_mut(LANES.min(factors.len()));
+                low.iter_mut().zip(word).for_each(|(x, word)| *x = factor(word & 0xffff));
+                high.iter_mut().zip(word).for_each(|(x, word)| *x = factor(word >> 16));
             }
         }
     }
@@ -102,7 +125,8 @@ mod tests {
     use super::*;
 
     fn factors(first: u64, shape: &[usize]) -> Vec<f32> {
-        let dropout = Dropout { seed: 3, first, hidden: 0.25, attention: 0.0 };
+        let isa = Isa::detect();
+        let dropout = Dropout { seed: 3, first, hidden: 0.25, attention: 0.0, isa };
         let mask = dropout.mask(Site::Embedding, shape, DType::F32, &Device::Cpu).unwrap();
         mask.unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
@@ -122,7 +146,8 @@ mod tests {
         let whole = factors(5, &[4, 3, 9]);
         assert_eq!(whole[27..], factors(6, &[3, 3, 9]));
         assert_ne!(whole[..27], whole[27..54]);
-        let none = Dropout { seed: 3, first: 0, hidden: 0.0, attention: 0.5 };
+        let isa = Isa::Portable;
+        let none = Dropout { seed: 3, first: 0, hidden: 0.0, attention: 0.5, isa };
         assert!(none.mask(Site::Pooler, &[1, 1], DType::F32, &Device::Cpu).unwrap().is_none());
         assert!(
             none.mask(Site::Attention(0), &[1, 1], DType::F32, &Device::Cpu).unwrap().is_some()

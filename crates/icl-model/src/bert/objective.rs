@@ -150,7 +150,8 @@ impl FineTuning {
         n: usize,
     ) -> Result<LossAndGradient, ModelError> {
         let (hidden, attention) = (self.walk.hidden_dropout, self.walk.attention_dropout);
-        let dropout = Dropout { seed: self.walk.seed, first, hidden, attention };
+        let isa = self.classifier.isa;
+        let dropout = Dropout { seed: self.walk.seed, first, hidden, attention, isa };
         let examples: Vec<&Example> = part.iter().map(|i| &self.examples.training[*i]).collect();
         match &self.classifier.fused {
             Some(fused) => self.by_fused(fused, parameters, &examples, &dropout, n),

@@ -41,10 +41,11 @@ impl CustomOp2 for Dropped {
                 let (x, mask) = (numbers::<f32>(x, x_layout)?, numbers::<f32>(mask, mask_layout)?);
                 CpuStorage::F32(x.iter().zip(mask).map(|(x, mask)| x * mask).collect())
             }
-            _ => {
+            CpuStorage::F64(_) => {
                 let (x, mask) = (numbers::<f64>(x, x_layout)?, numbers::<f64>(mask, mask_layout)?);
                 CpuStorage::F64(x.iter().zip(mask).map(|(x, mask)| x * mask).collect())
             }
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((kept, x_layout.shape().clone()))
     }

@@ -60,7 +60,7 @@ impl CustomOp3 for LayerNorm {
                 norm_rows(self.isa, &mut y, rows, self.epsilon);
                 CpuStorage::F32(y)
             }
-            _ => {
+            CpuStorage::F64(_) => {
                 let mut y = numbers::<f64>(x, layout)?.to_vec();
                 let gain = numbers::<f64>(gain, gain_layout)?;
                 let bias = numbers::<f64>(bias, bias_layout)?;
@@ -71,6 +71,7 @@ impl CustomOp3 for LayerNorm {
                 }
                 CpuStorage::F64(y)
             }
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((normed, layout.shape().clone()))
     }
@@ -213,13 +214,14 @@ impl CustomOp3 for Slope {
                 norm_gradient(isa, &mut all, gain, g, epsilon);
                 CpuStorage::F32(all)
             }
-            _ => {
+            CpuStorage::F64(_) => {
                 let mut all = numbers::<f64>(x, layout)?.to_vec();
                 all.resize(length, 0.0);
                 let g = numbers(gradient, gradient_layout)?;
                 slope_f64(&mut all, numbers(gain, gain_layout)?, g, epsilon);
                 CpuStorage::F64(all)
             }
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((all, Shape::from(length)))
     }

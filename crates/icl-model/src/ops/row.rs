@@ -44,11 +44,14 @@ impl CustomOp2 for AddRow {
         if row.rank() != 1 || shape.dims().last() != row.dims().last() || row.elem_count() == 0 {
             bail!("add-row: found {:?} and {:?}, expected a row of the first", shape, row);
         }
-        let sum = match (x, b) {
-            (CpuStorage::F32(_), _) => {
+        let sum = match x {
+            CpuStorage::F32(_) => {
                 CpuStorage::F32(added::<f32>(numbers(x, x_layout)?, numbers(b, b_layout)?))
             }
-            _ => CpuStorage::F64(added::<f64>(numbers(x, x_layout)?, numbers(b, b_layout)?)),
+            CpuStorage::F64(_) => {
+                CpuStorage::F64(added::<f64>(numbers(x, x_layout)?, numbers(b, b_layout)?))
+            }
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((sum, shape.clone()))
     }
@@ -86,7 +89,8 @@ impl CustomOp1 for ColumnSums {
         let n = layout.dims().last().copied().unwrap_or(1);
         let sums = match x {
             CpuStorage::F32(_) => CpuStorage::F32(column_sums::<f32>(numbers(x, layout)?, n)),
-            _ => CpuStorage::F64(column_sums::<f64>(numbers(x, layout)?, n)),
+            CpuStorage::F64(_) => CpuStorage::F64(column_sums::<f64>(numbers(x, layout)?, n)),
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((sums, Shape::from(n)))
     }

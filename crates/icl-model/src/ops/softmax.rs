@@ -58,7 +58,7 @@ impl CustomOp2 for Softmax {
         let weights = match (scores, bias) {
             (CpuStorage::F32(_), CpuStorage::F32(bias)) => {
                 let mut weights = numbers::<f32>(scores, layout)?.to_vec();
-                self.0.run(Rows { x: &mut weights, bias, rows });
+                self.0.run(Rows { x: &mut weights, bias, places: rows });
                 CpuStorage::F32(weights)
             }
             (CpuStorage::F64(_), CpuStorage::F64(bias)) => {
@@ -123,7 +123,7 @@ impl BiasRows {
 struct Rows<'a> {
     x: &'a mut [f32],
     bias: &'a [f32],
-    rows: BiasRows,
+    places: BiasRows,
 }
 
 impl Kernel for Rows<'_> {
@@ -131,8 +131,8 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        for (i, row) in self.x.chunks_exact_mut(self.rows.n).enumerate() {
-            for (x, bias) in row.iter_mut().zip(self.rows.entries(i, self.bias)) {
+        for (i, row) in self.x.chunks_exact_mut(self.places.n).enumerate() {
+            for (x, bias) in row.iter_mut().zip(self.places.entries(i, self.bias)) {
                 *x += bias;
             }
             softmax_row(l, row);
@@ -205,7 +205,7 @@ impl CustomOp2 for Slope {
                 self.0.run(SlopeRows { g: &mut slope, w: numbers(weights, layout)?, n });
                 CpuStorage::F32(slope)
             }
-            _ => {
+            CpuStorage::F64(_) => {
                 let mut slope = numbers::<f64>(gradient, gradient_layout)?.to_vec();
                 let weights = numbers::<f64>(weights, layout)?;
                 for (g, w) in slope.chunks_exact_mut(n).zip(weights.chunks_exact(n)) {
@@ -214,6 +214,7 @@ impl CustomOp2 for Slope {
                 }
                 CpuStorage::F64(slope)
             }
+            _ => bail!("found other numbers, expected f32 or f64"),
         };
         Ok((slope, layout.shape().clone()))
     }

@@ -1,10 +1,10 @@
 //! A BERT with a head, on sequences: logits by the parameters of a run.
 
 use super::embedding::Tables;
+use super::example::{Example, Target};
 use super::fused::{FusedClassifier, Ragged};
 use super::input::{Batch, Sequence};
 use super::model::{Bert, Last, mean_of_real};
-use super::objective::{Example, Target};
 use crate::ModelError;
 use crate::attention::{Parameters, Weights};
 use candle_core::{DType, Device, Tensor, Var};

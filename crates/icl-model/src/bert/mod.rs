@@ -4,12 +4,13 @@
 //! * [`config`], [`folder`], [`variables`]: pretrained models as their folders hold them.
 //! * [`input`], [`embedding`], [`model`], [`classifier`]: from word pieces to hidden states and logits.
 //! * `fused`: the same as one hand-written pass, forward and back, which is what runs on a CPU.
-//! * [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
+//! * [`example`], [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
 
 pub mod classifier;
 pub mod config;
 pub mod dropout;
 pub mod embedding;
+pub mod example;
 pub mod folder;
 mod fused;
 pub mod input;
@@ -20,8 +21,9 @@ pub mod variables;
 
 pub use classifier::Classifier;
 pub use config::BertConfig;
+pub use example::{Example, Target};
 pub use folder::{Loaded, Pretrained};
 pub use input::{Batch, Sequence};
 pub use model::Bert;
-pub use objective::{Example, Examples, FineTuning, Target, Walk};
+pub use objective::{Examples, FineTuning, Walk};
 pub use variables::Head;

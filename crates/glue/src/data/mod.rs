@@ -101,7 +101,8 @@ fn find(folder: &Path, task: Task, split: Split) -> Result<PathBuf, GlueError> {
         task.id(),
         split.hub_id()
     );
-    let next = "place the file there (`just fetch-glue` says from where), or name another folder by --data";
+    let next =
+        "place the file there (ARTIFACT.md says from where), or name another folder by --data";
     let absent = |found: &str| GlueError::file(folder, "files", found, &expected, next);
     let Some(place) = place else {
         let state = if folder.is_dir() { "no folder of the task" } else { "no such folder" };

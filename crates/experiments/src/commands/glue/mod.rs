@@ -83,5 +83,6 @@ fn say_scores(data: &Data, split: &str, scores: &[Score]) {
     say!("{} {split}: {} rows ({known})", data.task, data.rows.len());
     let scores: Vec<String> =
         scores.iter().map(|score| format!("{} {:.4}", score.name, score.value)).collect();
-    say!("{}", scores.join(", "));
+    let none = "no labels, so no scores; --predictions FILE writes the predictions";
+    say!("{}", if scores.is_empty() { none.to_owned() } else { scores.join(", ") });
 }

@@ -26,7 +26,7 @@ now() {
 # again is at most a twentieth of a cell
 test_checkpoint() {
     local begin cell killed newest lost
-    long_item "${STEPS:-24000}"
+    long_item "${STEPS:-60000}"
     begin=$(now)
     run_long whole
     # three cells of the same training

@@ -1,7 +1,7 @@
 //! Models by candle operations and candle's automatic gradients, on any of its devices.
 //!
-//! Gradients are computed for a few prompts at a time and added in order: a weight's gradient sums over all
-//! tokens of a chunk, and sums of at most 512 terms have the same bits whatever the CPU's caches.
+//! Gradients are computed for a few prompts at a time, of at most 512 tokens together, and added in order: how a sum
+//! is cut is part of its bits.
 
 use super::PromptModel;
 use crate::ModelError;

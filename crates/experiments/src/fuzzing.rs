@@ -1,6 +1,7 @@
 //! Hooks for the fuzz targets in `fuzz/`: bytes that a user or another program gives us. Whatever they are, a
 //! hook ends soon, in little memory, and without a panic; what it asserts is asserted of every input.
 
+use crate::inputs::Inputs;
 use crate::item::{self, Context};
 use crate::profile::Profile;
 use crate::record::RunRecord;
@@ -20,7 +21,7 @@ use icl_numerics::lanes::Isa;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As the settings of the item that the first line names, `# fig3-linear`, or else of every item: they are
 /// planned in all profiles; no cell is computed.
@@ -33,9 +34,10 @@ pub fn settings(bytes: &[u8]) {
     let named = |id: &str| first.strip_prefix(b"# ") == Some(id.as_bytes());
     let items = registry::built_in();
     let all = !items.iter().any(|item| named(item.id));
+    let inputs = Inputs { data: PathBuf::new(), models: PathBuf::new() };
     for item in items.iter().filter(|item| all || named(item.id)) {
         for profile in Profile::ALL {
-            let context = Context { profile, device: Device::Cpu(Isa::Portable) };
+            let context = Context { profile, device: Device::Cpu(Isa::Portable), inputs: &inputs };
             let Ok(plan) = item::plan(item, &file, context) else { continue };
             plan.cells.iter().for_each(|cell| _ = cell.key("source"));
         }

@@ -1,5 +1,6 @@
 //! What an item is: a figure or table, its work, and what it exports.
 
+use crate::inputs::Inputs;
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
 use artifact::Class;
@@ -13,11 +14,13 @@ use std::collections::BTreeMap;
 
 /// What a plan may depend on besides the settings.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Context {
+pub(crate) struct Context<'a> {
     /// Size of the run.
     pub(crate) profile: Profile,
     /// Where numbers are computed.
     pub(crate) device: Device,
+    /// What others made and the artifact reads.
+    pub(crate) inputs: &'a Inputs,
 }
 
 /// A figure or table that is regenerated.
@@ -33,7 +36,7 @@ pub(crate) struct Item {
 }
 
 /// From settings to an item's work.
-pub(crate) type Planner = dyn Fn(&SettingsFile, Context) -> anyhow::Result<Plan> + Sync;
+pub(crate) type Planner = dyn Fn(&SettingsFile, Context<'_>) -> anyhow::Result<Plan> + Sync;
 
 /// An item's work.
 pub(crate) struct Plan {
@@ -79,7 +82,11 @@ pub(crate) struct Outputs {
 }
 
 /// An item's work: at least one cell, and none of the same name as another.
-pub(crate) fn plan(item: &Item, file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
+pub(crate) fn plan(
+    item: &Item,
+    file: &SettingsFile,
+    context: Context<'_>,
+) -> anyhow::Result<Plan> {
     let plan = (item.plan)(file, context)?;
     if plan.cells.is_empty() {
         let found = format!("nothing to compute ({})", context.profile.name());

@@ -6,8 +6,9 @@
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
 //!   again, and how all of it is reported.
-//! * `settings`, `workspace`, `profile`, `outputs`, `record`: an item's settings, where files stand, sizes of
-//!   a run, the way from outputs to files, and the record of the run that made them.
+//! * `settings`, `workspace`, `inputs`, `profile`, `outputs`, `record`: an item's settings, where our files and
+//!   those of others stand, sizes of a run, the way from outputs to files, and the record of the run that made
+//!   them.
 //! * `host`, `costs`, `timing`, `clock`, `progress`, `pace`, `console`: what is measured and said, and never
 //!   hashed.
 //! * `fuzzing`: what the fuzz targets in `fuzz/` call.
@@ -23,6 +24,7 @@ mod costs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod inputs;
 mod item;
 mod items;
 mod named;

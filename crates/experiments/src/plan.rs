@@ -1,7 +1,9 @@
 //! Plans: the cells of the items that are asked for, each once, and which of them an item needs.
 
 use crate::costs::Costs;
+use crate::inputs::Absent;
 use crate::item::{self, Assemble, Context, Item, Plan};
+use crate::profile::Profile;
 use crate::record::SOURCE_DIGEST;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
@@ -25,33 +27,52 @@ pub(crate) struct Planned {
 }
 
 /// All items' cells, each key once; names begin with the id of the first item that has the cell.
+#[derive(Default)]
 pub(crate) struct Work {
     pub(crate) items: Vec<Planned>,
     pub(crate) cells: Vec<Cell>,
     /// Items whose settings are refused, and why.
     pub(crate) refused: Vec<String>,
+    /// Items whose inputs are absent, and which.
+    pub(crate) not_run: Vec<String>,
+    /// Items that are not of the profile.
+    pub(crate) others: Vec<&'static str>,
 }
 
 /// Plans one item.
 pub(crate) fn plan_item(
     workspace: &Workspace,
     item: &Item,
-    context: Context,
+    context: Context<'_>,
 ) -> anyhow::Result<(Plan, SettingsFile)> {
     let file = SettingsFile::read(&workspace.settings(item.id))?;
     Ok((item::plan(item, &file, context)?, file))
 }
 
-/// Plans all items; what one of them refuses does not stop the others.
-pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Context) -> Work {
+/// Whether an item is of a profile; one whose settings cannot be read is, so that this is said.
+fn is_of(workspace: &Workspace, item: &Item, profile: Profile) -> bool {
+    let file = SettingsFile::read(&workspace.settings(item.id));
+    file.map_or(true, |file| file.is_of(profile))
+}
+
+/// Plans all items of the profile; what one of them refuses or lacks does not stop the others.
+pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Context<'_>) -> Work {
     let costs = Costs::read(workspace);
-    let mut work = Work { items: Vec::new(), cells: Vec::new(), refused: Vec::new() };
+    let mut work = Work::default();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
+        if !is_of(workspace, item, context.profile) {
+            work.others.push(item.id);
+            continue;
+        }
         let (plan, file) = match plan_item(workspace, item, context) {
             Ok(planned) => planned,
             Err(error) => {
-                work.refused.push(format!("{}: {error:#}", item.id));
+                let list = match error.downcast_ref::<Absent>() {
+                    Some(_) => &mut work.not_run,
+                    None => &mut work.refused,
+                };
+                list.push(format!("{}: {error:#}", item.id));
                 continue;
             }
         };
@@ -81,7 +102,7 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Cont
 
 /// Measured seconds of one unit of an item's weight: weights of different items have different units. An item
 /// that was never measured is taken to last a minute.
-fn seconds_per_weight(costs: &Costs, id: &str, context: Context, cells: &[Cell]) -> f64 {
+fn seconds_per_weight(costs: &Costs, id: &str, context: Context<'_>, cells: &[Cell]) -> f64 {
     let weight: f64 = cells.iter().map(|cell| cell.weight).sum();
     let minutes = costs.minutes(id, context.profile).unwrap_or(1.0);
     if weight > 0.0 { 60.0 * minutes / weight } else { 1.0 }

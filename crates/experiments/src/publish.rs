@@ -31,7 +31,7 @@ pub(crate) fn publish(
     work: &Work,
     results: &[CellOutcome],
     progress: &Progress,
-    context: Context,
+    context: Context<'_>,
     jobs: usize,
 ) -> anyhow::Result<Outcome> {
     let dir = out.join(context.profile.name());

@@ -1,6 +1,6 @@
 //! The list of the items, and how one is found by its name.
 
-use crate::item::Item;
+use crate::item::{Context, Item};
 use crate::items;
 use crate::settings::SettingsFile;
 use crate::training_figure;
@@ -49,7 +49,7 @@ fn own(id: &str) -> &'static Item {
     let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     own.entry(id.to_owned()).or_insert_with(|| {
         let id: &'static str = String::leak(id.to_owned());
-        let plan = move |file: &SettingsFile, context| training_figure::plan(id, file, context);
+        let plan = move |file: &SettingsFile, context: Context<'_>| training_figure::plan(id, file, context);
         Box::leak(Box::new(Item {
             id,
             paper: "none (a user's own item)",
@@ -140,7 +140,8 @@ pub(crate) fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::Context;
+    use crate::inputs::{Absent, InputArguments, Inputs};
+
     use crate::profile::Profile;
     use crate::settings::SettingsFile;
     use icl_model::device::Device;
@@ -152,10 +153,14 @@ mod tests {
         for (i, item) in BUILT_IN.iter().enumerate() {
             assert!(BUILT_IN[..i].iter().all(|other| other.id != item.id));
             let file = SettingsFile::read(&workspace.settings(item.id)).unwrap();
-            for profile in Profile::ALL {
-                // at least one cell, and no two of the same name
-                let context = Context { profile, device: Device::Cpu(Isa::detect()) };
-                crate::item::plan(item, &file, context).unwrap();
+            for profile in Profile::ALL.into_iter().filter(|profile| file.is_of(*profile)) {
+                // at least one cell, and no two of the same name, unless others' files are wanted
+                let inputs = Inputs::new(&workspace, &InputArguments::default()).unwrap();
+                let device = Device::Cpu(Isa::detect());
+                let context = Context { profile, device, inputs: &inputs };
+                if let Err(error) = crate::item::plan(item, &file, context) {
+                    assert!(error.is::<Absent>(), "{}: {error:#}", item.id);
+                }
             }
         }
     }

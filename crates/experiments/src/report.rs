@@ -43,6 +43,9 @@ pub(crate) fn print_report(dir: &Path, report: &Report, counts: &BTreeMap<&str, 
         say!("{name:<30} {cells:>9} {word:<10} {:>8} {:>8}", tally(true), tally(false));
     }
     print_findings(dir, &report.outputs);
+    if !report.absent.is_empty() {
+        say!("not run, and so not reproduced: {}", report.absent.join(", "));
+    }
     report.notes.iter().for_each(|text| note!("note: {text}"));
     for claim in report.claims.iter().filter(|claim| claim.breaks()) {
         let Claim { id, statement, value, bound, .. } = claim;

@@ -8,6 +8,9 @@
 //! tag = "O"
 //! reason = "the curve is flat from 500 on"
 //! ```
+//!
+//! An item that is not of all usual profiles says so at the top: `profiles = ["paper", "table"]`. What `table`
+//! does not say is as in `paper`.
 
 use crate::profile::Profile;
 use anyhow::anyhow;
@@ -45,6 +48,8 @@ pub(crate) struct Entry {
     quick: Option<toml::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paper: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<toml::Value>,
     /// Provenance.
     pub(crate) tag: Tag,
     /// Why it has this value.
@@ -61,12 +66,12 @@ impl Entry {
             Profile::Smoke => &self.smoke,
             Profile::Quick => &self.quick,
             Profile::Paper => &self.paper,
+            Profile::Table if self.table.is_some() => &self.table,
+            Profile::Table => &self.paper,
         };
         own.as_ref().or(self.value.as_ref())
     }
-}
 
-impl Entry {
     /// Refuses NaN, infinity and absurd counts, wherever they stand: TOML has them, a result cannot.
     fn check_numbers(&self, path: &Path, name: &str) -> anyhow::Result<()> {
         let values = [
@@ -74,6 +79,7 @@ impl Entry {
             ("smoke", &self.smoke),
             ("quick", &self.quick),
             ("paper", &self.paper),
+            ("table", &self.table),
         ];
         for (profile, value) in values {
             if name == "seeds"
@@ -143,6 +149,8 @@ fn check_size(path: &Path, entries: &BTreeMap<String, Entry>) -> anyhow::Result<
 #[derive(Debug, Clone)]
 pub(crate) struct SettingsFile {
     path: PathBuf,
+    /// The profiles of the item.
+    profiles: Vec<Profile>,
     /// Settings by name.
     pub(crate) entries: BTreeMap<String, Entry>,
 }
@@ -157,16 +165,22 @@ impl SettingsFile {
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| fault(path, "encoding", &error.to_string(), "UTF-8 text"))?;
-        let document = toml::Deserializer::parse(text)
+        let mut document: toml::Table = toml::from_str(text)
             .map_err(|error| fault(path, "syntax", error.to_string().trim_end(), "TOML"))?;
+        let profiles = match document.remove(PROFILES) {
+            Some(names) => profiles(names).map_err(|found| {
+                fault(path, PROFILES, &found, "a list of smoke, quick, paper, table")
+            })?,
+            None => Profile::USUAL.to_vec(),
+        };
         let entries: BTreeMap<String, Entry> =
-            serde_path_to_error::deserialize(document).map_err(|error| {
+            serde_path_to_error::deserialize(toml::Value::Table(document)).map_err(|error| {
                 let field = error.path().to_string();
                 let found = error.inner().message().to_owned();
                 fault(path, &field, &found, "value (or smoke, quick, paper), tag and reason")
             })?;
         for (name, entry) in &entries {
-            let missing = Profile::ALL.into_iter().find(|profile| entry.at(*profile).is_none());
+            let missing = profiles.iter().find(|profile| entry.at(**profile).is_none());
             if let Some(profile) = missing {
                 let expected = "`value`, or one of smoke, quick and paper each";
                 return Err(fault(
@@ -177,14 +191,19 @@ impl SettingsFile {
                 ));
             }
             if entry.value.is_some()
-                && [&entry.smoke, &entry.quick, &entry.paper].iter().any(|v| v.is_some())
+                && [&entry.smoke, &entry.quick, &entry.paper].iter().any(|own| own.is_some())
             {
                 return Err(fault(path, name, "both `value` and a profile's own", "one of them"));
             }
             entry.check_numbers(path, name)?;
         }
         check_size(path, &entries)?;
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.to_owned(), profiles, entries })
+    }
+
+    /// Whether the item is of a profile.
+    pub(crate) fn is_of(&self, profile: Profile) -> bool {
+        self.profiles.contains(&profile)
     }
 
     /// The typed settings of a profile; unknown and missing names are refused by name.
@@ -221,6 +240,16 @@ impl SettingsFile {
         };
         serde_json::Value::Object(self.entries.iter().filter_map(value).collect())
     }
+}
+
+/// The entry that is no setting.
+const PROFILES: &str = "profiles";
+
+/// The profiles that a list names; otherwise what is found.
+fn profiles(names: toml::Value) -> Result<Vec<Profile>, String> {
+    let found = names.to_string();
+    let profiles: Vec<Profile> = names.try_into().map_err(|_| found)?;
+    if profiles.is_empty() { Err("an empty list".into()) } else { Ok(profiles) }
 }
 
 fn fault(path: &Path, field: &str, found: &str, expected: &str) -> anyhow::Error {
@@ -265,6 +294,7 @@ mod tests {
             ("[steps]\nvalue = 3\nvalues = 4\ntag = \"O\"\nreason = \"r\"", ["steps", "values"]),
             ("[steps]\nquick = 3\ntag = \"O\"\nreason = \"r\"", ["steps", "no value for smoke"]),
             ("[steps\n", ["syntax", "line 5"]),
+            ("[profiles]\nquick = 3", ["profiles", "quick = 3"]),
         ] {
             let message = read(&format!("{TASK}{text}")).unwrap_err().to_string();
             assert!(message.contains("item.toml") && message.contains("expected"), "{message}");

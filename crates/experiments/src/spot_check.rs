@@ -2,6 +2,7 @@
 
 use crate::cli::VerifyArguments;
 use crate::costs::Costs;
+use crate::inputs::Absent;
 use crate::item::{self, Context, Item, Plan};
 use crate::outputs::render;
 use crate::plan::plan_item;
@@ -27,7 +28,7 @@ pub(crate) struct SpotCheck<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) dir: &'a Path,
     pub(crate) store: &'a Store,
-    pub(crate) context: Context,
+    pub(crate) context: Context<'a>,
     pub(crate) arguments: &'a VerifyArguments,
     pub(crate) report: &'a mut Report,
 }
@@ -60,6 +61,9 @@ impl SpotCheck<'_> {
                 let assembled = record.map_or("", |record| record.assembled.as_str());
                 match self.restore(item, assembled) {
                     Ok(found) => stored.extend(found),
+                    Err(error) if error.is::<Absent>() => {
+                        self.report.notes.push(format!("{id}: not made again: {error}"));
+                    }
                     Err(error) => self.failure(id, Level::Damaged, &error),
                 }
             }

@@ -124,6 +124,8 @@ pub struct Report {
     pub outputs: Vec<OutputReport>,
     /// Claims, judged from their values.
     pub claims: Vec<Claim>,
+    /// Items that are expected and not there: not run, so neither reproduced nor different.
+    pub absent: Vec<String>,
     /// Entries that are passed over.
     pub notes: Vec<String>,
 }
@@ -151,11 +153,14 @@ pub fn verify(dir: &Path, profile: &str, expected: &Expected) -> Report {
         expected_root: None,
         outputs,
         claims: folder.claims,
+        absent: Vec::new(),
         notes,
     };
     if let Some((found, expected)) =
         folder.manifest.as_ref().zip(expectation.as_ref().and_then(|e| e.manifest.as_ref()))
     {
+        let absent = expected.items.keys().filter(|id| !found.items.contains_key(*id));
+        report.absent = absent.cloned().collect();
         compare_roots(found, expected, &mut report);
     }
     report

@@ -6,6 +6,7 @@ mod lens;
 pub(crate) use glue::{GlueCommand, GlueEvalArguments, GlueModelArguments, GlueTrainArguments};
 pub(crate) use lens::LensArguments;
 
+use crate::inputs::InputArguments;
 use crate::profile::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use icl_model::device::DeviceName;
@@ -108,6 +109,8 @@ pub(crate) struct ShowArguments {
     /// Profile of the values
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) profile: Profile,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +132,8 @@ pub(crate) struct RunArguments {
     /// Folder for outputs and store, instead of out/
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
     /// Compute everything anew
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -161,6 +166,8 @@ pub(crate) struct VerifyArguments {
     /// Draw all items again, and let the sample hold cells of any length
     #[arg(long)]
     pub(crate) full: bool,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
 }
 
 #[derive(Debug, Args)]

@@ -3,9 +3,11 @@
 use crate::cli::RunArguments;
 use crate::console::{note, say};
 use crate::host;
+use crate::inputs::Inputs;
 use crate::item::Context;
 use crate::outcome::Outcome;
 use crate::plan::{self, Planned, Work};
+use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::publish::publish;
 use crate::record::SOURCE_DIGEST;
@@ -27,11 +29,10 @@ pub(crate) fn run(
     check_device(device)?;
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
     registry::passed_over(workspace).iter().for_each(|text| note!("note: {text}"));
-    let context = Context { profile: arguments.profile, device };
+    let inputs = Inputs::new(workspace, &arguments.inputs)?;
+    let context = Context { profile: arguments.profile, device, inputs: &inputs };
     let work = plan::plan(workspace, &items, context);
-    if work.items.is_empty() {
-        bail!("{}", work.refused.join("\n"));
-    }
+    check_work(&work, context.profile, arguments)?;
     let out = workspace.out(arguments.out.as_deref());
     output::create_dir(&out)?;
     output::remove_leftovers(&out);
@@ -48,11 +49,32 @@ pub(crate) fn run(
     } else {
         publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?
     };
+    work.not_run.iter().for_each(|text| say!("not run: {text}"));
     if !work.refused.is_empty() {
         let refused = work.refused.join("\n  ");
         bail!("{} items were not run, the others were:\n  {refused}", work.refused.len());
     }
-    Ok(outcome)
+    // an item that is not run is never one that is reproduced
+    let complete = work.not_run.is_empty() || context.profile.is_complete_without_inputs();
+    Ok(if complete { outcome } else { Outcome::Differs })
+}
+
+/// Refuses a run of nothing, and items that are named and not of the profile; says which are not of it.
+fn check_work(work: &Work, profile: Profile, arguments: &RunArguments) -> anyhow::Result<()> {
+    let others = work.others.join(", ");
+    let whole = arguments.all || arguments.ids.is_empty();
+    if !whole && !others.is_empty() {
+        let profile = profile.name();
+        bail!("{others}: found profile {profile}, expected one that the settings name; `icl show` does");
+    }
+    if work.items.is_empty() {
+        let none = [&work.refused[..], &work.not_run].concat();
+        bail!("nothing was run: {}", none.join("\n"));
+    }
+    if !others.is_empty() && profile != Profile::Table {
+        note!("note: not of profile {}: {others}", profile.name());
+    }
+    Ok(())
 }
 
 /// Refuses a device that no item runs on, before anything is planned.

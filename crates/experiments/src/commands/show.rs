@@ -2,11 +2,12 @@
 
 use crate::cli::ShowArguments;
 use crate::console::{print_wrapped, say};
-use crate::item::Context;
+use crate::inputs::{Absent, Inputs};
+use crate::item::{Context, plan};
 use crate::outcome::Outcome;
-use crate::plan::plan_item;
 use crate::record::SOURCE_DIGEST;
 use crate::registry;
+use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
 use artifact::digest::short;
 use artifact::manifest::Manifest;
@@ -20,7 +21,10 @@ pub(crate) fn show(
 ) -> anyhow::Result<Outcome> {
     let item = registry::find(workspace, &arguments.id)?;
     let profile = arguments.profile;
-    let (plan, file) = plan_item(workspace, item, Context { profile, device })?;
+    let inputs = Inputs::new(workspace, &arguments.inputs)?;
+    let context = Context { profile, device, inputs: &inputs };
+    let file = SettingsFile::read(&workspace.settings(item.id))?;
+    let plan = plan(item, &file, context);
     say!("{} ({})", item.id, item.paper);
     print_wrapped(item.claim, 78);
     say!(
@@ -35,9 +39,15 @@ pub(crate) fn show(
             print_wrapped(&format!("  otherwise: {effect}"), 78);
         }
     }
-    say!("\n{} cells", plan.cells.len());
-    for cell in &plan.cells {
-        say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.name);
+    match plan {
+        Ok(plan) => {
+            say!("\n{} cells", plan.cells.len());
+            for cell in &plan.cells {
+                say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.name);
+            }
+        }
+        Err(error) if error.is::<Absent>() => print_wrapped(&format!("not run: {error}"), 78),
+        Err(error) => return Err(error),
     }
     say!("\nexpected outputs");
     let expected = workspace.expected(profile);

@@ -31,7 +31,8 @@ pub(crate) fn train(arguments: &TrainArguments, device: Device) -> anyhow::Resul
     if output::is_standard_output(&arguments.out) {
         console::divert();
     }
-    let curve = trainer.run(&Unkept)?;
+    // on the threads themselves: from outside, every step would wait for them to wake
+    let curve = machine.threads.run(|| trainer.run(&Unkept))?;
     let last = curve.last().context("training: found no test loss, expected one")?;
     let (test_loss, over_variance) = (last.loss, last.nmse);
     let settings = serde_json::to_value(layer.settings())?;

@@ -3,6 +3,7 @@
 use crate::cli::VerifyArguments;
 use crate::console::{note, say};
 use crate::host;
+use crate::inputs::Inputs;
 use crate::item::Context;
 use crate::outcome::Outcome;
 use crate::profile::Profile;
@@ -29,6 +30,7 @@ pub(crate) fn verify(
     let given = workspace.out(arguments.dir.as_deref());
     let folders = profile_folders(&given)?;
     let store = store_of(&folders);
+    let inputs = Inputs::new(workspace, &arguments.inputs)?;
     // no folder is replaced while it is read
     let lock = store.as_ref().and_then(Store::reading);
     let threads = Threads::new(host::jobs(None))?;
@@ -36,7 +38,7 @@ pub(crate) fn verify(
         let mut report =
             artifact::verify::verify(dir, profile.name(), &workspace.expected(*profile));
         if let Some(store) = &store {
-            let context = Context { profile: *profile, device };
+            let context = Context { profile: *profile, device, inputs: &inputs };
             SpotCheck { workspace, dir, store, context, arguments, report: &mut report }.check();
         }
         report
@@ -83,7 +85,7 @@ fn profile_folders(dir: &Path) -> anyhow::Result<Vec<(Profile, PathBuf)>> {
         .collect();
     if folders.is_empty() {
         bail!(
-            "{}: found no {SUMS} there nor in smoke/, quick/ or paper/ below it, expected the outputs \
+            "{}: found no {SUMS} there nor in a folder of a profile (smoke/, quick/, paper/, table/) below it, expected the outputs \
              of a run; run `icl run --profile quick` first",
             dir.display()
         );
@@ -99,8 +101,8 @@ fn profile_of(dir: &Path) -> anyhow::Result<Profile> {
     let by_folder = whole.file_name().and_then(|name| named(name.to_str()?));
     by_manifest.or(by_folder).ok_or_else(|| {
         anyhow::anyhow!(
-            "{}: profile: found none in the manifest nor in the folder's name, expected smoke, quick or \
-             paper; run `icl run` again",
+            "{}: profile: found none in the manifest nor in the folder's name, expected smoke, quick, \
+             paper or table; run `icl run` again",
             dir.display()
         )
     })

@@ -90,10 +90,17 @@ impl Data {
     }
 }
 
-/// The file of a split.
-fn find(folder: &Path, task: Task, split: Split) -> Result<PathBuf, GlueError> {
+/// The folder of a task below `folder`, in any spelling of its name.
+pub fn folder_of(folder: &Path, task: Task) -> Option<PathBuf> {
     let names = [task.folder().to_owned(), task.id().to_owned(), task.folder().to_lowercase()];
-    let place = names.iter().map(|name| folder.join(name)).find(|place| place.is_dir());
+    names.iter().map(|name| folder.join(name)).find(|place| place.is_dir())
+}
+
+/// The file of a split; see [`Data::read`].
+///
+/// # Errors
+/// [`GlueError::File`] if there is none, or more than one.
+pub fn find(folder: &Path, task: Task, split: Split) -> Result<PathBuf, GlueError> {
     let expected = format!(
         "{}/{}.tsv, or {}/{}-*.parquet",
         task.folder(),
@@ -102,9 +109,9 @@ fn find(folder: &Path, task: Task, split: Split) -> Result<PathBuf, GlueError> {
         split.hub_id()
     );
     let next =
-        "place the file there (ARTIFACT.md says from where), or name another folder by --data";
+        "`just fetch-glue` places it (ARTIFACT.md says from where), --data names another folder";
     let absent = |found: &str| GlueError::file(folder, "files", found, &expected, next);
-    let Some(place) = place else {
+    let Some(place) = folder_of(folder, task) else {
         let state = if folder.is_dir() { "no folder of the task" } else { "no such folder" };
         return Err(absent(state));
     };

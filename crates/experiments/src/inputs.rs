@@ -34,7 +34,9 @@ impl Inputs {
         let folder = |option: &str, given: &Option<PathBuf>, usual: &str| match given {
             Some(path) if !path.is_dir() => {
                 let path = path.display();
-                anyhow::bail!("{option} {path}: found no such folder, expected one; correct the path")
+                anyhow::bail!(
+                    "{option} {path}: found no such folder, expected one; correct the path"
+                )
             }
             Some(path) => Ok(path.clone()),
             None => Ok(workspace.path(usual)),

@@ -82,11 +82,7 @@ pub(crate) struct Outputs {
 }
 
 /// An item's work: at least one cell, and none of the same name as another.
-pub(crate) fn plan(
-    item: &Item,
-    file: &SettingsFile,
-    context: Context<'_>,
-) -> anyhow::Result<Plan> {
+pub(crate) fn plan(item: &Item, file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     let plan = (item.plan)(file, context)?;
     if plan.cells.is_empty() {
         let found = format!("nothing to compute ({})", context.profile.name());

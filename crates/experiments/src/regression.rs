@@ -4,6 +4,7 @@
 //! here is shared with the trained layers: data, algebra and predictors are their own, so that agreement
 //! between the two says something.
 
+use icl_numerics::cholesky::solve;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
@@ -161,29 +162,6 @@ fn nearest(problem: &Problem, k: usize) -> f64 {
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let labels: Vec<f64> = all.into_iter().take(k).map(|(_, y)| y).collect();
     order::mean(&labels).unwrap_or(0.0)
-}
-
-/// `(A + lambda)^{-1} b` for a symmetric positive semidefinite `A`, by Cholesky.
-fn solve(mut a: Vec<Vec<f64>>, lambda: f64, b: &[f64]) -> Vec<f64> {
-    let n = b.len();
-    let mut z = b.to_vec();
-    for i in 0..n {
-        a[i][i] += lambda;
-        for j in 0..=i {
-            let known = order::dot(&a[i][..j], &a[j][..j]);
-            a[i][j] = if i == j {
-                largest::at_least(a[i][i] - known, f64::MIN_POSITIVE).sqrt()
-            } else {
-                (a[i][j] - known) / a[j][j]
-            };
-        }
-        z[i] = (z[i] - order::dot(&a[i][..i], &z[..i])) / a[i][i];
-    }
-    for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|j| a[j][i] * z[j]).sum();
-        z[i] = (z[i] - known) / a[i][i];
-    }
-    z
 }
 
 /// The shortest least-squares solution, by an orthonormal basis of the inputs' span (Gram-Schmidt, twice).

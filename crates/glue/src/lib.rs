@@ -5,10 +5,12 @@
 //! * [`data`]: sentences and labels from files, with digests; text is taken as it stands.
 //! * [`tokens`]: word pieces, with truncation and padding set by us.
 //! * [`model`], [`tuning`]: a pretrained model with a head for a task, its predictions, its fine-tuning.
+//! * [`floor`]: predictors without a network, which a model has to beat.
 //! * [`metric`]: scores with the conventions of scikit-learn and scipy.
 
 pub mod data;
 mod error;
+pub mod floor;
 pub mod metric;
 pub mod model;
 pub mod task;
@@ -17,6 +19,7 @@ pub mod tuning;
 
 pub use data::{Data, Row};
 pub use error::GlueError;
+pub use floor::Floor;
 pub use metric::Score;
 pub use model::{Model, ModelSettings, Predictions};
 pub use task::{Split, Task};

@@ -23,16 +23,10 @@ impl WordPieces {
     /// # Errors
     /// [`GlueError::File`] if the folder holds neither, or a damaged one.
     pub fn open(folder: &Path, longest: usize) -> Result<Self, GlueError> {
-        let (json, vocabulary) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
-        let (mut tokenizer, path) = if json.is_file() {
-            let tokenizer = Tokenizer::from_file(&json).map_err(|error| broken(&json, &*error))?;
-            (tokenizer, json)
-        } else if vocabulary.is_file() {
-            (standard(folder, &vocabulary)?, vocabulary)
-        } else {
-            let expected = "tokenizer.json or vocab.txt";
-            let next = "name the folder of a pretrained BERT";
-            return Err(GlueError::file(folder, "tokenizer", "neither", expected, next));
+        let path = Self::file(folder)?;
+        let mut tokenizer = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Tokenizer::from_file(&path).map_err(|error| broken(&path, &*error))?,
+            _ => standard(folder, &path)?,
         };
         let truncation = TruncationParams {
             max_length: longest,
@@ -42,6 +36,19 @@ impl WordPieces {
         tokenizer.with_truncation(Some(truncation)).map_err(|error| broken(&path, &*error))?;
         tokenizer.with_padding(None);
         Ok(Self { tokenizer, path })
+    }
+
+    /// `tokenizer.json`, or `vocab.txt`.
+    ///
+    /// # Errors
+    /// [`GlueError::File`] if the folder holds neither.
+    pub fn file(folder: &Path) -> Result<PathBuf, GlueError> {
+        let known = ["tokenizer.json", "vocab.txt"].map(|name| folder.join(name));
+        known.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            let expected = "tokenizer.json or vocab.txt";
+            let next = "name the folder of a pretrained BERT";
+            GlueError::file(folder, "tokenizer", "neither", expected, next)
+        })
     }
 
     /// The word pieces of a row, with the special ones.

@@ -162,17 +162,37 @@ impl Adam {
             let own = rate * full;
             let kept = (1.0 - own * decay) as f32;
             let own = (own / (1.0 - math::powi(beta1, t))) as f32;
-            let moments = self.first[range.clone()].iter_mut().zip(&mut self.second[range.clone()]);
-            let weights = parameters[range.clone()].iter_mut().zip(&gradient[range.clone()]);
-            for ((w, g), (m, v)) in weights.zip(moments) {
-                let g = g * scale;
-                *m = b1 * *m + (1.0 - b1) * g;
-                *v = b2 * *v + (1.0 - b2) * g * g;
-                *w = kept * *w - own * *m / ((*v * correction).sqrt() + epsilon);
+            let moments = self.first[range.clone()]
+                .chunks_mut(BLOCK)
+                .zip(self.second[range.clone()].chunks_mut(BLOCK));
+            let weights = parameters[range.clone()]
+                .chunks_mut(BLOCK)
+                .zip(gradient[range.clone()].chunks(BLOCK));
+            for ((weights, gradient), (first, second)) in weights.zip(moments) {
+                if [gradient, first, second].into_iter().all(are_zero) {
+                    weights.iter_mut().for_each(|w| *w *= kept);
+                    continue;
+                }
+                let moments = first.iter_mut().zip(second);
+                for ((w, g), (m, v)) in weights.iter_mut().zip(gradient).zip(moments) {
+                    let g = g * scale;
+                    *m = b1 * *m + (1.0 - b1) * g;
+                    *v = b2 * *v + (1.0 - b2) * g * g;
+                    *w = kept * *w - own * *m / ((*v * correction).sqrt() + epsilon);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Parameters that are looked at together: most rows of a table of words never have a gradient, and for them the
+/// step is the decay, to the bit.
+const BLOCK: usize = 128;
+
+/// Whether all are zero, in either sign.
+fn are_zero(x: &[f32]) -> bool {
+    x.iter().fold(0, |bits, x| bits | x.to_bits()) << 1 == 0
 }
 
 /// `min(1, clip / |g|)`; 1 where `clip` is 0. The norm is summed in a fixed order in `f64`.
@@ -225,6 +245,29 @@ mod tests {
         // no gradient: decay alone
         let w = after(settings, &start, &[&[0.0, 0.0]]);
         assert!((w[0] - 1.998).abs() < 1e-6 && w[1] == 2.0, "{w:?}");
+    }
+
+    #[test]
+    fn what_never_had_a_gradient_only_decays_to_the_same_bits() {
+        let settings = AdamSettings { decay: 0.1, clip: 1.0, ..AdamSettings::default() };
+        // two blocks and a rest; the first has a gradient in its first step alone
+        let n = 2 * BLOCK + 5;
+        let specs = vec![ParameterSpec::new("w", &[n], 1.0)];
+        let mut parameters = Parameters::from_specs(specs, 3);
+        parameters.packed_mut()[BLOCK + 1] = -0.0;
+        let start = parameters.packed().to_vec();
+        let mut adam = Adam::new(settings, &parameters);
+        let mut gradient = vec![0.0; n];
+        for step in 0..3 {
+            gradient[2] = if step == 0 { 0.5 } else { 0.0 };
+            adam.update(parameters.packed_mut(), &gradient).unwrap();
+        }
+        let kept = (1.0 - 1e-2 * 0.1) as f32;
+        let decayed = |w: f32| kept * (kept * (kept * w - 0.0) - 0.0) - 0.0;
+        for i in (0..n).filter(|i| *i != 2) {
+            assert_eq!(parameters.packed()[i].to_bits(), decayed(start[i]).to_bits(), "{i}");
+        }
+        assert!(adam.first[2] != 0.0 && parameters.packed()[2] < decayed(start[2]));
     }
 
     #[test]

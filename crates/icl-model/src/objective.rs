@@ -36,6 +36,11 @@ pub trait Objective: Send + Sync {
         n: usize,
     ) -> Result<LossAndGradient, ModelError>;
 
+    /// Takes a gradient back that nobody needs any longer: its memory can serve the next one.
+    fn take_back(&self, gradient: Vec<f32>) {
+        drop(gradient);
+    }
+
     /// Losses are summed in blocks of so many, then the blocks: the order of a sum is part of its bits.
     fn block(&self) -> usize;
 }

@@ -122,10 +122,11 @@ impl<'a> Trainer<'a> {
         if !loss.is_finite() {
             return Err(ModelError::Diverged { step, what: "the training loss" });
         }
-        if !gradient.iter().all(|g| g.is_finite()) {
+        if !are_finite(&gradient) {
             return Err(ModelError::Diverged { step, what: "a gradient" });
         }
         self.adam.update(self.parameters.packed_mut(), &gradient)?;
+        self.objective.take_back(gradient);
         Ok(loss)
     }
 
@@ -176,6 +177,11 @@ impl<'a> Trainer<'a> {
             (self.parameters, self.adam, self.curve) = (parameters, adam, curve);
         }
     }
+}
+
+/// Whether all numbers are finite; in blocks without a way out, which lanes can do.
+fn are_finite(x: &[f32]) -> bool {
+    x.chunks(1024).all(|block| block.iter().fold(true, |all, x| all & x.is_finite()))
 }
 
 #[cfg(test)]

@@ -237,20 +237,29 @@ fn long_tuning(specification: &str) -> (FineTuning, Parameters) {
 /// The hand-written pass beside candle's operations and gradients, with padding in one and none in the other.
 #[test]
 fn the_fused_pass_has_the_losses_and_gradients_of_candle() {
-    for model in ["one-head", "score"] {
+    let models = ["one-head", "score", "twelve-heads"];
+    for (model, dropout) in models.into_iter().flat_map(|model| [(model, 0.0), (model, 0.1)]) {
         for specification in [
             "plain",
             "regularised:alpha=0.5",
             "negative:m=2,beta=0.5",
-            "combined:alpha=0.25,on=none,m=1,beta=0.5",
             "augmented:on=both,hidden=3",
+            "augmented:on=keys,c=2,hidden=5",
+            "augmented:form=elementwise,on=values,c=0.5",
+            "combined:alpha=0.25,on=none,m=1,beta=0.5",
+            "combined:alpha=0.25,on=both,c=1,hidden=3,m=2,beta=0.5",
         ] {
             let expected = Expected::open(model);
             let n_logits = expected.n_logits();
             let target = if n_logits == 1 { Target::Score } else { Target::Class(n_logits) };
             let (bert, pretrained) = bert(model, specification);
             let start = parameters(&bert, &pretrained, Head::Classifier(n_logits));
-            let training = examples(&expected);
+            let mut training = examples(&expected);
+            if dropout > 0.0 {
+                // the masks of attention are drawn for the batch's length: equal where nothing is padded
+                let longest = training.iter().map(|e| e.sequence.ids.len()).max().unwrap();
+                training.retain(|e| e.sequence.ids.len() == longest);
+            }
             let n = training.len();
             let [fused, operations] = [false, true].map(|by_operations| {
                 let classifier =
@@ -258,12 +267,13 @@ fn the_fused_pass_has_the_losses_and_gradients_of_candle() {
                 let classifier =
                     if by_operations { classifier.by_operations() } else { classifier };
                 let examples = Examples { training: training.clone(), ..Examples::default() };
-                let tuning = FineTuning::new(classifier, examples, walk(n, n, 1, 0.0)).unwrap();
+                let walk = walk(n, n, 1, dropout);
+                let tuning = FineTuning::new(classifier, examples, walk).unwrap();
                 let logits = tuning.classifier().logits(start.packed(), &training).unwrap();
                 let means = tuning.classifier().means(start.packed(), &training).unwrap();
                 (tuning.loss_and_gradient(start.packed(), 0, n).unwrap(), [logits, means].concat())
             });
-            let name = format!("{model} {specification}");
+            let name = format!("{model} {specification} dropout {dropout}");
             // f32: what is asked of logits; gradients relative to the largest
             let flat = |rows: &[Vec<f32>]| rows.concat().iter().map(|x| f64::from(*x)).collect();
             let (a, b): (Vec<f64>, Vec<f64>) = (flat(&fused.1), flat(&operations.1));

@@ -249,6 +249,24 @@ pub fn gelu_slope<L: Lanes>(l: L, x: L::F) -> L::F {
     l.mul_add(x, density, cdf)
 }
 
+/// `sqrt(2 / pi)`, the scale of the tanh form of GELU.
+pub const GELU_SCALE: f64 = 0.797_884_560_802_865_4;
+
+/// The tanh form of GELU and its derivative: `x gate` with `gate = (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u))`,
+/// `u = sqrt(2/pi) (x + 0.044715 x^3)`.
+#[inline(always)]
+pub fn tanh_gelu<L: Lanes>(l: L, x: L::F) -> (L::F, L::F) {
+    let scale = l.splat((2.0 * GELU_SCALE) as f32);
+    let one = l.splat(1.0);
+    let square = l.mul(x, x);
+    let double = l.mul(l.mul(scale, x), l.mul_add(l.splat(0.044_715), square, one));
+    let double_slope = l.mul(scale, l.mul_add(l.splat(0.134_145), square, one));
+    let gate = l.div(one, l.add(one, exp_normal(l, l.neg(double))));
+    // gate' = gate (1 - gate) (2u)'
+    let bell = l.mul(gate, l.sub(one, gate));
+    (l.mul(x, gate), l.mul_add(l.mul(x, bell), double_slope, gate))
+}
+
 /// A function of one variable, by name, for code that works on slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
@@ -268,6 +286,10 @@ pub enum Function {
     Gelu,
     /// [`gelu_slope`].
     GeluSlope,
+    /// The value of [`tanh_gelu`].
+    TanhGelu,
+    /// The derivative of [`tanh_gelu`].
+    TanhGeluSlope,
 }
 
 impl Function {
@@ -282,6 +304,8 @@ impl Function {
             Self::Tanh => tanh(l, x),
             Self::Gelu => gelu(l, x),
             Self::GeluSlope => gelu_slope(l, x),
+            Self::TanhGelu => tanh_gelu(l, x).0,
+            Self::TanhGeluSlope => tanh_gelu(l, x).1,
         }
     }
 

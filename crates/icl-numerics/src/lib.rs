@@ -6,6 +6,7 @@
 //! * [`elementary`]: `exp`, `ln`, `sin`/`cos`, `tanh` on lanes, at most 1 ulp (tested exhaustively), and GELU.
 //! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
 //! * [`largest`]: the largest number or difference, NaN when one is not finite.
+//! * [`cholesky`]: systems of linear equations.
 //! * [`order`]: sums whose order is written in source.
 //! * [`mod@product`]: products of matrices, each entry one chain of fused multiply-adds.
 //! * [`threads`]: on which threads independent units of work run.
@@ -17,6 +18,7 @@
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
 pub mod chacha;
+pub mod cholesky;
 pub mod elementary;
 pub mod finite_difference;
 pub mod lanes;

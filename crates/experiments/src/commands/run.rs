@@ -65,7 +65,9 @@ fn check_work(work: &Work, profile: Profile, arguments: &RunArguments) -> anyhow
     let whole = arguments.all || arguments.ids.is_empty();
     if !whole && !others.is_empty() {
         let profile = profile.name();
-        bail!("{others}: found profile {profile}, expected one that the settings name; `icl show` does");
+        bail!(
+            "{others}: found profile {profile}, expected one that the settings name; `icl show` does"
+        );
     }
     if work.items.is_empty() {
         let none = [&work.refused[..], &work.not_run].concat();

@@ -178,6 +178,15 @@ fn text(path: &Path) -> Result<String, ModelError> {
         .map_err(|error| ModelError::file(path, "file", &error.to_string(), expected))
 }
 
+/// The files that make a model: settings and weights.
+///
+/// # Errors
+/// [`ModelError::File`] if there are no weights.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let (_, parts) = weight_files(folder)?;
+    Ok([vec![folder.join(CONFIG)], parts].concat())
+}
+
 /// The file that names the weights, and the files that hold them.
 fn weight_files(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), ModelError> {
     let [one, index, pickle] = [SAFETENSORS, INDEX, PICKLE].map(|name| folder.join(name));

@@ -10,6 +10,7 @@ use crate::ModelError;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use candle_core::{DType, Device, Tensor, Var};
 use icl_numerics::{math, order as sums};
+use std::sync::{Mutex, PoisonError};
 
 /// The examples of a run.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,8 @@ pub struct FineTuning {
     walk: Walk,
     /// The examples of every step.
     batches: Vec<Vec<usize>>,
+    /// Memory of gradients that are no longer needed.
+    spare: Mutex<Vec<Vec<f32>>>,
 }
 
 impl FineTuning {
@@ -80,7 +83,7 @@ impl FineTuning {
         let batches = (0..walk.epochs)
             .flat_map(|epoch| order::batches(&lengths, walk.batch, walk.seed, epoch as u64))
             .collect();
-        Ok(Self { classifier, examples, walk, batches })
+        Ok(Self { classifier, examples, walk, batches, spare: Mutex::default() })
     }
 
     /// The classifier that is trained.
@@ -91,6 +94,15 @@ impl FineTuning {
     /// Steps of the whole walk.
     pub fn steps(&self) -> usize {
         self.batches.len()
+    }
+
+    /// A gradient of zeros.
+    fn zeros(&self, n: usize) -> Vec<f32> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut gradient = spare.unwrap_or_default();
+        gradient.fill(0.0);
+        gradient.resize(n, 0.0);
+        gradient
     }
 
     /// Sum of the losses of some examples over `n`, and its gradient; `first` counts examples over all steps.
@@ -126,7 +138,7 @@ impl FineTuning {
         let run = fused.run(parameters);
         let pass = fused.forward(&run, &tables.embed_real(parameters, &batch), ragged);
         let (loss, slopes) = self.loss_of(pass.logits(), examples, n);
-        let mut gradient = vec![0.0; parameters.len()];
+        let mut gradient = self.zeros(parameters.len());
         let of_tokens = fused.backward(&run, pass, &slopes, ragged, &mut gradient);
         tables.add_gradient_of_real(&batch, &of_tokens, &mut gradient);
         Ok(LossAndGradient { loss, gradient })
@@ -152,7 +164,7 @@ impl FineTuning {
         // the linear function of the logits that has the loss's gradient there
         let slopes = Tensor::from_vec(slopes, logits.shape(), &Device::Cpu)?;
         let gradients = (logits * slopes)?.sum_all()?.backward()?;
-        let mut gradient = vec![0.0; parameters.len()];
+        let mut gradient = self.zeros(parameters.len());
         for Variable { range, var, .. } in &variables {
             let own = gradients.get(var.as_tensor()).ok_or(ModelError::NoGradient)?;
             gradient[range.clone()].copy_from_slice(&own.flatten_all()?.to_vec1::<f32>()?);
@@ -230,11 +242,16 @@ impl Objective for FineTuning {
                 if whole.gradient.is_empty() {
                     whole.gradient = gradient;
                 } else {
-                    whole.gradient.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+                    whole.gradient.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
+                    self.take_back(gradient);
                 }
             }
         }
         Ok(whole)
+    }
+
+    fn take_back(&self, gradient: Vec<f32>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(gradient);
     }
 
     fn block(&self) -> usize {

@@ -2,8 +2,7 @@
 
 use super::linear::{add_outers, add_product, product, product_transposed};
 use crate::attention::{Augmentation, Form};
-use crate::ops::GELU_SCALE;
-use icl_numerics::elementary::{exp_normal, tanh};
+use icl_numerics::elementary::{tanh, tanh_gelu};
 use icl_numerics::lanes::{Lane16, Lanes};
 
 /// `g` with its weights (empty slices where it has none).
@@ -73,7 +72,7 @@ pub(super) fn forward<L: Lanes>(
             for (x, (active, slope)) in x.chunks_exact_mut(d).zip(rows) {
                 product(l, active, 1.0, map.v, x);
                 for (active, slope) in active.iter_mut().zip(slope) {
-                    let (value, derivative) = gelu(l, l.load(active));
+                    let (value, derivative) = tanh_gelu(l, l.load(active));
                     (*active, *slope) = (l.store(value), l.store(derivative));
                 }
                 add_product(l, x, map.g.scale, map.u, active);
@@ -124,19 +123,4 @@ pub(super) fn backward<L: Lanes>(
             }
         }
     }
-}
-
-/// `gelu(x)` and its derivative, tanh form: `x gate` with `gate = (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u))`,
-/// `u = sqrt(2/pi) (x + 0.044715 x^3)`.
-#[inline(always)]
-fn gelu<L: Lanes>(l: L, x: L::F) -> (L::F, L::F) {
-    let scale = l.splat((2.0 * GELU_SCALE) as f32);
-    let one = l.splat(1.0);
-    let square = l.mul(x, x);
-    let double = l.mul(l.mul(scale, x), l.mul_add(l.splat(0.044_715), square, one));
-    let double_slope = l.mul(scale, l.mul_add(l.splat(0.134_145), square, one));
-    let gate = l.div(one, l.add(one, exp_normal(l, l.neg(double))));
-    // gate' = gate (1 - gate) (2u)'
-    let bell = l.mul(gate, l.sub(one, gate));
-    (l.mul(x, gate), l.mul_add(l.mul(x, bell), double_slope, gate))
 }

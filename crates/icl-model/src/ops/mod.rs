@@ -23,7 +23,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,
 };
 use candle_nn::Linear;
-use icl_numerics::elementary::Function;
+use icl_numerics::elementary::{self, Function};
 use icl_numerics::lanes::Isa;
 use icl_numerics::math;
 
@@ -58,7 +58,7 @@ fn device_tanh(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// If candle refuses the operation.
 pub fn gelu(x: &Tensor, isa: Isa) -> Result<Tensor> {
-    let inner = ((x + ((x * x)? * x)? * 0.044_715)? * GELU_SCALE)?;
+    let inner = ((x + ((x * x)? * x)? * 0.044_715)? * elementary::GELU_SCALE)?;
     ((tanh(&inner, isa)? + 1.0)? * x)? * 0.5
 }
 
@@ -74,9 +74,6 @@ fn device_gelu(x: &Tensor) -> Result<Tensor> {
     let twice = ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?;
     (x * twice)? * 0.5
 }
-
-/// `sqrt(2 / pi)`.
-pub const GELU_SCALE: f64 = 0.797_884_560_802_865_4;
 
 /// `x W^T` over the last axis; `W` is `[out, in]`.
 ///

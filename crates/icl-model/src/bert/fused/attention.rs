@@ -1,7 +1,8 @@
 //! Attention of one head over one sequence, forward and back, on lanes.
 //!
 //! ```text
-//! o_i = sum_{j != i} w_ij v~_j + (1 - alpha) w_ii v_i,    v~ = (I - (beta/m) Neg) v,    w = softmax(q k^T / sqrt(d_h))
+//! o_i = sum_{j != i} w_ij v~_j + (1 - alpha) w_ii v_i,    v~ = (I - (beta/m) Neg) g1(v)
+//! w_i = softmax of q_i . g2(k_j) / sqrt(d_h) over j != i, and of q_i . k_i / sqrt(d_h)
 //! ```
 
 use super::small::{Scalars, Wide, product};
@@ -48,6 +49,10 @@ pub(super) struct Head<'a> {
     pub(super) q: Part<'a>,
     pub(super) k: Part<'a>,
     pub(super) v: Part<'a>,
+    /// Keys by which tokens see themselves, where those of demonstrations are others.
+    pub(super) own_k: Option<Part<'a>>,
+    /// Values, likewise.
+    pub(super) own_v: Option<Part<'a>>,
     pub(super) terms: Terms,
     /// Negatives of every token, `[tokens, m]`; empty without.
     pub(super) negatives: &'a [usize],
@@ -75,6 +80,16 @@ impl Head<'_> {
         self.terms.negatives.map(|(m, beta)| beta / m as f32)
     }
 
+    /// Whether tokens have another value for themselves than for others, but for a factor.
+    fn is_apart(&self) -> bool {
+        self.own_v.is_some() || self.share().is_some()
+    }
+
+    /// The value of a token for itself.
+    fn own_v(&self) -> Part<'_> {
+        self.own_v.unwrap_or(self.v)
+    }
+
     /// `v~`, as rows of lanes.
     fn mixed(&self) -> Wide {
         let (v, Some(share)) = (self.v, self.share()) else { return self.v.wide() };
@@ -95,8 +110,12 @@ pub(super) fn negatives(isa: Isa, q: Part<'_>, k: Part<'_>, m: usize) -> Vec<usi
     let row = |i: usize| {
         let scores = &scores[i * n..(i + 1) * n];
         let mut order: Vec<usize> = (0..n).filter(|j| *j != i).collect();
-        order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        order.truncate(m);
+        let lower = |a: &usize, b: &usize| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b));
+        if m < order.len() {
+            order.select_nth_unstable_by(m, lower);
+            order.truncate(m);
+        }
+        order.sort_unstable_by(lower);
         order
     };
     (0..n).flat_map(row).collect()
@@ -132,6 +151,10 @@ impl Kernel for Forward<'_> {
         let head = self.0;
         let (n_queries, n, size) = (head.q.n(), head.k.n(), head.q.size);
         let mut weights = Scores { q: head.q, k: head.k }.run(l);
+        if let Some(k) = head.own_k {
+            let own = |i| (0..size).map(|c| head.q.at(i, c) * k.at(i, c)).sum();
+            (0..n_queries).for_each(|i| weights[i * n + i] = own(i));
+        }
         let scale = head.scale();
         for row in weights.chunks_exact_mut(n) {
             row.iter_mut().for_each(|x| *x *= scale);
@@ -139,15 +162,15 @@ impl Kernel for Forward<'_> {
         }
         let mut output = vec![0.0; n_queries * size];
         let own = 1.0 - head.terms.alpha;
-        let of_others = if head.share().is_some() { 0.0 } else { own };
+        let of_others = if head.is_apart() { 0.0 } else { own };
         let acting = head.acting(&weights, of_others);
         let scalars = Scalars { entries: &acting, row: n, column: 1 };
         product(l, &mut output, size, scalars, &head.mixed(), [n_queries, n]);
-        if head.share().is_some() {
-            let acting = head.acting(&weights, own);
+        if head.is_apart() {
+            let (acting, v) = (head.acting(&weights, own), head.own_v());
             for i in 0..n_queries {
                 for c in 0..size {
-                    output[i * size + c] += acting[i * n + i] * head.v.at(i, c);
+                    output[i * size + c] += acting[i * n + i] * v.at(i, c);
                 }
             }
         }
@@ -155,7 +178,17 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Gradients of queries `[queries, d_h]`, keys and values `[tokens, d_h]` from that of the outputs `g`.
+/// Gradients of queries `[queries, d_h]`, keys and values `[tokens, d_h]`, and of keys and values for tokens themselves
+/// where these are others (otherwise empty).
+pub(super) struct Gradients {
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+    pub(super) own_k: Vec<f32>,
+    pub(super) own_v: Vec<f32>,
+}
+
+/// The gradients from that of the outputs `g`.
 pub(super) struct Backward<'a> {
     pub(super) head: Head<'a>,
     pub(super) weights: &'a [f32],
@@ -163,37 +196,80 @@ pub(super) struct Backward<'a> {
 }
 
 impl Kernel for Backward<'_> {
-    type Output = [Vec<f32>; 3];
+    type Output = Gradients;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) -> [Vec<f32>; 3] {
+    fn run<L: Lanes>(self, l: L) -> Gradients {
+        let (v, own_v) = self.of_values(l);
+        let mut of_scores = self.of_scores(l);
+        let Head { q, k, own_k, .. } = self.head;
+        let (n_queries, n, size) = (q.n(), k.n(), q.size);
+        let own: Vec<f32> = match own_k {
+            Some(_) => (0..n_queries).map(|i| std::mem::take(&mut of_scores[i * n + i])).collect(),
+            None => Vec::new(),
+        };
+        let mut of_q = vec![0.0; n_queries * size];
+        let rows = Scalars { entries: &of_scores, row: n, column: 1 };
+        product(l, &mut of_q, size, rows, &k.wide(), [n_queries, n]);
+        let mut of_k = vec![0.0; n * size];
+        let columns = Scalars { entries: &of_scores, row: 1, column: n };
+        product(l, &mut of_k, size, columns, &q.wide(), [n, n_queries]);
+        let mut of_own_k = vec![0.0; if own_k.is_some() { n * size } else { 0 }];
+        if let Some(k) = own_k {
+            for (i, g) in own.iter().enumerate() {
+                for c in 0..size {
+                    of_q[i * size + c] += g * k.at(i, c);
+                    of_own_k[i * size + c] = g * q.at(i, c);
+                }
+            }
+        }
+        Gradients { q: of_q, k: of_k, v, own_k: of_own_k, own_v }
+    }
+}
+
+impl Backward<'_> {
+    /// Gradients of the values, and of those for tokens themselves.
+    #[inline(always)]
+    fn of_values<L: Lanes>(&self, l: L) -> (Vec<f32>, Vec<f32>) {
         let Self { head, weights, g } = self;
         let (n_queries, n, size) = (head.q.n(), head.k.n(), head.q.size);
         let own = 1.0 - head.terms.alpha;
-        let mixed = head.share().is_some();
-        let acting = head.acting(weights, if mixed { 0.0 } else { own });
-        // values: of the others' first
+        let acting = head.acting(weights, if head.is_apart() { 0.0 } else { own });
         let mut of_v = vec![0.0; n * size];
         let transposed = Scalars { entries: &acting, row: 1, column: n };
         product(l, &mut of_v, size, transposed, &g.wide(), [n, n_queries]);
         if let Some(share) = head.share() {
             of_v = unmixed(&of_v, head.negatives, share, size);
+        }
+        let mut of_own = vec![0.0; if head.own_v.is_some() { n * size } else { 0 }];
+        if head.is_apart() {
             let acting = head.acting(weights, own);
+            let place = if head.own_v.is_some() { &mut of_own } else { &mut of_v };
             for i in 0..n_queries {
                 for c in 0..size {
-                    of_v[i * size + c] += acting[i * n + i] * g.at(i, c);
+                    place[i * size + c] += acting[i * n + i] * g.at(i, c);
                 }
             }
         }
-        // weights
+        (of_v, of_own)
+    }
+
+    /// The gradient of the scores before their scale, `[queries, tokens]`.
+    #[inline(always)]
+    fn of_scores<L: Lanes>(&self, l: L) -> Vec<f32> {
+        let Self { head, weights, g } = self;
+        let (n_queries, n, size) = (head.q.n(), head.k.n(), head.q.size);
+        let own = 1.0 - head.terms.alpha;
         let mut of_scores = vec![0.0; n_queries * n];
         let values = head.mixed();
         let columns =
             Wide::new(size, n, |c, j| values.entries[j * values.width + c / 16].0[c % 16]);
         product(l, &mut of_scores, n, g.scalars(), &columns, [n_queries, size]);
+        let own_v = head.own_v();
         for (i, row) in of_scores.chunks_exact_mut(n).enumerate() {
-            let plain = |c: usize| g.at(i, c) * head.v.at(i, c);
-            row[i] = if mixed { own * (0..size).map(plain).sum::<f32>() } else { own * row[i] };
+            let plain = |c: usize| g.at(i, c) * own_v.at(i, c);
+            let apart = head.is_apart();
+            row[i] = if apart { own * (0..size).map(plain).sum::<f32>() } else { own * row[i] };
             if !head.factors.is_empty() {
                 let factors = &head.factors[i * n..(i + 1) * n];
                 row.iter_mut().zip(factors).for_each(|(x, factor)| *x *= factor);
@@ -203,14 +279,7 @@ impl Kernel for Backward<'_> {
             let scale = head.scale();
             row.iter_mut().zip(weights).for_each(|(x, w)| *x = scale * w * (*x - mean));
         }
-        // queries and keys
-        let mut of_q = vec![0.0; n_queries * size];
-        let rows = Scalars { entries: &of_scores, row: n, column: 1 };
-        product(l, &mut of_q, size, rows, &head.k.wide(), [n_queries, n]);
-        let mut of_k = vec![0.0; n * size];
-        let columns = Scalars { entries: &of_scores, row: 1, column: n };
-        product(l, &mut of_k, size, columns, &head.q.wide(), [n, n_queries]);
-        [of_q, of_k, of_v]
+        of_scores
     }
 }
 

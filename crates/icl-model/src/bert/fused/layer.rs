@@ -1,13 +1,16 @@
 //! One layer of the encoder, forward and back.
 
-use super::attention::{Backward, Forward, Head, Part, negatives};
+use super::augmented::{Augment, Augmented};
 use super::buffer::Buffer;
+use super::heads::{Projections, StoredHead};
 use super::matrix::{Map, Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
 use crate::bert::config::Activation;
 use crate::bert::dropout::Site;
 use crate::bert::model::Last;
+use crate::bert::variables::MODIFICATION;
 use icl_numerics::elementary::Function;
+use std::ops::Range;
 
 /// Where a layer's variables stand.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub(super) struct Layer {
     query: Map,
     key: Map,
     value: Map,
+    /// `g2` of the demonstrations' keys, `g1` of their values.
+    augment: [Option<Augment>; 2],
     output: Map,
     attention_norm: Norm,
     inner: Map,
@@ -31,6 +36,7 @@ pub(super) struct Stored {
     q: Matrix,
     k: Matrix,
     v: Matrix,
+    augmented: [Option<Augmented>; 2],
     /// Of every sequence and head, one after another.
     heads: Vec<StoredHead>,
     joined: Matrix,
@@ -45,25 +51,30 @@ pub(super) struct Stored {
     out: Buffer,
 }
 
-struct StoredHead {
-    weights: Vec<f32>,
-    negatives: Vec<usize>,
-    factors: Vec<f32>,
-}
-
 impl Layer {
     pub(super) fn new(
         number: usize,
         name: &str,
         map: &dyn Fn(&str) -> Option<Map>,
         norm: &dyn Fn(&str) -> Option<Norm>,
+        settings: &Settings,
+        range: &dyn Fn(&str) -> Option<Range<usize>>,
     ) -> Option<Self> {
+        let (terms, size) = (settings.terms, settings.d / settings.heads);
+        let key_factor = (size as f32).sqrt().sqrt().recip();
+        let augment = |g, factor, side: &str| {
+            Augment::new((g, factor), &format!("{name}.{MODIFICATION}.{side}"), size, range)
+        };
         let own = |part: &str| map(&format!("{name}.{part}"));
         Some(Self {
             number,
             query: own("attention.self.query")?,
             key: own("attention.self.key")?,
             value: own("attention.self.value")?,
+            augment: [
+                augment(terms.keys, key_factor, "g_keys"),
+                augment(terms.values, 1.0, "g_values"),
+            ],
             output: own("attention.output.dense")?,
             attention_norm: norm(&format!("{name}.attention.output.LayerNorm"))?,
             inner: own("intermediate.dense")?,
@@ -88,7 +99,11 @@ impl Layer {
         let k = run.apply(&self.key, &x);
         let v = run.apply(&self.value, &x);
         let counts = counts(ragged, last);
-        let (heads, joined) = self.attend(settings, run, [&q, &k, &v], ragged, &counts);
+        let [key, value] = &self.augment;
+        let augmented = |g: &Option<Augment>, x| g.as_ref().map(|g| g.forward(run, x));
+        let augmented = [augmented(key, &k), augmented(value, &v)];
+        let projections = Projections::new([&q, &k, &v], &augmented);
+        let (heads, joined) = projections.attend(settings, run, self.number, ragged, &counts);
         let mut sum = run.apply(&self.output, &joined);
         let site = Site::AttentionOutput(self.number);
         let attention_factors = ragged.factors(&run.pool, site, &counts, settings.d);
@@ -111,6 +126,7 @@ impl Layer {
             q,
             k,
             v,
+            augmented,
             heads,
             joined,
             attention_factors,
@@ -122,58 +138,6 @@ impl Layer {
             out,
         };
         (y, stored)
-    }
-
-    /// All heads of all sequences, and their outputs side by side.
-    fn attend(
-        &self,
-        settings: &Settings,
-        run: &Run<'_>,
-        qkv: [&Matrix; 3],
-        ragged: Ragged<'_>,
-        counts: &[usize],
-    ) -> (Vec<StoredHead>, Matrix) {
-        let Settings { d, heads, terms, isa, .. } = *settings;
-        let size = d / heads;
-        let mut joined = run.pool.take(counts.iter().sum::<usize>() * d);
-        let (mut stored, mut start) = (Vec::new(), 0);
-        for (b, rows) in ragged.rows().enumerate() {
-            let (n, n_queries) = (rows.len(), counts[b]);
-            let site = Site::Attention(self.number);
-            let mut factors = Vec::new();
-            if let Some(dropout) = ragged.dropout.filter(|dropout| dropout.drops(site)) {
-                factors.resize(heads * n_queries * n, 0.0);
-                dropout.fill(site, b as u64, &mut factors);
-            }
-            for h in 0..heads {
-                let of_tokens = rows.start * d..rows.end * d;
-                let of_q = if qkv[0].rows == qkv[1].rows {
-                    of_tokens.clone()
-                } else {
-                    start * d..(start + n_queries) * d
-                };
-                let q = &qkv[0].entries[of_q];
-                let [k, v] = [qkv[1], qkv[2]].map(|m| &m.entries[of_tokens.clone()]);
-                let part = |rows| Part { rows, d, first: h * size, size };
-                let (all_q, k, v) = (part(q), part(k), part(v));
-                let negatives = match terms.negatives {
-                    Some((m, _)) => negatives(isa, all_q, k, m),
-                    None => Vec::new(),
-                };
-                let q = part(&q[..n_queries * d]);
-                let own = h * n_queries * n..(h + 1) * n_queries * n;
-                let factors = factors.get(own).unwrap_or(&[]).to_vec();
-                let head = Head { q, k, v, terms, negatives: &negatives, factors: &factors };
-                let (output, weights) = isa.run(Forward(head));
-                for (i, row) in output.chunks_exact(size).enumerate() {
-                    let place = (start + i) * d + h * size;
-                    joined[place..place + size].copy_from_slice(row);
-                }
-                stored.push(StoredHead { weights, negatives, factors });
-            }
-            start += n_queries;
-        }
-        (stored, Matrix::new(joined, d))
     }
 
     /// The gradient of the layer's tokens from that of its outputs.
@@ -199,8 +163,14 @@ impl Layer {
         scale(&mut of_attended.entries, &stored.attention_factors);
         let of_joined = run.gradient(&self.output, &stored.joined, &of_attended, gradient);
         let last = if stored.queries.is_some() { Last::First } else { Last::All };
-        let [of_q, of_k, of_v] =
-            attention_gradient(settings, run, &stored, &of_joined, (ragged, last));
+        let projections = Projections::new([&stored.q, &stored.k, &stored.v], &stored.augmented);
+        let counts = counts(ragged, last);
+        let of = projections.gradients(settings, run, &stored.heads, &of_joined, (ragged, &counts));
+        let [augmented_k, augmented_v] = stored.augmented;
+        let [key, value] = &self.augment;
+        let of_k = plain(run, (key, augmented_k), (of.k, of.own_k), gradient);
+        let of_v = plain(run, (value, augmented_v), (of.v, of.own_v), gradient);
+        let of_q = of.q;
         let mut of_x = run.gradient(&self.key, &stored.x, &of_k, gradient);
         of_x.add(&run.gradient(&self.value, &stored.x, &of_v, gradient).entries);
         let all = stored.q.rows == stored.x.rows;
@@ -215,6 +185,21 @@ impl Layer {
         }
         of_x
     }
+}
+
+/// The gradient of keys or values from those of what the demonstrations' are made into, and of the tokens' own.
+fn plain(
+    run: &Run<'_>,
+    (augment, augmented): (&Option<Augment>, Option<Augmented>),
+    (g, own): (Matrix, Option<Matrix>),
+    gradient: &mut [f32],
+) -> Matrix {
+    let (Some(augment), Some(augmented), Some(own)) = (augment, augmented, own) else {
+        return g;
+    };
+    let mut g = augment.backward(run, augmented, g, gradient);
+    g.add(&own.entries);
+    g
 }
 
 /// Queries of every sequence.
@@ -244,58 +229,12 @@ fn add_to_first(x: &mut Matrix, g: &[f32], ragged: Ragged<'_>) {
     }
 }
 
-/// Gradients of queries, keys and values from that of the heads' outputs side by side.
-fn attention_gradient(
-    settings: &Settings,
-    run: &Run<'_>,
-    stored: &Stored,
-    of_joined: &Matrix,
-    (ragged, last): (Ragged<'_>, Last),
-) -> [Matrix; 3] {
-    let Settings { d, heads, terms, isa, .. } = *settings;
-    let size = d / heads;
-    let counts = counts(ragged, last);
-    let [mut of_q, mut of_k, mut of_v] =
-        [&stored.q, &stored.k, &stored.v].map(|m| run.pool.zeros(m.entries.len()));
-    let mut start = 0;
-    for (b, rows) in ragged.rows().enumerate() {
-        let (n_queries, of_tokens) = (counts[b], rows.start * d..rows.end * d);
-        let first = if stored.q.rows == stored.k.rows { rows.start } else { start };
-        let of_queries = first * d..(first + n_queries) * d;
-        for h in 0..heads {
-            let StoredHead { weights, negatives, factors } = &stored.heads[b * heads + h];
-            let part = |rows| Part { rows, d, first: h * size, size };
-            let head = Head {
-                q: part(&stored.q.entries[of_queries.clone()]),
-                k: part(&stored.k.entries[of_tokens.clone()]),
-                v: part(&stored.v.entries[of_tokens.clone()]),
-                terms,
-                negatives,
-                factors,
-            };
-            let g = part(&of_joined.entries[start * d..(start + n_queries) * d]);
-            let parts = isa.run(Backward { head, weights, g });
-            let places = [&of_queries, &of_tokens, &of_tokens];
-            for ((all, place), part) in
-                [&mut of_q, &mut of_k, &mut of_v].into_iter().zip(places).zip(parts)
-            {
-                for (row, part) in
-                    all[place.clone()].chunks_exact_mut(d).zip(part.chunks_exact(size))
-                {
-                    row[h * size..(h + 1) * size].copy_from_slice(part);
-                }
-            }
-        }
-        start += n_queries;
-    }
-    [of_q, of_k, of_v].map(|entries| Matrix::new(entries, d))
-}
-
 impl Settings {
     fn activate(&self, x: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
-            _ => Function::Gelu.map(self.isa, x),
+            Activation::Gelu => Function::Gelu.map(self.isa, x),
+            Activation::GeluTanh => Function::TanhGelu.map(self.isa, x),
         }
     }
 
@@ -303,7 +242,8 @@ impl Settings {
     fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > 0.0))),
-            _ => Function::GeluSlope.map(self.isa, x),
+            Activation::Gelu => Function::GeluSlope.map(self.isa, x),
+            Activation::GeluTanh => Function::TanhGeluSlope.map(self.isa, x),
         }
         scale(g, x);
     }

@@ -25,10 +25,6 @@ impl Matrix {
     pub(super) fn add(&mut self, other: &[f32]) {
         self.entries.iter_mut().zip(other).for_each(|(x, y)| *x += y);
     }
-
-    fn factor(&self) -> Factor<'_> {
-        Factor::rows(&self.entries, self.columns)
-    }
 }
 
 /// An affine map: where weight `[rows, columns]` and bias `[rows]` stand in the packed parameters.
@@ -36,16 +32,6 @@ impl Matrix {
 pub(super) struct Map {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
-}
-
-impl Map {
-    fn rows(&self) -> usize {
-        self.bias.len()
-    }
-
-    fn columns(&self) -> usize {
-        self.weight.len() / self.rows()
-    }
 }
 
 /// The parameters of a run, and what its products need.
@@ -66,19 +52,41 @@ impl<'a> Run<'a> {
         &self.packed[range.clone()]
     }
 
-    fn weight(&self, map: &Map) -> Factor<'a> {
-        Factor::rows(self.get(&map.weight), map.columns())
-    }
-
     fn product(&self, c: &mut [f32], a: Factor<'_>, b: Factor<'_>, shape: [usize; 3]) {
         product(self.isa, c, a, b, shape, &mut self.packing.borrow_mut());
     }
 
+    /// `x W^T` of rows of `columns` numbers.
+    pub(super) fn multiply(&self, weight: &Range<usize>, x: &[f32], columns: usize) -> Matrix {
+        let (n, rows) = (x.len() / columns, weight.len() / columns);
+        let mut y = Matrix::new(self.pool.take(n * rows), rows);
+        let weight = Factor::rows(self.get(weight), columns).transposed();
+        self.product(&mut y.entries, Factor::rows(x, columns), weight, [n, columns, rows]);
+        y
+    }
+
+    /// The gradient of `x` from that of [`Self::multiply`]; that of the weight is put into `gradient`, which is packed like
+    /// the parameters.
+    pub(super) fn multiply_gradient(
+        &self,
+        weight: &Range<usize>,
+        (x, columns): (&[f32], usize),
+        of_y: &[f32],
+        gradient: &mut [f32],
+    ) -> Matrix {
+        let (n, rows) = (x.len() / columns, weight.len() / columns);
+        let of_y = Factor::rows(of_y, rows);
+        let (place, shape) = (&mut gradient[weight.clone()], [rows, n, columns]);
+        self.product(place, of_y.transposed(), Factor::rows(x, columns), shape);
+        let mut of_x = Matrix::new(self.pool.take(x.len()), columns);
+        let weight = Factor::rows(self.get(weight), columns);
+        self.product(&mut of_x.entries, of_y, weight, [n, rows, columns]);
+        of_x
+    }
+
     /// `x W^T + b`.
     pub(super) fn apply(&self, map: &Map, x: &Matrix) -> Matrix {
-        let shape = [x.rows, map.columns(), map.rows()];
-        let mut y = Matrix::new(self.pool.take(x.rows * map.rows()), map.rows());
-        self.product(&mut y.entries, x.factor(), self.weight(map).transposed(), shape);
+        let mut y = self.multiply(&map.weight, &x.entries, x.columns);
         let bias = self.get(&map.bias);
         for row in y.entries.chunks_exact_mut(bias.len()) {
             row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
@@ -95,14 +103,8 @@ impl<'a> Run<'a> {
         of_y: &Matrix,
         gradient: &mut [f32],
     ) -> Matrix {
-        let shape = [map.rows(), x.rows, map.columns()];
-        let of_weight = &mut gradient[map.weight.clone()];
-        self.product(of_weight, of_y.factor().transposed(), x.factor(), shape);
-        let of_bias = ops::column_sums::<f32>(&of_y.entries, map.rows());
+        let of_bias = ops::column_sums::<f32>(&of_y.entries, map.bias.len());
         gradient[map.bias.clone()].copy_from_slice(&of_bias);
-        let shape = [x.rows, map.rows(), map.columns()];
-        let mut of_x = Matrix::new(self.pool.take(x.rows * x.columns), x.columns);
-        self.product(&mut of_x.entries, of_y.factor(), self.weight(map), shape);
-        of_x
+        self.multiply_gradient(&map.weight, (&x.entries, x.columns), &of_y.entries, gradient)
     }
 }

@@ -4,7 +4,9 @@
 //! head by head on lanes. [`model`](super::model) is the reference, by candle's operations and gradients.
 
 mod attention;
+mod augmented;
 mod buffer;
+mod heads;
 mod layer;
 mod matrix;
 mod small;
@@ -13,7 +15,7 @@ use super::config::Activation;
 use super::dropout::{Dropout, Site};
 use super::model::{Bert, Last};
 use super::variables::{CLASSIFIER, POOLER, layer as layer_name};
-use crate::attention::{Augmentation, Form, Parameters, Terms};
+use crate::attention::{Parameters, Terms};
 use crate::ops;
 use buffer::{Buffer, Pool};
 use icl_numerics::elementary::Function;
@@ -105,17 +107,10 @@ impl Pass {
 }
 
 impl FusedClassifier {
-    /// None where the modification or the activation exists as candle operations only.
+    /// None where the modification exists as candle operations only.
     pub(super) fn new(bert: &Bert, layout: &Parameters, isa: Isa) -> Option<Self> {
         let config = &bert.config;
         let terms = bert.modification.terms()?;
-        let identity = |g: Augmentation| g.form == Form::Identity || g.scale == 0.0;
-        if !identity(terms.values) || !identity(terms.keys) {
-            return None;
-        }
-        if config.hidden_act == Activation::GeluTanh {
-            return None;
-        }
         let norm = |name: &str| {
             let range = |part: &str| layout.range(&format!("{name}.{part}"));
             Some(Norm { gain: range("weight")?, bias: range("bias")? })
@@ -125,9 +120,6 @@ impl FusedClassifier {
             Some(Map { weight: range("weight")?, bias: range("bias")? })
         };
         let embedding = norm("embeddings.LayerNorm")?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|l| Layer::new(l, &layer_name(l), &map, &norm))
-            .collect::<Option<Vec<_>>>()?;
         let settings = Settings {
             d: config.hidden_size,
             heads: config.num_attention_heads,
@@ -136,6 +128,10 @@ impl FusedClassifier {
             terms,
             isa,
         };
+        let range = |name: &str| layout.range(name);
+        let layers = (0..config.num_hidden_layers)
+            .map(|l| Layer::new(l, &layer_name(l), &map, &norm, &settings, &range))
+            .collect::<Option<Vec<_>>>()?;
         let (pooler, classifier) = (map(POOLER)?, map(CLASSIFIER)?);
         Some(Self { settings, embedding, layers, pooler, classifier, pool: Pool::default() })
     }

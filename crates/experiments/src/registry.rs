@@ -26,6 +26,7 @@ static BUILT_IN: &[&Item] = &[
     &items::fig13_transformer_layer::ITEM,
     &items::fig14_two_layers::ITEM,
     &items::fig15_combined::ITEM,
+    &items::tab1_glue::ITEM,
     &items::ext_exact_dual::ITEM,
     &items::ext_streaming::ITEM,
     &items::ext_stacks::ITEM,

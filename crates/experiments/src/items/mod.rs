@@ -29,3 +29,4 @@ pub(crate) mod fig6_attention_heatmaps;
 pub(crate) mod fig7_feature_error;
 pub(crate) mod fig8_trigonometric;
 pub(crate) mod fig9_exponential;
+pub(crate) mod tab1_glue;

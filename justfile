@@ -79,6 +79,13 @@ fetch-glue *arguments:
 fetch-models *arguments:
     data/fetch-models {{arguments}}
 
+# BERTs of random sizes, to hidden 768 and 512 tokens, beside transformers; needs Python with torch and transformers
+test-bert python="python3":
+    rm -rf target/bert-wide && mkdir -p target/bert-wide
+    {{python}} crates/icl-model/tests/bert/make_fixtures.py target/bert-wide 12
+    ICL_BERT_WIDE={{justfile_directory()}}/target/bert-wide \
+        cargo test --release --locked -p icl-model --test bert -- transformers
+
 # Licences, advisories and sources of the dependencies
 deny:
     cargo deny check

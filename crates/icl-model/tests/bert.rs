@@ -23,6 +23,19 @@ use std::sync::Arc;
 
 const MODELS: [&str; 3] = ["one-head", "twelve-heads", "score"];
 
+/// The models beside this file, and those below the folder that `ICL_BERT_WIDE` names.
+fn models() -> Vec<String> {
+    let wide = std::env::var_os("ICL_BERT_WIDE").map(|folder| {
+        let mut models: Vec<PathBuf> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        models.sort();
+        models
+    });
+    let wide = wide.into_iter().flatten().map(|path| path.to_str().unwrap().to_owned());
+    MODELS.map(str::to_owned).into_iter().chain(wide).collect()
+}
+
+/// A path of its own stands for itself.
 fn place(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bert").join(model)
 }
@@ -86,7 +99,7 @@ fn assert_close(found: &[f64], wanted: &[f64], tolerance: f64, what: &str) {
 
 #[test]
 fn hidden_states_logits_and_word_scores_are_those_of_transformers() {
-    for model in MODELS {
+    for model in &models() {
         let expected = Expected::open(model);
         let (bert, pretrained) = bert(model, "plain");
         let head = Head::Classifier(expected.n_logits());

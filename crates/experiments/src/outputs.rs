@@ -151,3 +151,70 @@ impl Earlier {
         Some(Published { files, entry: entry.clone(), record, provenance })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifact::manifest::{self, RUN};
+    use std::path::PathBuf;
+
+    /// A published folder with one item of two files.
+    fn folder(dir: &Path) -> PathBuf {
+        let item = crate::registry::built_in()[0];
+        let claim = artifact::claim::at_most(
+            artifact::claim::Place { item: item.id, claim: "c", table: "t" },
+            "a number is small",
+            1.0,
+            4.0,
+        );
+        let table =
+            artifact::table::Table::builder("t").floats("x", vec![1.0, 2.0]).build().unwrap();
+        let tables = vec![(table, BTreeMap::new())];
+        let outputs = Outputs { tables, figures: Vec::new(), claims: vec![claim] };
+        let settings = serde_json::json!({ "n": 1 });
+        let (files, entry) = render(item, settings, Class::Exact, &outputs).unwrap();
+        let mut manifest = empty_manifest(Profile::Smoke);
+        manifest.items.insert(item.id.to_owned(), entry);
+        let one = ItemRecord {
+            computed: 1,
+            restored: 0,
+            cell_seconds: 0.5,
+            source_digest: "s".into(),
+            assembled: "a".into(),
+        };
+        let record = RunRecord {
+            seconds: 1.0,
+            jobs: 1,
+            isa: "portable".into(),
+            peak_memory_mib: None,
+            items: BTreeMap::from([(item.id.to_owned(), one)]),
+        };
+        let run = BTreeMap::from([(RUN.to_owned(), canonical_json(&record).unwrap())]);
+        let dir = dir.join("smoke");
+        manifest::publish(&dir, &manifest, &files, &run).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_earlier_item_is_taken_over_only_undamaged_and_of_its_own_profile() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = folder(root.path());
+        assert!(Earlier::read(&dir, Profile::Quick).is_none());
+        assert!(Earlier::read(root.path(), Profile::Smoke).is_none());
+        let earlier = Earlier::read(&dir, Profile::Smoke).unwrap();
+        let id = earlier.ids().next().unwrap().to_owned();
+        let whole = earlier.undamaged(&dir, &id).unwrap();
+        assert_eq!((whole.files.len(), whole.record.computed), (2, 1));
+        assert!(whole.provenance.is_none() && earlier.undamaged(&dir, "other").is_none());
+        let table = dir.join(format!("data/{id}/t.csv"));
+        let text = std::fs::read_to_string(&table).unwrap();
+        std::fs::write(&table, text.replace('2', "3")).unwrap();
+        assert!(earlier.undamaged(&dir, &id).is_none());
+        std::fs::remove_file(&table).unwrap();
+        assert!(earlier.undamaged(&dir, &id).is_none());
+        // without a record nobody knows from which cells the outputs follow
+        std::fs::remove_file(dir.join(RUN)).unwrap();
+        let unrecorded = Earlier::read(&dir, Profile::Smoke).unwrap();
+        assert!(unrecorded.record(&id).is_none() && unrecorded.undamaged(&dir, &id).is_none());
+    }
+}

@@ -115,3 +115,52 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
         claims: all_claims,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(setting: &str, finals: [f64; 6]) -> Run {
+        let losses = finals.iter().map(|last| vec![1.0, *last]).collect();
+        Run {
+            panel: "p".into(),
+            setting: setting.into(),
+            steps: vec![0, 9],
+            losses,
+            finals: finals.to_vec(),
+        }
+    }
+
+    fn runs() -> Vec<Run> {
+        let plain = [0.50, 0.51, 0.49, 0.52, 0.48, 0.50];
+        let shifted = |by: f64| plain.map(|x| x + by * (1.0 + x / 10.0));
+        vec![run("plain", plain), run("lower", shifted(-0.1)), run("higher", shifted(0.1))]
+    }
+
+    #[test]
+    fn settings_are_compared_with_plain_seed_by_seed() {
+        let runs = runs();
+        let comparisons = claims::comparisons("test", &runs).unwrap();
+        let words: Vec<_> = comparisons.iter().map(|one| (one.name.as_str(), one.word())).collect();
+        assert_eq!(words, [("lower", "better"), ("higher", "worse")]);
+        // the spread over seeds, which both share, is not in the difference
+        assert!(comparisons.iter().all(|one| one.upper - one.lower < 0.001));
+        let table = tables::comparison_table(&runs, &comparisons).unwrap();
+        assert_eq!(table.texts("verdict").unwrap(), ["better", "worse"]);
+        let claims = claims::comparison_claims("test", &comparisons);
+        assert!(claims.iter().all(|claim| !claim.expected && claim.sampled));
+        assert_eq!(claims[0].id, "test/lower");
+    }
+
+    #[test]
+    fn tables_hold_every_seed_and_bands_their_means() {
+        let runs = runs();
+        let finals = tables::final_table(&runs).unwrap();
+        assert_eq!((finals.rows(), tables::training_table(&runs).unwrap().rows()), (18, 36));
+        let bands = tables::band_table("test", &runs).unwrap();
+        let (means, lower) = (bands.floats("mean").unwrap(), bands.floats("lower").unwrap());
+        let upper = bands.floats("upper").unwrap();
+        assert!((means[1] - 0.5).abs() < 1e-12 && means[0] == 1.0 && lower[0] == upper[0]);
+        assert!((0..means.len()).all(|i| lower[i] <= means[i] && means[i] <= upper[i]));
+    }
+}

@@ -220,3 +220,75 @@ impl PromptSource for ClassSource {
         Cow::Owned(PromptBatch::from_prompts(shape, &all))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named::Named as _;
+
+    fn prompts(class: FunctionClass, strategy: Strategy, n_demos: usize) -> Prompts {
+        Prompts { class, strategy, n_demos, d: 6 }
+    }
+
+    fn problem(strategy: Strategy, n_demos: usize) -> Problem {
+        let stream = Stream::new(4, "test/strategies");
+        prompts(FunctionClass::Linear, strategy, n_demos).problem(&stream, 0)
+    }
+
+    #[test]
+    fn values_of_every_class_have_mean_square_d() {
+        let stream = Stream::new(3, "test/classes");
+        for class in FunctionClass::ALL {
+            let square = |p| {
+                let target = prompts(*class, Strategy::Standard, 1).problem(&stream, p).target;
+                target * target
+            };
+            let squares: Vec<f64> = (0..20_000).map(square).collect();
+            let mean = order::mean(&squares).unwrap();
+            let error = (order::variance(&squares).unwrap() / squares.len() as f64).sqrt();
+            // five standard errors: one seed in two million misses them
+            assert!((mean - 6.0).abs() < 5.0 * error, "{class:?}: {mean} {error}");
+        }
+    }
+
+    #[test]
+    fn fewer_demonstrations_are_a_prefix_of_more() {
+        for strategy in Strategy::ALL.iter().filter(|one| **one != Strategy::OrthogonalQuery) {
+            // all that comes after the demonstrations is drawn after them, and so is another draw
+            if matches!(strategy, Strategy::NoisyLabels | Strategy::RandomQuadrants) {
+                continue;
+            }
+            let (few, many) = (problem(*strategy, 3), problem(*strategy, 9));
+            assert_eq!((&few.x[..], &few.y[..]), (&many.x[..3], &many.y[..3]), "{strategy:?}");
+            assert_eq!((few.query, few.target), (many.query, many.target), "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn strategies_change_what_they_say() {
+        let standard = problem(Strategy::Standard, 4);
+        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        let times = |c: f64, x: &[f64]| x.iter().map(|x| c * x).collect::<Vec<f64>>();
+        for (strategy, factor) in [(Strategy::InputsHalved, 0.5), (Strategy::InputsDoubled, 2.0)] {
+            let changed = problem(strategy, 4);
+            assert!(close(&changed.query, &times(factor, &standard.query)));
+            assert!(close(&changed.y, &times(factor, &standard.y)));
+        }
+        let doubled = problem(Strategy::LabelsDoubled, 4);
+        assert!(doubled.x == standard.x && close(&doubled.y, &times(2.0, &standard.y)));
+        let noisy = problem(Strategy::NoisyLabels, 4);
+        let noise: Vec<f64> = noisy.y.iter().zip(&standard.y).map(|(a, b)| a - b).collect();
+        assert!(close(&noise, &noisy.noise) && noisy.target == standard.target);
+        let half = problem(Strategy::HalfSubspace, 4);
+        assert!(half.x.iter().all(|x| x[3..] == [0.0; 3]) && half.query[3..] == [0.0; 3]);
+        let quadrants = problem(Strategy::RandomQuadrants, 4);
+        let signs: Vec<f64> = quadrants.x[0].iter().map(|x| x.signum()).collect();
+        let same = |x: &Vec<f64>| x.iter().zip(&signs).all(|(x, s)| x.signum() == *s);
+        assert!(quadrants.x.iter().all(same));
+        let orthogonal = problem(Strategy::OrthogonalQuery, 4);
+        let products = orthogonal.x.iter().map(|x| order::dot(x, &orthogonal.query).abs());
+        assert!(largest::value(products) < 1e-12);
+        let length = |x: &[f64]| order::sum_of_squares(x).sqrt();
+        assert!((length(&orthogonal.query) - length(&standard.query)).abs() < 1e-12);
+    }
+}

@@ -224,3 +224,37 @@ fn estimate(mutant: Mutant, draws: usize) -> (f64, f64) {
     let sd = (variance / draws as f64).sqrt();
     ((mean - kernel).abs() / sd, (measured / variance - 1.0).abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_passes_every_check_and_each_mutant_fails_one() {
+        // the profile smoke has as many draws
+        let passes = |mutant| {
+            let checks = checks(mutant, 20_000).unwrap();
+            checks.iter().all(|check| check.value <= check.bound)
+        };
+        for mutant in MUTANTS {
+            assert_eq!(passes(mutant), mutant == Mutant::None, "{}", mutant.name());
+        }
+    }
+
+    #[test]
+    fn mutants_predict_what_their_names_say() {
+        let pair = LayerPair { seed: 2, d: 3, n_heads: 1, n_tokens: 5, n_demos: 4, logit_sd: 1.0 };
+        let head = &pair.heads::<f64>().unwrap()[0];
+        let omegas = gaussian_rows(&Stream::new(0, "test/omega"), 8, 3);
+        let predict = |mutant| predictions(mutant, head, Visibility::All, &omegas).unwrap();
+        assert!(predict(Mutant::Zero).entries().iter().all(|x| *x == 0.0));
+        assert!(predict(Mutant::NotANumber).entries().iter().all(|x| x.is_nan()));
+        let mean = |c: usize| (0..5).map(|j| head.values.row(j)[c]).sum::<f64>() / 5.0;
+        for mutant in [Mutant::Uniform, Mutant::ConstantFeatures] {
+            let predicted = predict(mutant);
+            for (i, c) in (0..5).flat_map(|i| (0..3).map(move |c| (i, c))) {
+                assert!((predicted.row(i)[c] - mean(c)).abs() < 1e-12, "{}", mutant.name());
+            }
+        }
+    }
+}

@@ -162,3 +162,41 @@ impl Published {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(test: &Published, mutant: Mutant) -> f64 {
+        let tokens = match test.tokens {
+            Tokens::Fixed(n) => n,
+            Tokens::Long => 64,
+        };
+        test.error(mutant, tokens, 0).unwrap()
+    }
+
+    #[test]
+    fn nan_passes_no_published_tolerance_and_errors_are_finite_otherwise() {
+        for test in &PUBLISHED {
+            let nan = error(test, Mutant::NotANumber);
+            assert!(nan.is_nan() && !matches!(nan.partial_cmp(&test.bound), Some(o) if o.is_le()));
+            assert!(error(test, Mutant::None).is_finite(), "{}", test.name);
+        }
+    }
+
+    #[test]
+    fn a_causal_test_of_ones_is_known_exactly() {
+        let causal = PUBLISHED.iter().find(|test| test.inputs == Inputs::OnesCausal).unwrap();
+        let (head, visibility) = causal.inputs(3, 0).unwrap();
+        let mut dual = SharedDual::new(1, 1);
+        head.key_values(0..3).into_iter().try_for_each(|pair| dual.step(pair)).unwrap();
+        let exact = dual.predict_all(&head.queries, visibility).unwrap();
+        for (found, wanted) in exact.entries().iter().zip([1.0, 1.0 / 2.0, 1.0 / 3.0]) {
+            assert!((found - wanted).abs() < 1e-15);
+        }
+        // equal keys have equal features: the estimate is exact, too
+        assert!(error(causal, Mutant::None) < 1e-12);
+        // without the first of them, the second and third see only zeros
+        assert!((error(causal, Mutant::OneFewer) - 0.5).abs() < 1e-12);
+    }
+}

@@ -69,6 +69,13 @@ impl Style {
     pub const THEORY: Self =
         Self { colour: [0, 0, 0], dashes: &[4.0, 2.0], marker: None, width: 0.9 };
 
+    /// The same without a marker.
+    #[must_use]
+    pub fn unmarked(mut self) -> Self {
+        self.marker = None;
+        self
+    }
+
     /// The same with a solid line.
     #[must_use]
     pub fn solid(mut self) -> Self {

@@ -53,7 +53,7 @@ fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors
             x.extend((0..scores.len()).map(place));
             let mean = order::mean(&scores).unwrap_or(0.0);
             let ends = [0.3, -0.3].map(|gap| (i + 1) as f64 - gap).to_vec();
-            let line = Series::line("", Style::series(m).solid(), ends, vec![mean; 2]);
+            let line = Series::line("", Style::series(m).solid().unmarked(), ends, vec![mean; 2]);
             series.push(line);
             y.extend(scores);
         }
@@ -63,7 +63,7 @@ fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors
     let ends = vec![0.5, n as f64 + 0.5];
     for (i, (name, [_, dev])) in floors.iter().flat_map(|floors| &floors.floors).enumerate() {
         let score = dev.first_score(task).unwrap_or(0.0);
-        let style = Style::series(models.len() + i);
+        let style = Style::series(models.len() + i).unmarked();
         series.push(Series::line(name, style, ends.clone(), vec![score; 2]));
     }
     let metric = runs.first().and_then(|one| one.dev.first()?.scores(task).ok());

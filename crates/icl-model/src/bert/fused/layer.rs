@@ -292,7 +292,7 @@ fn attention_gradient(
 }
 
 impl Settings {
-    fn activate(&self, x: &mut [f32]) {
+    pub(super) fn activate(&self, x: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
             _ => Function::Gelu.map(self.isa, x),
@@ -300,7 +300,7 @@ impl Settings {
     }
 
     /// `g f'(x)`, entry by entry.
-    fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
+    pub(super) fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > 0.0))),
             _ => Function::GeluSlope.map(self.isa, x),

@@ -61,9 +61,6 @@ pub struct Meaning {
     pub denied: bool,
 }
 
-/// Slots that likeness counts.
-pub(super) const SLOTS: usize = 5;
-
 /// Uniform in `0..n`.
 pub(super) fn below(draws: &mut Draws<'_>, n: usize) -> usize {
     draws.below(n as u64) as usize
@@ -167,46 +164,41 @@ impl Meaning {
         if self.denied || premise.denied { self == premise } else { weaker }
     }
 
-    /// The same in the first `likeness` of five slots, and other in the rest.
-    pub(super) fn alike(&self, draws: &mut Draws<'_>, likeness: usize) -> Self {
-        let mut other = self.clone();
-        (likeness..SLOTS).for_each(|slot| other.change(draws, slot));
-        other
-    }
-
-    /// Another filler of one of [`Self::slots`], where it is filled.
-    fn change(&mut self, draws: &mut Draws<'_>, slot: usize) {
-        let another = |draws: &mut Draws<'_>, who: &mut Who| {
-            if let Who::Kind { noun, .. } = who {
-                *noun = other(draws, NOUNS.len(), *noun);
-            }
-        };
-        let Act::To(verb, patient) = &mut self.act else { return };
-        match slot {
-            0 => another(draws, &mut self.agent.who),
-            1 => another(draws, &mut patient.who),
-            2 => *verb = other(draws, TRANSITIVE.len(), *verb),
-            3 => {
-                for adjective in [&mut self.agent.adjective, &mut patient.adjective] {
-                    *adjective = adjective.map(|own| other(draws, ADJECTIVES.len(), own));
-                }
-            }
-            _ => self.manner = self.manner.map(|own| other(draws, ADVERBS.len(), own)),
+    /// The same but for some of [`Self::slots`], each in half of all cases: who and whom together, which, how, whether.
+    pub(super) fn altered(&self, draws: &mut Draws<'_>) -> Self {
+        let [exchanged, described, hurried, denied] = [(); 4].map(|()| chance(draws, 0.5));
+        let manner = self.manner.map(|own| other(draws, ADVERBS.len(), own));
+        let mut altered = if exchanged { self.clone().exchanged() } else { self.clone() };
+        if described {
+            altered = altered.with_adjectives_exchanged();
         }
+        if hurried {
+            altered.manner = manner;
+        }
+        altered.denied ^= denied;
+        altered
     }
 
-    /// The five slots that likeness counts: who, whom, what, which, how.
-    pub(super) fn slots(&self) -> [Option<usize>; SLOTS] {
+    /// How many of five slots are the same, 0 to 5.
+    pub fn likeness(&self, other: &Self) -> f64 {
+        let pairs = self.slots().into_iter().zip(other.slots());
+        pairs.filter(|(a, b)| a == b).count() as f64
+    }
+
+    /// The five slots that likeness counts: who, whom, which of the two is described, how, and whether at all.
+    fn slots(&self) -> [Option<usize>; 5] {
         let noun = |who: Who| match who {
             Who::Named(_) => None,
             Who::Kind { noun, .. } => Some(noun),
         };
-        let (act, patient, adjective) = match self.act {
-            Act::Alone(act) => (act, None, None),
-            Act::To(act, patient) => (act, noun(patient.who), patient.adjective),
+        let (agent, patient) = match self.act {
+            Act::Alone(_) => (self.agent, None),
+            Act::To(_, patient) => (self.agent, Some(patient)),
         };
-        let adjective = self.agent.adjective.or(adjective);
-        [noun(self.agent.who), patient, Some(act), adjective, self.manner]
+        let described = |party: &Party| party.adjective.and_then(|_| noun(party.who));
+        let which = described(&agent).or(patient.as_ref().and_then(described));
+        let whom = patient.and_then(|patient| noun(patient.who));
+        [noun(agent.who), whom, which, self.manner, Some(usize::from(self.denied))]
     }
 }
 

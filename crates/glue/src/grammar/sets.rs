@@ -3,7 +3,7 @@
 //! * CoLA's: is a sentence well-formed? Ill-formed ones have the words of a well-formed one in another order: two nouns of
 //!   different number exchanged, so that a verb disagrees, or two neighbours exchanged.
 //! * MRPC's: do two sentences say the same? Those that do not have agent and patient exchanged.
-//! * STS-B's: how many of five slots (who, whom, what, which, how) are the same, 0 to 5; they change from the last on.
+//! * STS-B's: how many of five are the same, 0 to 5: who, whom, which of the two is described, how, and whether at all.
 //! * RTE's: does the second sentence follow? It does if it says the same or leaves out what was added; it does not if
 //!   agent and patient, or their adjectives, are exchanged, or if one of the two is denied.
 //!
@@ -54,7 +54,7 @@ fn row(task: Task, draws: &mut Draws<'_>, number: usize) -> Row {
             let second = if class == 1 { meaning.clone() } else { meaning.clone().exchanged() };
             pair(draws, &meaning, &second, class as f64)
         }
-        Task::StsB => likeness(draws, number % 6),
+        Task::StsB => likeness(draws),
         Task::Rte => entailment(draws, class),
     }
 }
@@ -97,12 +97,13 @@ fn is_noun(word: &str) -> bool {
     NOUNS.iter().flatten().flatten().any(|noun| *noun == word)
 }
 
-/// The first `likeness` slots the same.
-fn likeness(draws: &mut Draws<'_>, likeness: usize) -> Row {
-    let manner = Some(below(draws, ADVERBS.len()));
-    let first = Meaning { manner, ..Meaning::exchangeable(draws) };
-    let second = first.alike(draws, likeness);
-    pair(draws, &first, &second, likeness as f64)
+/// The second says of the same two what may be altered.
+fn likeness(draws: &mut Draws<'_>) -> Row {
+    let (manner, denied) = (Some(below(draws, ADVERBS.len())), chance(draws, 0.5));
+    let first = Meaning { manner, denied, ..Meaning::exchangeable(draws) };
+    let second = first.altered(draws);
+    let likeness = first.likeness(&second);
+    pair(draws, &first, &second, likeness)
 }
 
 /// The second sentence leaves out how, if anything; half of all are denied, and then nothing is left out.
@@ -161,8 +162,7 @@ pub fn by_rules(task: Task, row: &Row) -> Option<f64> {
         Task::Rte => both().map(|(a, b)| f64::from(u8::from(!b.follows_from(&a))))?,
         Task::StsB => {
             let (a, b) = both()?;
-            let same = a.slots().into_iter().zip(b.slots()).filter(|(a, b)| a == b);
-            same.count() as f64
+            a.likeness(&b)
         }
     })
 }

@@ -10,6 +10,8 @@ use serde_json::json;
 
 /// Word pieces of the longest document, rounded up.
 pub const LONGEST: usize = 48;
+/// Positions of a model: the usual length to which sequences are cut.
+const POSITIONS: usize = 128;
 
 /// Sizes of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +29,7 @@ pub struct Shape {
 
 impl Shape {
     /// The smallest that compares two sentences after seconds of training.
-    pub const SMALL: Self = Self { layers: 2, heads: 4, hidden: 64, feed_forward: 64 };
+    pub const SMALL: Self = Self { layers: 2, heads: 2, hidden: 64, feed_forward: 64 };
 
     /// The settings of such a model: BERT's, without dropout, and with initial values for small layers.
     pub fn config(self) -> BertConfig {
@@ -39,7 +41,7 @@ impl Shape {
             intermediate_size: self.feed_forward,
             hidden_dropout_prob: 0.0,
             attention_probs_dropout_prob: 0.0,
-            max_position_embeddings: LONGEST,
+            max_position_embeddings: POSITIONS,
             initializer_range: 0.1,
             ..BertConfig::default()
         }
@@ -65,7 +67,7 @@ pub fn files(
     let tokenizer = json!({
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": true,
-        "model_max_length": LONGEST,
+        "model_max_length": POSITIONS,
     });
     Ok(vec![
         ("config.json", format!("{config:#}\n").into_bytes()),

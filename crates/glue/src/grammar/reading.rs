@@ -55,8 +55,7 @@ impl Reader<'_> {
         }
         let manner = self.manner();
         let act = self.act(if denied { 1 } else { plural })?;
-        let place = self.place()?;
-        Some(Meaning { agent: subject, known_for, act, manner, place, denied })
+        self.ending(Meaning { agent: subject, known_for, act, manner, place: None, denied })
     }
 
     fn passive(&mut self, patient: Party) -> Option<Meaning> {
@@ -67,9 +66,8 @@ impl Reader<'_> {
         })?;
         self.word(BY)?;
         let agent = self.party()?;
-        let place = self.place()?;
         let act = Act::To(verb, patient);
-        Some(Meaning { agent, known_for: None, act, manner, place, denied })
+        self.ending(Meaning { agent, known_for: None, act, manner, place: None, denied })
     }
 
     fn party(&mut self) -> Option<Party> {
@@ -107,16 +105,13 @@ impl Reader<'_> {
     }
 
     /// Where, if anywhere, and the full stop.
-    fn place(&mut self) -> Option<Option<(usize, usize)>> {
-        let place = match self.take(|word| find(&PREPOSITIONS, word)) {
-            None => None,
-            Some(preposition) => {
-                self.word(THE)?;
-                Some((preposition, self.take(|word| find(&PLACES, word))?))
-            }
-        };
+    fn ending(&mut self, mut meaning: Meaning) -> Option<Meaning> {
+        if let Some(preposition) = self.take(|word| find(&PREPOSITIONS, word)) {
+            self.word(THE)?;
+            meaning.place = Some((preposition, self.take(|word| find(&PLACES, word))?));
+        }
         self.word(STOP)?;
-        Some(place)
+        Some(meaning)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Four data sets with the questions of GLUE's tasks.
 //!
-//! * CoLA's: is a sentence well-formed? Ill-formed ones have the words of a well-formed one in another order: two nouns of
+//! * `CoLA`'s: is a sentence well-formed? Ill-formed ones have the words of a well-formed one in another order: two nouns of
 //!   different number exchanged, so that a verb disagrees, or two neighbours exchanged.
 //! * MRPC's: do two sentences say the same? Those that do not have agent and patient exchanged.
 //! * STS-B's: how many of five are the same, 0 to 5: who, whom, which of the two is described, how, and whether at all.
@@ -72,25 +72,25 @@ fn acceptability(draws: &mut Draws<'_>, class: usize) -> Row {
     let mut words = Wording::draw(draws).words(&meaning);
     if class == 0 {
         let nouns: Vec<usize> = (0..words.len()).filter(|i| is_noun(words[*i])).collect();
-        let disagree = chance(draws, 0.5);
-        // exchanges that break a rule: of nouns where there are such, and of neighbours
-        let exchange = |a: usize, b: usize| {
-            let mut words = words.clone();
-            words.swap(a, b);
-            read(&words.join(" ")).is_none().then_some(words)
-        };
-        let of_nouns: Vec<_> = nouns
-            .iter()
-            .enumerate()
-            .flat_map(|(n, a)| nouns[n + 1..].iter().filter_map(move |b| Some((*a, *b))))
-            .filter_map(|(a, b)| exchange(a, b))
-            .collect();
-        let of_neighbours: Vec<_> =
-            (0..words.len() - 2).filter_map(|a| exchange(a, a + 1)).collect();
-        let broken = if disagree && !of_nouns.is_empty() { of_nouns } else { of_neighbours };
+        let of_nouns = nouns.iter().flat_map(|a| nouns.iter().map(move |b| (*a, *b)));
+        let of_nouns = broken(&words, of_nouns.filter(|(a, b)| a < b));
+        // all but the full stop
+        let of_neighbours = broken(&words, (0..words.len() - 2).map(|a| (a, a + 1)));
+        let disagree = chance(draws, 0.5) && !of_nouns.is_empty();
+        let broken = if disagree { of_nouns } else { of_neighbours };
         words = broken[below(draws, broken.len())].clone();
     }
     Row { first: words.join(" "), second: None, label: Some(class as f64) }
+}
+
+/// The words with two of them exchanged, for all pairs of places by which a rule is broken.
+fn broken<'a>(words: &[&'a str], pairs: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<&'a str>> {
+    let exchange = |(a, b)| {
+        let mut words = words.to_vec();
+        words.swap(a, b);
+        read(&words.join(" ")).is_none().then_some(words)
+    };
+    pairs.filter_map(exchange).collect()
 }
 
 fn is_noun(word: &str) -> bool {

@@ -189,8 +189,8 @@ impl Base {
 
 /// The splits of a set, by way of GLUE's files.
 fn data(task: Task, rows: [Vec<icl_glue::Row>; 2]) -> anyhow::Result<[Data; 2]> {
-    let read = |name: &str, rows: &[icl_glue::Row]| {
-        Data::from_bytes(Path::new(name), task, grammar::tsv(task, rows).into_bytes())
+    let read = |name: &str, rows: &[icl_glue::Row]| -> anyhow::Result<Data> {
+        Ok(Data::from_bytes(Path::new(name), task, grammar::tsv(task, rows).into_bytes())?)
     };
     let [train, dev] = rows;
     Ok([read("train.tsv", &train)?, read("dev.tsv", &dev)?])

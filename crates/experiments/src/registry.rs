@@ -41,6 +41,7 @@ static BUILT_IN: &[&Item] = &[
     &items::ext_collapse::ITEM,
     &items::ext_search::ITEM,
     &items::ext_sensitivity::ITEM,
+    &items::ext_grammar_glue::ITEM,
 ];
 
 /// A user's own items by id: they live as long as the program, as the built-in ones do, and each once.

@@ -61,6 +61,21 @@ impl Model {
             let (field, next) = ("max_position_embeddings", "choose another length");
             return Err(GlueError::file(folder, field, found, format!("4 to {most}"), next));
         }
+        let pieces = WordPieces::open(folder, settings.longest)?;
+        Self::new(pretrained, pieces, task, settings, machine)
+    }
+
+    /// A model for a task from what a folder holds. The tokenizer says to how many word pieces sequences are cut.
+    ///
+    /// # Errors
+    /// If a tensor is missing, or a setting is out of range.
+    pub fn new(
+        pretrained: Pretrained,
+        pieces: WordPieces,
+        task: Task,
+        settings: &ModelSettings,
+        machine: &Machine,
+    ) -> Result<Self, GlueError> {
         let modification = attention::parse(&settings.modification)?;
         let bert =
             Bert { config: pretrained.config.clone(), modification: Arc::from(modification) };
@@ -70,7 +85,6 @@ impl Model {
         let (parameters, config) = (loaded.parameters, pretrained.config);
         let machine = (machine.isa(), machine.threads.clone());
         let classifier = Classifier::new(bert, task.target(), parameters.clone(), machine)?;
-        let pieces = WordPieces::open(folder, settings.longest)?;
         let (drawn, unused, files) = (loaded.drawn, loaded.unused, pretrained.files);
         Ok(Self { task, classifier, parameters, config, pieces, drawn, unused, files })
     }

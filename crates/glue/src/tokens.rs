@@ -1,7 +1,8 @@
 //! From sentences to word pieces, by the tokenizer of a model's folder.
 
 use crate::{GlueError, Row};
-use icl_model::bert::Sequence;
+use artifact::output;
+use icl_model::bert::{Masking, Sequence};
 use std::path::{Path, PathBuf};
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -24,10 +25,26 @@ impl WordPieces {
     /// [`GlueError::File`] if the folder holds neither, or a damaged one.
     pub fn open(folder: &Path, longest: usize) -> Result<Self, GlueError> {
         let path = Self::file(folder)?;
-        let mut tokenizer = match path.extension().and_then(|extension| extension.to_str()) {
+        let tokenizer = match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") => Tokenizer::from_file(&path).map_err(|error| broken(&path, &*error))?,
-            _ => standard(folder, &path)?,
+            _ => {
+                let lower = keeps_case(folder)?.is_none_or(|keeps| !keeps);
+                standard(&path, &output::read(&path)?, lower)?
+            }
         };
+        Self::cut(tokenizer, path, longest)
+    }
+
+    /// BERT's own tokenizer over the content of a `vocab.txt`, which puts everything in lower case.
+    ///
+    /// # Errors
+    /// [`GlueError::File`] if a special word piece is missing.
+    pub fn from_vocabulary(vocabulary: &str, longest: usize) -> Result<Self, GlueError> {
+        let path = PathBuf::from("vocab.txt");
+        Self::cut(standard(&path, vocabulary.as_bytes(), true)?, path, longest)
+    }
+
+    fn cut(mut tokenizer: Tokenizer, path: PathBuf, longest: usize) -> Result<Self, GlueError> {
         let truncation = TruncationParams {
             max_length: longest,
             strategy: TruncationStrategy::LongestFirst,
@@ -75,23 +92,35 @@ impl WordPieces {
     pub fn id(&self, piece: &str) -> Option<u32> {
         self.tokenizer.token_to_id(piece)
     }
+
+    /// Masking of ordinary word pieces: of all but those in brackets, as `[CLS]`.
+    ///
+    /// # Errors
+    /// [`GlueError::File`] if there is no `[MASK]`.
+    pub fn masking(&self) -> Result<Masking, GlueError> {
+        let mask = self.id("[MASK]").ok_or_else(|| {
+            let next = "use the vocabulary of a BERT";
+            GlueError::file(&self.path, "[MASK]", "nothing", "a word piece", next)
+        })?;
+        let bracketed = |piece: String| piece.starts_with('[') && piece.ends_with(']');
+        let all = 0..self.tokenizer.get_vocab_size(true) as u32;
+        let ordinary = all.filter(|id| !self.piece(*id).is_none_or(bracketed)).collect();
+        Ok(Masking::new(mask, ordinary))
+    }
 }
 
-/// BERT's own tokenizer over a vocabulary; `tokenizer_config.json` may say that case is kept.
-fn standard(folder: &Path, vocabulary: &Path) -> Result<Tokenizer, GlueError> {
-    let fail = |error: tokenizers::Error| broken(vocabulary, &*error);
-    let pieces = WordPiece::from_file(&vocabulary.to_string_lossy())
-        .unk_token("[UNK]".into())
-        .build()
-        .map_err(fail)?;
-    let mut tokenizer = Tokenizer::new(pieces);
+/// BERT's own tokenizer over the bytes of a vocabulary; `path` is for messages.
+fn standard(path: &Path, vocabulary: &[u8], lower: bool) -> Result<Tokenizer, GlueError> {
+    let fail = |error: tokenizers::Error| broken(path, &*error);
+    let vocabulary = WordPiece::read_bytes(vocabulary).map_err(fail)?;
+    let pieces = WordPiece::builder().vocab(vocabulary).unk_token("[UNK]".into()).build();
+    let mut tokenizer = Tokenizer::new(pieces.map_err(fail)?);
     let special = |piece: &str| {
         let id = tokenizer.token_to_id(piece).map(|id| (piece.to_owned(), id));
         let next = "use the vocabulary of a BERT";
-        id.ok_or_else(|| GlueError::file(vocabulary, piece, "nothing", "a word piece", next))
+        id.ok_or_else(|| GlueError::file(path, piece, "nothing", "a word piece", next))
     };
     let ends = BertProcessing::new(special("[SEP]")?, special("[CLS]")?);
-    let lower = keeps_case(folder)?.is_none_or(|keeps| !keeps);
     tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, None, lower))).map_err(fail)?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer.with_post_processor(Some(ends));

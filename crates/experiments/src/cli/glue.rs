@@ -10,6 +10,36 @@ pub(crate) enum GlueCommand {
     Eval(GlueEvalArguments),
     /// Fine-tunes a model on a task, scores it and saves it as a folder that transformers loads
     Train(GlueTrainArguments),
+    /// Writes a stand-in for GLUE, sentences of a seeded grammar: four sets, text, and a small pre-trained model
+    Grammar(GlueGrammarArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GlueGrammarArguments {
+    /// Folder for the sets, text.txt and model/; it must not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of the sets, the text and the model
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Rows of every split train
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) train: u32,
+    /// Rows of every split dev
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) dev: u32,
+    /// Documents of the text
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) documents: u32,
+    /// Times through the text
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) epochs: u32,
+    /// Threads; otherwise all cores
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Machine-readable
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which model, on which task.

@@ -3,7 +3,9 @@
 mod glue;
 mod lens;
 
-pub(crate) use glue::{GlueCommand, GlueEvalArguments, GlueModelArguments, GlueTrainArguments};
+pub(crate) use glue::{
+    GlueCommand, GlueEvalArguments, GlueGrammarArguments, GlueModelArguments, GlueTrainArguments,
+};
 pub(crate) use lens::LensArguments;
 
 use crate::inputs::InputArguments;

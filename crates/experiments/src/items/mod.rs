@@ -8,6 +8,7 @@ pub(crate) mod ext_feature_failure;
 pub(crate) mod ext_function_classes;
 pub(crate) mod ext_gap;
 pub(crate) mod ext_gradient_checks;
+pub(crate) mod ext_grammar_glue;
 pub(crate) mod ext_linear_step;
 pub(crate) mod ext_mutants;
 pub(crate) mod ext_search;

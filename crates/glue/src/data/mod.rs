@@ -54,7 +54,14 @@ impl Data {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_file(path: &Path, task: Task) -> Result<Self, GlueError> {
-        let bytes = output::read(path)?;
+        Self::from_bytes(path, task, output::read(path)?)
+    }
+
+    /// The content of a file of a task; `path` tells its format and is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_bytes(path: &Path, task: Task, bytes: Vec<u8>) -> Result<Self, GlueError> {
         let sha256 = digest::sha256(&bytes);
         let parquet = path.extension().is_some_and(|extension| extension == "parquet");
         let rows = if parquet {

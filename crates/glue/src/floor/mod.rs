@@ -3,11 +3,13 @@
 //! | floor | tasks | trained on |
 //! |---|---|---|
 //! | [`Floor::Majority`] | all | the most frequent class; the mean score |
+//! | [`Floor::BagOfWords`] | all | a linear model of how often every word stands in either sentence |
 //! | [`Floor::Cosine`] | pairs | cosine of tf-idf vectors of words; for classes one threshold |
 //! | [`Floor::Overlap`] | pairs | a linear model of eleven [features](features::NAMES) of overlap |
 //!
 //! Words are runs of letters and digits in lower case, every other character but blanks is a word by itself.
 
+mod bag_of_words;
 mod features;
 mod linear;
 mod words;
@@ -26,6 +28,8 @@ use words::{Frequencies, words};
 pub enum Floor {
     /// The most frequent class, or the mean score.
     Majority,
+    /// A linear model of counts of words.
+    BagOfWords,
     /// The cosine of the sentences' tf-idf vectors.
     Cosine,
     /// A linear model of features of overlap.
@@ -34,12 +38,13 @@ pub enum Floor {
 
 impl Floor {
     /// All, from the simplest on.
-    pub const ALL: [Self; 3] = [Self::Majority, Self::Cosine, Self::Overlap];
+    pub const ALL: [Self; 4] = [Self::Majority, Self::BagOfWords, Self::Cosine, Self::Overlap];
 
     /// Name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Majority => "majority",
+            Self::BagOfWords => "bag of words",
             Self::Cosine => "tf-idf cosine",
             Self::Overlap => "overlap features",
         }
@@ -47,7 +52,7 @@ impl Floor {
 
     /// Whether it can be had for a task.
     pub fn applies(self, task: Task) -> bool {
-        self == Self::Majority || task.is_pair()
+        matches!(self, Self::Majority | Self::BagOfWords) || task.is_pair()
     }
 
     /// Predictions for `rows`, classes as numbers or scores, after a look at `training`.
@@ -69,19 +74,20 @@ impl Floor {
         };
         Ok(match self {
             Self::Majority => vec![majority(task, &labels); rows.len()],
+            Self::BagOfWords => bag_of_words::predict(task, training, &labels, rows),
             Self::Cosine => cosines(task, training, &labels, rows),
             Self::Overlap => overlaps(task, training, &labels, rows),
         })
     }
 }
 
-/// The most frequent class, the lower of two, or the mean score.
+/// The most frequent class, class 1 of two that are as frequent, or the mean score.
 fn majority(task: Task, labels: &[f64]) -> f64 {
     match task.target() {
         Target::Score => order::mean(labels).unwrap_or(0.0),
         Target::Class(_) => {
             let ones = labels.iter().filter(|label| **label == 1.0).count();
-            f64::from(u8::from(2 * ones > labels.len()))
+            f64::from(u8::from(2 * ones >= labels.len()))
         }
     }
 }

@@ -69,7 +69,7 @@ impl Classifier {
                 let lengths = batch.lengths();
                 let ragged = Ragged { lengths: &lengths, dropout: None };
                 let embedded = self.tables.embed_real(parameters, batch);
-                let pass = fused.forward(&fused.run(parameters), &embedded, ragged);
+                let pass = fused.forward(&fused.encoder.run(parameters), &embedded, ragged);
                 Ok(rows(pass.logits(), self.target.n_logits()))
             });
         }
@@ -96,7 +96,8 @@ impl Classifier {
                 let lengths = batch.lengths();
                 let ragged = Ragged { lengths: &lengths, dropout: None };
                 let embedded = self.tables.embed_real(parameters, batch);
-                let states = fused.encode(&fused.run(parameters), &embedded, ragged);
+                let encoder = &fused.encoder;
+                let states = encoder.encode(&encoder.run(parameters), &embedded, ragged);
                 Ok(means_of(&states, &lengths))
             });
         }

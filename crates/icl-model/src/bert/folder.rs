@@ -61,6 +61,18 @@ impl Pretrained {
         Ok(Self { config, files, tensors, weights })
     }
 
+    /// A model from the content of its files, the weights as [`to_safetensors`] writes them.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] if the weights are damaged.
+    pub fn from_safetensors(config: BertConfig, bytes: &[u8]) -> Result<Self, ModelError> {
+        let weights = PathBuf::from(SAFETENSORS);
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)
+            .map_err(|error| damaged(&weights, &error))?;
+        let tensors = tensors.into_iter().map(|(name, tensor)| (our_name(&name), tensor)).collect();
+        Ok(Self { config, files: Vec::new(), tensors, weights })
+    }
+
     /// The given variables: those of the encoder from the folder; a pooler, a classifier and a modification's
     /// variables that it does not hold, from the streams of `seed`.
     ///
@@ -116,7 +128,7 @@ impl Pretrained {
     }
 }
 
-/// The content of a `model.safetensors` that transformers loads as a sequence classifier.
+/// The content of a `model.safetensors` that transformers loads: a sequence classifier, or a model of masked words.
 ///
 /// # Errors
 /// [`ModelError::Setting`] if the format refuses a tensor.
@@ -223,12 +235,14 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, ModelError> {
     names.into_iter().map(shard).collect()
 }
 
+fn damaged(path: &Path, error: &candle_core::Error) -> ModelError {
+    let found = error.to_string();
+    let found = found.lines().next().unwrap_or("nothing");
+    ModelError::file(path, "content", found, "an undamaged file of tensors; fetch it again")
+}
+
 fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>, ModelError> {
-    let damaged = |error: candle_core::Error| {
-        let found = error.to_string();
-        let found = found.lines().next().unwrap_or("nothing");
-        ModelError::file(path, "content", found, "an undamaged file of tensors; fetch it again")
-    };
+    let damaged = |error: candle_core::Error| damaged(path, &error);
     if path.extension().is_some_and(|extension| extension == "bin") {
         return candle_core::pickle::read_all(path).map_err(damaged);
     }

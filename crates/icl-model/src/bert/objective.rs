@@ -6,6 +6,7 @@ use super::example::{Example, Target};
 use super::fused::{FusedClassifier, Ragged};
 use super::model::Last;
 use super::order;
+use super::parts;
 use crate::ModelError;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use candle_core::{DType, Device, Tensor, Var};
@@ -46,7 +47,7 @@ impl Walk {
         self.epochs * n_training.div_ceil(self.batch.max(1))
     }
 
-    fn check(&self, n_training: usize) -> Result<(), ModelError> {
+    pub(super) fn check(&self, n_training: usize) -> Result<(), ModelError> {
         for (field, found) in [("batch", self.batch), ("part", self.part), ("epochs", self.epochs)]
         {
             if found == 0 {
@@ -135,7 +136,7 @@ impl FineTuning {
         let batch = self.classifier.batch(examples.iter().copied())?;
         let lengths = batch.lengths();
         let ragged = Ragged { lengths: &lengths, dropout: Some(dropout) };
-        let run = fused.run(parameters);
+        let run = fused.encoder.run(parameters);
         let pass = fused.forward(&run, &tables.embed_real(parameters, &batch), ragged);
         let (loss, slopes) = self.loss_of(pass.logits(), examples, n);
         let mut gradient = self.zeros(parameters.len());
@@ -228,26 +229,12 @@ impl Objective for FineTuning {
             return Err(ModelError::setting("batch", found, expected));
         };
         let parts: Vec<&[usize]> = batch.chunks(self.walk.part).collect();
-        let mut whole = LossAndGradient { loss: 0.0, gradient: Vec::new() };
-        let threads = &self.classifier.threads;
-        let at_once = threads.number().max(1);
-        for (group, parts) in parts.chunks(at_once).enumerate() {
-            let part = |(): &mut (), p: usize| {
-                let before = (group * at_once + p) * self.walk.part;
-                self.part_gradient(parameters, parts[p], first + before as u64, batch.len())
-            };
-            for part in threads.map(parts.len(), || (), part) {
-                let LossAndGradient { loss, gradient } = part?;
-                whole.loss += loss;
-                if whole.gradient.is_empty() {
-                    whole.gradient = gradient;
-                } else {
-                    whole.gradient.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
-                    self.take_back(gradient);
-                }
-            }
-        }
-        Ok(whole)
+        let part = |p: usize| {
+            let before = (p * self.walk.part) as u64;
+            self.part_gradient(parameters, parts[p], first + before, batch.len())
+        };
+        let take_back = |gradient| self.take_back(gradient);
+        parts::summed(&self.classifier.threads, parts.len(), part, take_back)
     }
 
     fn take_back(&self, gradient: Vec<f32>) {

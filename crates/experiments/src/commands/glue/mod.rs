@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod eval;
+mod grammar;
 mod train;
 
 use crate::cli::{GlueCommand, GlueModelArguments};
@@ -19,6 +20,7 @@ pub(crate) fn glue(command: &GlueCommand, device: Device) -> anyhow::Result<Outc
     match command {
         GlueCommand::Eval(arguments) => eval::eval(arguments, device),
         GlueCommand::Train(arguments) => train::train(arguments, device),
+        GlueCommand::Grammar(arguments) => grammar::grammar(arguments, device),
     }
 }
 

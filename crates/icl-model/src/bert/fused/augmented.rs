@@ -7,7 +7,7 @@
 use super::buffer::Buffer;
 use super::matrix::{Matrix, Run};
 use super::scale;
-use crate::attention::{Augmentation, Form};
+use crate::attention::{Augmentation, Form, Parameters};
 use icl_numerics::elementary::Function;
 use std::ops::Range;
 
@@ -41,12 +41,12 @@ impl Augment {
         (g, factor): (Augmentation, f32),
         prefix: &str,
         size: usize,
-        range: &dyn Fn(&str) -> Option<Range<usize>>,
+        layout: &Parameters,
     ) -> Option<Self> {
         if g.form == Form::Identity || g.scale == 0.0 {
             return None;
         }
-        let own = |name: &str| range(&format!("{prefix}.{name}")).unwrap_or_default();
+        let own = |name: &str| layout.range(&format!("{prefix}.{name}")).unwrap_or_default();
         Some(Self { g, factor, v: own("v"), u: own("u"), size })
     }
 

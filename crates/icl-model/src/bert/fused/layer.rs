@@ -2,15 +2,16 @@
 
 use super::augmented::{Augment, Augmented};
 use super::buffer::Buffer;
+use super::encoder::{map, norm};
 use super::heads::{Projections, StoredHead};
 use super::matrix::{Map, Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
+use crate::attention::Parameters;
 use crate::bert::config::Activation;
 use crate::bert::dropout::Site;
 use crate::bert::model::Last;
 use crate::bert::variables::MODIFICATION;
 use icl_numerics::elementary::Function;
-use std::ops::Range;
 
 /// Where a layer's variables stand.
 #[derive(Debug, Clone)]
@@ -55,17 +56,16 @@ impl Layer {
     pub(super) fn new(
         number: usize,
         name: &str,
-        map: &dyn Fn(&str) -> Option<Map>,
-        norm: &dyn Fn(&str) -> Option<Norm>,
+        layout: &Parameters,
         settings: &Settings,
-        range: &dyn Fn(&str) -> Option<Range<usize>>,
     ) -> Option<Self> {
         let (terms, size) = (settings.terms, settings.d / settings.heads);
         let key_factor = (size as f32).sqrt().sqrt().recip();
         let augment = |g, factor, side: &str| {
-            Augment::new((g, factor), &format!("{name}.{MODIFICATION}.{side}"), size, range)
+            Augment::new((g, factor), &format!("{name}.{MODIFICATION}.{side}"), size, layout)
         };
-        let own = |part: &str| map(&format!("{name}.{part}"));
+        let own = |part: &str| map(layout, &format!("{name}.{part}"));
+        let norm = |part: &str| norm(layout, &format!("{name}.{part}"));
         Some(Self {
             number,
             query: own("attention.self.query")?,
@@ -76,10 +76,10 @@ impl Layer {
                 augment(terms.values, 1.0, "g_values"),
             ],
             output: own("attention.output.dense")?,
-            attention_norm: norm(&format!("{name}.attention.output.LayerNorm"))?,
+            attention_norm: norm("attention.output.LayerNorm")?,
             inner: own("intermediate.dense")?,
             outer: own("output.dense")?,
-            norm: norm(&format!("{name}.output.LayerNorm"))?,
+            norm: norm("output.LayerNorm")?,
         })
     }
 
@@ -230,7 +230,7 @@ fn add_to_first(x: &mut Matrix, g: &[f32], ragged: Ragged<'_>) {
 }
 
 impl Settings {
-    fn activate(&self, x: &mut [f32]) {
+    pub(super) fn activate(&self, x: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
             Activation::Gelu => Function::Gelu.map(self.isa, x),
@@ -239,7 +239,7 @@ impl Settings {
     }
 
     /// `g f'(x)`, entry by entry.
-    fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
+    pub(super) fn activation_gradient(&self, x: &mut [f32], g: &mut [f32]) {
         match self.activation {
             Activation::Relu => x.iter_mut().for_each(|x| *x = f32::from(u8::from(*x > 0.0))),
             Activation::Gelu => Function::GeluSlope.map(self.isa, x),

@@ -4,7 +4,7 @@ mod glue;
 mod lens;
 
 pub(crate) use glue::{GlueCommand, GlueEvalArguments, GlueModelArguments, GlueTrainArguments};
-pub(crate) use lens::LensArguments;
+pub(crate) use lens::{LensArguments, Subject};
 
 use crate::inputs::InputArguments;
 use crate::profile::Profile;
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Integrity, bits, tolerance, claims; recomputes a random sample of cells
     Verify(VerifyArguments),
-    /// The dual-model view of your own attention layer
+    /// The dual-model view of your own attention layer, or of all layers of a BERT
     Lens(LensArguments),
     /// Trains one layer and saves its weights
     Train(TrainArguments),

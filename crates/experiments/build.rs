@@ -6,17 +6,18 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 8] = [
     "../artifact/src",
     "../dual-model/src",
     "../glue/src",
     "../icl-model/src",
     "../icl-numerics/src",
     "../icl-registry/src",
+    "../lens/src",
     "src",
 ];
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "../../.cargo/config.toml",
     "../../Cargo.lock",
     "../../Cargo.toml",
@@ -27,6 +28,7 @@ const FILES: [&str; 11] = [
     "../icl-model/Cargo.toml",
     "../icl-numerics/Cargo.toml",
     "../icl-registry/Cargo.toml",
+    "../lens/Cargo.toml",
     "Cargo.toml",
 ];
 

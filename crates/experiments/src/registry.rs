@@ -28,6 +28,7 @@ static BUILT_IN: &[&Item] = &[
     &items::fig15_combined::ITEM,
     &items::tab1_glue::ITEM,
     &items::ext_exact_dual::ITEM,
+    &items::ext_bert_dual::ITEM,
     &items::ext_streaming::ITEM,
     &items::ext_stacks::ITEM,
     &items::ext_feature_failure::ITEM,

@@ -73,6 +73,14 @@ impl WordPieces {
     /// # Errors
     /// [`GlueError::File`] if the tokenizer refuses the text.
     pub fn sequence(&self, row: &Row) -> Result<Sequence, GlueError> {
+        Ok(self.sequence_and_whether_cut(row)?.0)
+    }
+
+    /// The same, and whether the row was too long and is cut.
+    ///
+    /// # Errors
+    /// As [`Self::sequence`].
+    pub fn sequence_and_whether_cut(&self, row: &Row) -> Result<(Sequence, bool), GlueError> {
         let first = row.first.as_str();
         let encoding = match &row.second {
             Some(second) => self.tokenizer.encode((first, second.as_str()), true),
@@ -80,7 +88,7 @@ impl WordPieces {
         };
         let encoding = encoding.map_err(|error| broken(&self.path, &*error))?;
         let (ids, segments) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
-        Ok(Sequence { ids, segments })
+        Ok((Sequence { ids, segments }, !encoding.get_overflowing().is_empty()))
     }
 
     /// The text of a word piece.

@@ -40,6 +40,7 @@
 //! for), with `side` and `rotary` as what they share; `report` (differences, bound, what was assumed).
 
 mod attention;
+pub mod bert;
 mod error;
 mod features;
 mod input;

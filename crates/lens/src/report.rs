@@ -48,7 +48,7 @@ pub struct Report {
 /// ```
 ///
 /// and at least 1e-12 (f64) or 1e-5 (f32), which the sums over values and the output projection stay below.
-fn bound(precision: Precision, d: usize, size: usize, logits: f64) -> f64 {
+pub(crate) fn bound(precision: Precision, d: usize, size: usize, logits: f64) -> f64 {
     let (epsilon, least) = match precision {
         Precision::F64 => (f64::EPSILON, 1e-12),
         Precision::F32 => (f64::from(f32::EPSILON), 1e-5),

@@ -39,7 +39,7 @@ pub use exact::Exact;
 pub use favor_plus_plus::FavorPlusPlus;
 pub use hyperbolic::Hyperbolic;
 pub use orthogonal::{Orthogonal, orthogonal_rows};
-pub use positive::Positive;
+pub use positive::{Positive, log10_features};
 pub use scaled::Scaled;
 pub use taylor::Taylor;
 pub use trigonometric::Trigonometric;

@@ -1,7 +1,8 @@
 //! Positive random features (FAVOR+).
 
 use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
-use icl_numerics::{math, order};
+use icl_numerics::{largest, math, order};
+use std::f64::consts::LN_10;
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -40,6 +41,16 @@ impl Positive {
     }
 }
 
+/// `log10 d_r` at which positive features estimate a kernel entry of `z = |x + y|^2` with this relative error: from
+/// `sqrt((e^z - 1) / d_r) = relative_error`, and at least one feature.
+///
+/// NaN if `z` is not a number at all; the logarithm has a value where `d_r` itself would overflow.
+pub fn log10_features(z: f64, relative_error: f64) -> f64 {
+    // e^z - 1 = e^z (1 - e^{-z})
+    let ln = z + math::ln(-math::expm1(-z)) - 2.0 * math::ln(relative_error);
+    largest::at_least(ln / LN_10, 0.0)
+}
+
 impl FeatureMap for Positive {
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.scaled(x).features()
@@ -72,5 +83,25 @@ mod tests {
         Tolerance::stated(1e-11, "printed digits").assert_close(v, 0.200_333_500_040, v, "z = .2");
         let v = one.variance(&[1.0, 0.0], &[0.0, 1.0]).unwrap();
         Tolerance::stated(1e-11, "printed digits").assert_close(v, 6.389_056_098_931, v, "z = 2");
+    }
+    #[test]
+    fn as_many_features_as_are_asked_for_have_the_relative_error() {
+        let tolerance = Tolerance::roundoff_f64(100);
+        for z in [0.01, 1.0, 9.0, 40.0] {
+            let d_r = math::powf(10.0, log10_features(z, 0.1));
+            let x = [z.sqrt() / 2.0];
+            let one = Positive::new(vec![vec![0.0]]);
+            let kernel = one.kernel(&x, &x);
+            let error = (one.variance(&x, &x).unwrap() / d_r).sqrt() / kernel;
+            if d_r > 1.0 {
+                // the exponents' rounding is multiplied by their size
+                tolerance.assert_close(error, 0.1, 1.0, &format!("z = {z}"));
+            } else {
+                assert!(error < 0.1);
+            }
+        }
+        assert_eq!(log10_features(0.0, 0.1), 0.0);
+        assert!((log10_features(1000.0, 0.1) - (1000.0 / LN_10 + 2.0)).abs() < 1e-9);
+        assert!(log10_features(f64::NAN, 0.1).is_nan());
     }
 }

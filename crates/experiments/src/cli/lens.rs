@@ -8,7 +8,7 @@ use icl_lens::{
 };
 use icl_numerics::lanes::Isa;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A choice: its value, its name on the command line, and what it means.
 type Choice<T> = (T, &'static str, &'static str);
@@ -88,14 +88,30 @@ fn theta(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Of one layer, or of a whole model: the one's flags exclude the other's.
+const USAGE: &str = "icl lens [OPTIONS] --tokens <FILE> --weights <FILE>\n       \
+                     icl lens [OPTIONS] --model <DIR> --text <FILE>";
+
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = USAGE)]
 pub(crate) struct LensArguments {
+    #[command(flatten, next_help_heading = "One attention layer")]
+    layer: LayerArguments,
+    #[command(flatten, next_help_heading = "All layers of a BERT")]
+    model: ModelArguments,
+    #[command(flatten, next_help_heading = "Both")]
+    pub(crate) both: BothArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "layer", conflicts_with = "bert")]
+struct LayerArguments {
     /// safetensors with `tokens`, T x d or B x T x d, and optionally `attention_mask` or `lengths`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tokens: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "weights", required_unless_present = "bert")]
+    tokens: Option<PathBuf>,
     /// safetensors with the weights of the layer, f64, f32, bf16 or f16
-    #[arg(long, value_name = "FILE")]
-    pub(crate) weights: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tokens")]
+    weights: Option<PathBuf>,
     /// How the file holds the layer; otherwise told by names and shapes
     #[arg(long, value_parser = one_of(&LAYOUTS))]
     layout: Option<Layout>,
@@ -131,43 +147,91 @@ pub(crate) struct LensArguments {
     /// Seed of the features
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Precision
-    #[arg(long, value_parser = one_of(&PRECISIONS), default_value = "f64")]
-    dtype: Precision,
-    /// Threads; otherwise all cores
-    #[arg(long, value_parser = whole::<1, MOST_THREADS>)]
-    threads: Option<usize>,
-    /// Where `attention` and `dual` go, and, if small, `attention_weights` and `contributions`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
     /// Write `attention_weights` and `contributions` however large
     #[arg(long, requires = "out")]
     contributions: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "bert")]
+struct ModelArguments {
+    /// Folder of a BERT: config.json, weights, tokenizer.json or vocab.txt
+    #[arg(long, value_name = "DIR", requires = "text")]
+    model: Option<PathBuf>,
+    /// Sentences, one a line, or two of a pair with a tab between
+    #[arg(long, value_name = "FILE", requires = "model")]
+    text: Option<PathBuf>,
+    /// Word pieces to which sentences are cut; otherwise 128, or the model's positions if fewer
+    #[arg(long, value_name = "N", requires = "model", value_parser = whole::<4, 1_048_576>)]
+    longest: Option<usize>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BothArguments {
+    /// Precision
+    #[arg(long, value_parser = one_of(&PRECISIONS), default_value = "f64")]
+    pub(crate) dtype: Precision,
+    /// Threads; otherwise all cores
+    #[arg(long, value_parser = whole::<1, MOST_THREADS>)]
+    threads: Option<usize>,
+    /// safetensors for `attention` and `dual` (of a BERT: `layer_0.attention` ..), and, if small,
+    /// `attention_weights` and `contributions` of a layer
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Machine-readable
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject<'a> {
+    /// A layer on tokens.
+    Layer { tokens: &'a Path, weights: &'a Path },
+    /// A model on a text.
+    Model { folder: &'a Path, text: &'a Path, longest: Option<usize> },
+}
+
 impl LensArguments {
-    /// What the library is asked for; `cores` threads if none are stated.
+    /// What the flags name.
+    pub(crate) fn subject(&self) -> anyhow::Result<Subject<'_>> {
+        let (layer, model) = (&self.layer, &self.model);
+        match (&layer.tokens, &layer.weights, &model.model, &model.text) {
+            (Some(tokens), Some(weights), None, None) => Ok(Subject::Layer { tokens, weights }),
+            (None, None, Some(folder), Some(text)) => {
+                Ok(Subject::Model { folder, text, longest: model.longest })
+            }
+            _ => anyhow::bail!(
+                "lens: found a part of two pairs, expected --tokens and --weights, or --model and --text"
+            ),
+        }
+    }
+
+    /// Threads; `cores` if none are stated.
+    pub(crate) fn threads(&self, cores: usize) -> usize {
+        self.both.threads.unwrap_or(cores)
+    }
+
+    /// What the library is asked for of a layer; `cores` threads if none are stated.
     pub(crate) fn options(&self, cores: usize, isa: Isa) -> Options {
+        let layer = self.layer.clone();
         Options {
-            layout: self.layout,
-            prefix: self.prefix.clone(),
-            heads: self.heads,
-            kv_heads: self.kv_heads,
-            head_size: self.head_size,
-            rotary: self.rotary,
-            rotary_style: self.rotary_style,
-            mask: self.mask,
-            demos: self.demos,
-            kernel: self.feature_map.clone(),
-            d_r: self.d_r,
-            seed: self.seed,
-            precision: self.dtype,
-            threads: self.threads.unwrap_or(cores),
+            layout: layer.layout,
+            prefix: layer.prefix,
+            heads: layer.heads,
+            kv_heads: layer.kv_heads,
+            head_size: layer.head_size,
+            rotary: layer.rotary,
+            rotary_style: layer.rotary_style,
+            mask: layer.mask,
+            demos: layer.demos,
+            kernel: layer.feature_map,
+            d_r: layer.d_r,
+            seed: layer.seed,
+            precision: self.both.dtype,
+            threads: self.threads(cores),
             isa,
-            pairs: match (&self.out, self.contributions) {
+            pairs: match (&self.both.out, layer.contributions) {
                 (None, _) => Pairs::Never,
                 (Some(_), false) => Pairs::IfSmall,
                 (Some(_), true) => Pairs::Always,

@@ -6,7 +6,7 @@ mod lens;
 pub(crate) use glue::{
     GlueCommand, GlueEvalArguments, GlueGrammarArguments, GlueModelArguments, GlueTrainArguments,
 };
-pub(crate) use lens::LensArguments;
+pub(crate) use lens::{LensArguments, Subject};
 
 use crate::inputs::InputArguments;
 use crate::profile::Profile;
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Integrity, bits, tolerance, claims; recomputes a random sample of cells
     Verify(VerifyArguments),
-    /// The dual-model view of your own attention layer
+    /// The dual-model view of your own attention layer, or of all layers of a BERT
     Lens(LensArguments),
     /// Trains one layer and saves its weights
     Train(TrainArguments),

@@ -102,9 +102,32 @@ impl MultiHead {
         bias: Option<&Tensor>,
         dropout: Option<&Tensor>,
     ) -> Result<Attended, ModelError> {
-        let (batch, n_tokens, d) = tokens.dims3()?;
+        let (batch, _, d) = tokens.dims3()?;
+        let Attended { output: heads, attention_weights } =
+            self.forward_heads(tokens, n_queries, demonstrations, bias, dropout)?;
+        let joined = heads.transpose(1, 2)?.contiguous()?.reshape((batch, n_queries, d))?;
+        let output = match &self.maps.output {
+            Some(map) => ops::affine(map, &joined)?,
+            None => joined,
+        };
+        Ok(Attended { output, attention_weights })
+    }
+
+    /// The same before the heads are joined: `h'` of every head, `[batch, heads, n_queries, d / heads]`.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_heads(
+        &self,
+        tokens: &Tensor,
+        n_queries: usize,
+        demonstrations: Demonstrations,
+        bias: Option<&Tensor>,
+        dropout: Option<&Tensor>,
+    ) -> Result<Attended, ModelError> {
+        let (_, n_tokens, d) = tokens.dims3()?;
         let scale = 1.0 / ((d / self.n_heads) as f64).sqrt().sqrt();
-        let Maps { query, key, value, output } = &self.maps;
+        let Maps { query, key, value, .. } = &self.maps;
         let n_demos = match demonstrations {
             Demonstrations::First(n) => n,
             Demonstrations::Others => n_tokens,
@@ -119,14 +142,7 @@ impl MultiHead {
             v: self.heads(value, tokens)?,
         };
         let core = Core { modification: self.modification.as_ref(), kernel: &self.kernel, dropout };
-        let Attended { output: heads, attention_weights } =
-            core.attend(&self.weights, &projected, demonstrations, bias)?;
-        let joined = heads.transpose(1, 2)?.contiguous()?.reshape((batch, n_queries, d))?;
-        let output = match output {
-            Some(map) => ops::affine(map, &joined)?,
-            None => joined,
-        };
-        Ok(Attended { output, attention_weights })
+        core.attend(&self.weights, &projected, demonstrations, bias)
     }
 
     /// `[batch, heads, tokens, d / heads]`.

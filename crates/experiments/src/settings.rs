@@ -65,9 +65,8 @@ impl Entry {
         let own = match profile {
             Profile::Smoke => &self.smoke,
             Profile::Quick => &self.quick,
-            Profile::Paper => &self.paper,
             Profile::Table if self.table.is_some() => &self.table,
-            Profile::Table => &self.paper,
+            Profile::Paper | Profile::Table => &self.paper,
         };
         own.as_ref().or(self.value.as_ref())
     }

@@ -25,12 +25,11 @@ impl WordPieces {
     /// [`GlueError::File`] if the folder holds neither, or a damaged one.
     pub fn open(folder: &Path, longest: usize) -> Result<Self, GlueError> {
         let path = Self::file(folder)?;
-        let tokenizer = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => Tokenizer::from_file(&path).map_err(|error| broken(&path, &*error))?,
-            _ => {
-                let lower = keeps_case(folder)?.is_none_or(|keeps| !keeps);
-                standard(&path, &output::read(&path)?, lower)?
-            }
+        let tokenizer = if path.extension().is_some_and(|extension| extension == "json") {
+            Tokenizer::from_file(&path).map_err(|error| broken(&path, &*error))?
+        } else {
+            let lower = keeps_case(folder)?.is_none_or(|keeps| !keeps);
+            standard(&path, &output::read(&path)?, lower)?
         };
         Self::cut(tokenizer, path, longest)
     }

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!((a_in_b, b_in_a, jaccard), (2.0 / 3.0, 2.0 / 6.0, 2.0 / 7.0));
         assert!(cosine > 0.0 && cosine < 1.0);
         assert_eq!((pairs, lcs, short), (1.0 / 6.0, 2.0 / 6.0, 0.5));
-        assert!((ratio - 2.0_f64.ln()).abs() < 1e-12);
+        assert!((ratio - math::ln(2.0)).abs() < 1e-12);
         assert_eq!((numbers, negated), (0.0, 1.0));
         let same = features(&frequencies, ["x y", "x y"]);
         assert!((same[3] - 1.0).abs() < 1e-12);

@@ -95,7 +95,7 @@ fn majority(task: Task, labels: &[f64]) -> f64 {
 fn cosines(task: Task, training: &[Row], labels: &[f64], rows: &[Row]) -> Vec<f64> {
     let frequencies = Frequencies::new(training.iter().flat_map(sentences));
     let cosine = |row: &Row| {
-        let [a, b] = pair(row).map(|text| words(text));
+        let [a, b] = pair(row).map(words);
         frequencies.cosine(&a, &b)
     };
     let scores: Vec<f64> = rows.iter().map(cosine).collect();

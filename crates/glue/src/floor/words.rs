@@ -86,7 +86,7 @@ mod tests {
         let frequencies = Frequencies::new(texts.into_iter());
         let cosine = |a: &str, b: &str| frequencies.cosine(&words(a), &words(b));
         // a: 1 + ln(4/4); b, c: 1 + ln(4/2)
-        let rare = 1.0 + 2.0_f64.ln();
+        let rare = 1.0 + math::ln(2.0);
         assert!((cosine("a b", "a c") - 1.0 / (1.0 + rare * rare)).abs() < 1e-12);
         assert!((cosine("a b", "b") - rare / (1.0 + rare * rare).sqrt()).abs() < 1e-12);
         assert_eq!(cosine("a", ""), 0.0);

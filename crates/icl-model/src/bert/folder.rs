@@ -102,7 +102,7 @@ impl Pretrained {
         if let Some(name) = unused.iter().filter(|name| !ignored(name)).find(own) {
             let modified = name.contains(MODIFICATION);
             let expected = if modified {
-                "a plain model, or the modification that was trained; state --modification"
+                "a plain model, or the modification that it was trained with"
             } else {
                 "no such tensor in a model of this config.json"
             };

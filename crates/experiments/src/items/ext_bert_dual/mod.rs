@@ -1,26 +1,24 @@
 //! Pretrained BERTs on real sentences: every head of every layer beside its dual, and what its kernel would ask of
 //! random features.
 //!
-//! Models and sentences are of others: [`model_folder`] and [`sentences_file`] say where they stand, and the item is
-//! not run where they do not.
+//! Models and sentences are of others: the item is not run where they are not there.
 
 mod outputs;
 
 use crate::cells::machine;
+use crate::inputs::{Hashed, ModelFiles};
 use crate::item::{Context, Item, Plan};
 use crate::named::Named as _;
 use crate::settings::SettingsFile;
 use crate::views::precision::Precision;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
-use artifact::{digest, output};
-use icl_glue::{Data, Row, Split, Task, WordPieces};
+use icl_glue::{Row, Split, Task, WordPieces};
 use icl_lens::bert::{Encoder, Explained, HeadView, Settings as LensSettings, explain};
-use icl_model::bert::{Sequence, folder};
+use icl_model::bert::Sequence;
 use icl_model::device::Device;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use std::path::{Path, PathBuf};
+use serde_json::json;
 
 /// The item.
 pub(crate) static ITEM: Item = Item {
@@ -42,16 +40,6 @@ struct Settings {
 /// The sentences' task.
 const TASK: Task = Task::StsB;
 
-/// Where a model stands: the one place that asks.
-fn model_folder(context: Context<'_>, name: &str) -> anyhow::Result<PathBuf> {
-    Ok(context.inputs.model(name)?)
-}
-
-/// Where the sentences stand: the one place that asks.
-fn sentences_file(context: Context<'_>) -> anyhow::Result<PathBuf> {
-    context.inputs.split(TASK, Split::Dev)
-}
-
 fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     let settings: Settings = file.typed(context.profile)?;
     if !(1..=1500).contains(&settings.pairs) {
@@ -60,21 +48,12 @@ fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     if !(4..=512).contains(&settings.longest) {
         return Err(file.refuse("longest", &settings.longest.to_string(), "4 to 512"));
     }
-    let folders: Vec<PathBuf> = settings
-        .models
-        .iter()
-        .map(|name| model_folder(context, name))
-        .collect::<anyhow::Result<_>>()?;
-    let sentences = sentences_file(context)?;
-    let data = digest::sha256(&output::read(&sentences)?);
+    let sentences = Hashed::read(context.inputs.split(TASK, Split::Dev)?)?;
     let mut cells = Vec::new();
-    for (name, folder) in settings.models.iter().zip(folders) {
+    for name in &settings.models {
         let subject = Subject {
-            name: name.clone(),
-            files: digests(&folder)?,
-            folder,
+            model: ModelFiles::find(context.inputs, name)?,
             sentences: sentences.clone(),
-            data: data.clone(),
             settings: settings.clone(),
         };
         for precision in Precision::ALL {
@@ -88,43 +67,25 @@ fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
 /// A model and what it reads.
 #[derive(Debug, Clone)]
 struct Subject {
-    name: String,
-    folder: PathBuf,
-    /// SHA-256 of every file of the model and its tokenizer.
-    files: Map<String, Value>,
-    sentences: PathBuf,
-    /// SHA-256 of the sentences' file.
-    data: String,
+    model: ModelFiles,
+    sentences: Hashed,
     settings: Settings,
 }
 
 impl Subject {
-    /// Refuses files that changed since the plan was made, and fewer pairs than are asked for.
-    fn check(&self, data: &Data) -> anyhow::Result<()> {
-        let (folder, file) = (self.folder.display(), data.path.display());
-        anyhow::ensure!(
-            digests(&self.folder)? == self.files && data.sha256 == self.data,
-            "{folder}, {file}: found other files, expected those of the start; run again"
-        );
+    /// The first pairs of sentences, if files are still those of the plan and there are as many as asked for.
+    fn pairs(&self) -> anyhow::Result<Vec<Row>> {
+        self.model.check()?;
+        let mut data = self.sentences.rows(TASK)?;
         let (found, pairs) = (data.rows.len(), self.settings.pairs);
         anyhow::ensure!(
             found >= pairs,
-            "{file}: rows: found {found}, expected at least {pairs}; lower `pairs` or fetch it again"
+            "{}: rows: found {found}, expected at least {pairs}; lower `pairs` or fetch it again",
+            data.path.display()
         );
-        Ok(())
+        data.rows.truncate(pairs);
+        Ok(data.rows)
     }
-}
-
-/// SHA-256 of the files that are read of a folder, by their names.
-fn digests(folder: &Path) -> anyhow::Result<Map<String, Value>> {
-    let mut files = folder::files(folder)?;
-    files.push(WordPieces::file(folder)?);
-    let mut digests = Map::new();
-    for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        digests.insert(name, digest::sha256(&output::read(&file)?).into());
-    }
-    Ok(digests)
 }
 
 /// Name of the cell of a model in a precision.
@@ -134,13 +95,13 @@ fn cell_name(model: &str, precision: Precision) -> String {
 
 fn cell(subject: Subject, precision: Precision, device: Device) -> Cell {
     let Settings { pairs, longest, .. } = subject.settings;
-    let bytes = subject.folder.join("model.safetensors").metadata().map_or(1, |file| file.len());
+    let bytes = subject.model.files.iter().map(|file| file.bytes).max().unwrap_or(1);
     Cell::new(
-        cell_name(&subject.name, precision),
+        cell_name(&subject.model.name, precision),
         pairs as f64 * bytes as f64 / 1e9,
         json!({
-            "kind": "bert-dual/1", "model": subject.files, "sentences": subject.data, "pairs": pairs,
-            "longest": longest, "dtype": precision.name()
+            "kind": "bert-dual/1", "model": subject.model.digests(), "sentences": subject.sentences.sha256,
+            "pairs": pairs, "longest": longest, "dtype": precision.name()
         }),
         schema(),
         move |_| table(&explained(&subject, precision, device)?),
@@ -149,12 +110,10 @@ fn cell(subject: Subject, precision: Precision, device: Device) -> Cell {
 
 /// The first pairs of sentences in the model.
 fn explained(subject: &Subject, precision: Precision, device: Device) -> anyhow::Result<Explained> {
-    let Settings { pairs, longest, .. } = subject.settings;
-    let data = Data::read_file(&subject.sentences, TASK)?;
-    subject.check(&data)?;
-    let pieces = WordPieces::open(&subject.folder, longest)?;
+    let folder = &subject.model.folder;
+    let pieces = WordPieces::open(folder, subject.settings.longest)?;
     let sequence = |row: &Row| -> anyhow::Result<Sequence> { Ok(pieces.sequence(row)?) };
-    let sequences = data.rows[..pairs].iter().map(sequence).collect::<anyhow::Result<Vec<_>>>()?;
+    let sequences = subject.pairs()?.iter().map(sequence).collect::<anyhow::Result<Vec<_>>>()?;
     let settings = LensSettings {
         precision: match precision {
             Precision::F64 => icl_lens::Precision::F64,
@@ -164,7 +123,7 @@ fn explained(subject: &Subject, precision: Precision, device: Device) -> anyhow:
         isa: device.isa(),
         arrays: false,
     };
-    Ok(explain(&Encoder::open(&subject.folder)?, &sequences, &settings)?)
+    Ok(explain(&Encoder::open(folder)?, &sequences, &settings)?)
 }
 
 /// A number of a head.

@@ -1,8 +1,8 @@
 //! Cells: a model tuned on a task with one modification from one seed, and a task's floors.
 
-use super::files::{self, DataFiles, ModelFiles};
 use super::{Settings, floors_name, floors_of, tuning_name};
 use crate::cells::{Kept, machine};
+use crate::inputs::{DataFiles, ModelFiles};
 use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_glue::{Data, Model, ModelSettings, Row, Task, TuneSettings, tune};
@@ -72,6 +72,7 @@ impl Tuning<'_> {
         let (model, data) = (model.clone(), data.clone());
         Cell::new(name, weight, specification, tuning_schema(), move |context| {
             let split = Splits::read(&data, held_out)?;
+            model.check()?;
             let model = Model::open(&model.folder, task, &model_settings, &machine(device))?;
             tuned(context, &model, &settings, &split)
         })
@@ -96,7 +97,7 @@ struct Splits {
 impl Splits {
     /// Held out is the end of a random order of the training set, the same for every tuning.
     fn read(data: &DataFiles, held_out: f64) -> anyhow::Result<Self> {
-        let whole = files::read(&data.train, data.task)?;
+        let whole = data.train.rows(data.task)?;
         let n = whole.rows.len();
         let order =
             Stream::new(0, &format!("tab1-glue/{}", data.task.id())).sample(0).permutation(n);
@@ -109,7 +110,7 @@ impl Splits {
             Data { rows, ..whole.clone() }
         };
         let (training, selection) = (part(&order[..first]), part(&order[first..]));
-        Ok(Self { training, selection, dev: files::read(&data.dev, data.task)? })
+        Ok(Self { training, selection, dev: data.dev.rows(data.task)? })
     }
 }
 

@@ -3,16 +3,14 @@
 mod cell;
 mod claims;
 mod drawing;
-mod files;
 mod inference;
 mod runs;
 mod tables;
 
-use crate::inputs::Absent;
+use crate::inputs::{Absent, DataFiles, ModelFiles};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::{Cell, Results};
-use files::{DataFiles, ModelFiles};
 use icl_glue::{Floor, Task};
 use icl_model::attention;
 use runs::{Floors, Runs};

@@ -1,9 +1,9 @@
 //! The exported tables.
 
 use super::Sources;
-use super::files::{DataFiles, Hashed};
 use super::inference::Compared;
 use super::runs::{Floors, Labelled, Runs};
+use crate::inputs::{DataFiles, Hashed};
 use anyhow::Context as _;
 use artifact::statistics::bootstrap;
 use artifact::table::Table;

@@ -1,45 +1,63 @@
 //! The files of a model and of a task, with the digests that name them in a cell's specification.
 
-use crate::inputs::Inputs;
+use super::Inputs;
 use anyhow::Context as _;
 use artifact::{digest, output};
 use icl_glue::data::Known;
-use icl_glue::{Split, Task, WordPieces};
+use icl_glue::{Data, Split, Task, WordPieces};
 use icl_model::bert::{BertConfig, folder};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A file and its SHA-256.
 #[derive(Debug, Clone)]
-pub(super) struct Hashed {
-    pub(super) path: PathBuf,
-    pub(super) sha256: String,
-    pub(super) bytes: usize,
+pub(crate) struct Hashed {
+    pub(crate) path: PathBuf,
+    pub(crate) sha256: String,
+    pub(crate) bytes: usize,
 }
 
 impl Hashed {
-    fn read(path: PathBuf) -> anyhow::Result<Self> {
+    /// Reads a file.
+    pub(crate) fn read(path: PathBuf) -> anyhow::Result<Self> {
         let bytes = output::read(&path)?;
         Ok(Self { sha256: digest::sha256(&bytes), bytes: bytes.len(), path })
     }
 
+    /// Refuses a file that is no longer what it was when the plan was made.
+    fn check(&self, found: &str) -> anyhow::Result<()> {
+        let (path, planned) = (self.path.display(), &self.sha256);
+        anyhow::ensure!(
+            planned == found,
+            "{path}: found SHA-256 {found}, expected {planned} as at the start; run again"
+        );
+        Ok(())
+    }
+
+    /// The rows of a task's file, if it is still what it was.
+    pub(crate) fn rows(&self, task: Task) -> anyhow::Result<Data> {
+        let data = Data::read_file(&self.path, task)?;
+        self.check(&data.sha256)?;
+        Ok(data)
+    }
+
     /// Name without folders.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
 /// A pretrained model.
 #[derive(Debug, Clone)]
-pub(super) struct ModelFiles {
+pub(crate) struct ModelFiles {
     /// Name of its folder.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What it is, in words.
-    pub(super) label: String,
-    pub(super) folder: PathBuf,
-    pub(super) config: BertConfig,
+    pub(crate) label: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: BertConfig,
     /// Settings, weights, tokenizer.
-    pub(super) files: Vec<Hashed>,
+    pub(crate) files: Vec<Hashed>,
 }
 
 /// Weights of which is known what they were trained for.
@@ -55,7 +73,7 @@ const KNOWN: [(&str, &str); 2] = [
 ];
 
 impl ModelFiles {
-    pub(super) fn find(inputs: &Inputs, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn find(inputs: &Inputs, name: &str) -> anyhow::Result<Self> {
         let folder = inputs.model(name)?;
         let mut paths = folder::files(&folder)?;
         paths.push(WordPieces::file(&folder)?);
@@ -68,8 +86,14 @@ impl ModelFiles {
         Ok(Self { name: name.to_owned(), label, folder, config, files })
     }
 
+    /// Refuses files that are no longer what they were when the plan was made.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let check = |file: &Hashed| file.check(&Hashed::read(file.path.clone())?.sha256);
+        self.files.iter().try_for_each(check)
+    }
+
     /// Digests by file name.
-    pub(super) fn digests(&self) -> BTreeMap<String, &str> {
+    pub(crate) fn digests(&self) -> BTreeMap<String, &str> {
         self.files.iter().map(|file| (file.name(), file.sha256.as_str())).collect()
     }
 }
@@ -82,37 +106,20 @@ fn label(name: &str, config: &BertConfig, files: &[Hashed]) -> String {
 
 /// The data of a task.
 #[derive(Debug, Clone)]
-pub(super) struct DataFiles {
-    pub(super) task: Task,
-    pub(super) train: Hashed,
-    pub(super) dev: Hashed,
+pub(crate) struct DataFiles {
+    pub(crate) task: Task,
+    pub(crate) train: Hashed,
+    pub(crate) dev: Hashed,
 }
 
 impl DataFiles {
-    pub(super) fn find(inputs: &Inputs, task: Task) -> anyhow::Result<Self> {
+    pub(crate) fn find(inputs: &Inputs, task: Task) -> anyhow::Result<Self> {
         let file = |split| Hashed::read(inputs.split(task, split)?);
         Ok(Self { task, train: file(Split::Train)?, dev: file(Split::Dev)? })
     }
 
     /// Whose text a file holds, in words.
-    pub(super) fn description(file: &Hashed) -> &'static str {
+    pub(crate) fn description(file: &Hashed) -> &'static str {
         Known::find(&file.sha256).map_or("not a known copy of GLUE", Known::description)
     }
-}
-
-/// Reads a split and checks that it is still the file that was planned with.
-pub(super) fn read(file: &Hashed, task: Task) -> anyhow::Result<icl_glue::Data> {
-    let data = icl_glue::Data::read_file(&file.path, task)?;
-    check(&file.path, &file.sha256, &data.sha256)?;
-    Ok(data)
-}
-
-/// Refuses a file that changed since the plan was made.
-fn check(path: &Path, planned: &str, found: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        planned == found,
-        "{}: found SHA-256 {found}, expected {planned} as at the start; run again",
-        path.display()
-    );
-    Ok(())
 }

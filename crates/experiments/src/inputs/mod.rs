@@ -1,5 +1,9 @@
 //! Data and models that others made: the artifact does not ship them, an item that finds them reads them.
 
+mod files;
+
+pub(crate) use files::{DataFiles, Hashed, ModelFiles};
+
 use crate::workspace::Workspace;
 use clap::Args;
 use icl_glue::{Split, Task, data};

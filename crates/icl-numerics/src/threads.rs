@@ -64,9 +64,37 @@ impl Threads {
     }
 }
 
+/// `f` on a thread of its own, for which the caller waits.
+///
+/// For libraries with a pool of their own: while a thread of our pool waits for another pool, it takes up other units of
+/// work, one inside the other on its stack, and those below wait until all above are done.
+///
+/// # Panics
+/// If `f` does.
+pub fn apart<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    let joined = std::thread::scope(|scope| scope.spawn(f).join());
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_unit_that_waits_for_another_pool_takes_up_no_other_unit() {
+        let (ours, theirs) = (Threads::new(1).unwrap(), Threads::new(1).unwrap());
+        let (open, deepest) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let unit = |(): &mut (), i: usize| {
+            let depth = open.fetch_add(1, Ordering::SeqCst) + 1;
+            deepest.fetch_max(depth, Ordering::SeqCst);
+            let found = apart(|| theirs.run(|| i * i));
+            open.fetch_sub(1, Ordering::SeqCst);
+            found
+        };
+        assert_eq!(ours.map(8, || (), unit), [0, 1, 4, 9, 16, 25, 36, 49]);
+        assert_eq!(deepest.into_inner(), 1);
+    }
 
     #[test]
     fn results_stand_in_the_order_of_the_units() {

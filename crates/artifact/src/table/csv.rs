@@ -2,6 +2,7 @@
 
 use super::{ColumnType, Schema, Table, TableBuilder};
 use crate::{ArtifactError, Place};
+use icl_numerics::threads::apart;
 use polars::prelude::{CsvReadOptions, CsvWriter, SerReader, SerWriter};
 use std::io::Cursor;
 
@@ -12,10 +13,8 @@ impl Table {
     /// [`ArtifactError::Table`] if polars cannot write it.
     pub fn to_csv(&self) -> Result<Vec<u8>, ArtifactError> {
         let mut bytes = Vec::new();
-        CsvWriter::new(&mut bytes)
-            .include_header(true)
-            .n_threads(1)
-            .finish(&mut self.frame.clone())
+        let mut writer = CsvWriter::new(&mut bytes).include_header(true).n_threads(1);
+        apart(|| writer.finish(&mut self.frame.clone()))
             .map_err(|error| self.broken("csv", &error))?;
         Ok(bytes)
     }
@@ -39,15 +38,14 @@ impl Table {
                 format!("`{}`", names.join(",")),
             ));
         }
-        let frame = CsvReadOptions::default()
+        let reader = CsvReadOptions::default()
             .with_has_header(true)
             .with_infer_schema_length(Some(0))
             .with_n_threads(Some(1))
-            .into_reader_with_file_handle(Cursor::new(bytes))
-            .finish()
-            .map_err(|e| {
-                fault("rows".into(), e.to_string(), format!("{} fields in every row", names.len()))
-            })?;
+            .into_reader_with_file_handle(Cursor::new(bytes));
+        let frame = apart(|| reader.finish()).map_err(|e| {
+            fault("rows".into(), e.to_string(), format!("{} fields in every row", names.len()))
+        })?;
         let mut builder = Self::builder(name);
         for (column, kind) in schema {
             let texts = frame.column(column).and_then(|c| c.str().cloned());

@@ -3,6 +3,7 @@
 use super::{Row, label};
 use crate::task::Columns;
 use crate::{GlueError, Task};
+use icl_numerics::threads::apart;
 use polars::prelude::{CsvParseOptions, CsvReadOptions, SerReader as _, StringChunked};
 use std::io::Cursor;
 use std::path::Path;
@@ -22,13 +23,13 @@ pub(super) fn rows(path: &Path, task: Task, bytes: &[u8]) -> Result<Vec<Row>, Gl
         .with_quote_char(None)
         .with_eol_char(b'\n')
         .with_missing_is_null(false);
-    let frame = CsvReadOptions::default()
+    let reader = CsvReadOptions::default()
         .with_has_header(false)
         .with_infer_schema_length(Some(0))
         .with_n_threads(Some(1))
         .with_parse_options(options)
-        .into_reader_with_file_handle(Cursor::new(body))
-        .finish()
+        .into_reader_with_file_handle(Cursor::new(body));
+    let frame = apart(|| reader.finish())
         .map_err(|error| GlueError::file(path, "rows", error.to_string(), "a table", NEXT))?;
     let column = |index: usize| -> Result<&StringChunked, GlueError> {
         let broken = |found: String| GlueError::file(path, "columns", found, "text", NEXT);

@@ -15,6 +15,15 @@ use std::ops::Range;
 /// Sequences that one part of an evaluation holds in memory.
 const PART: usize = 32;
 
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// Outputs of the head.
+    Logits,
+    /// Means of the last hidden states.
+    Means,
+}
+
 /// A BERT with a pooler and a map to logits.
 #[derive(Debug, Clone)]
 pub struct Classifier {
@@ -64,22 +73,7 @@ impl Classifier {
         parameters: &[f32],
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        if let Some(fused) = &self.fused {
-            return self.by_parts(examples, |batch| {
-                let lengths = batch.lengths();
-                let ragged = Ragged { lengths: &lengths, dropout: None };
-                let embedded = self.tables.embed_real(parameters, batch);
-                let pass = fused.forward(&fused.encoder.run(parameters), &embedded, ragged);
-                Ok(rows(pass.logits(), self.target.n_logits()))
-            });
-        }
-        let weights = weights_of(&self.variables(parameters)?, self.isa);
-        self.by_parts(examples, |batch| {
-            let embedded = self.tables.embed(parameters, batch, DType::F32, &Device::Cpu)?;
-            let states = self.bert.encode(&weights, &embedded, Last::First, None)?;
-            let n_logits = self.target.n_logits();
-            Ok(self.bert.logits(&weights, last(&states)?, n_logits, None)?.to_vec2()?)
-        })
+        self.asked(Asked::Logits, parameters, examples)
     }
 
     /// Means of the last hidden states over every sequence's tokens, `[n, d]`: sentence vectors.
@@ -91,21 +85,52 @@ impl Classifier {
         parameters: &[f32],
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        if let Some(fused) = &self.fused {
-            return self.by_parts(examples, |batch| {
-                let lengths = batch.lengths();
-                let ragged = Ragged { lengths: &lengths, dropout: None };
-                let embedded = self.tables.embed_real(parameters, batch);
-                let encoder = &fused.encoder;
-                let states = encoder.encode(&encoder.run(parameters), &embedded, ragged);
-                Ok(means_of(&states, &lengths))
-            });
-        }
+        self.asked(Asked::Means, parameters, examples)
+    }
+
+    fn asked(
+        &self,
+        asked: Asked,
+        parameters: &[f32],
+        examples: &[Example],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let Some(fused) = &self.fused else {
+            return self.asked_of_operations(asked, parameters, examples);
+        };
+        self.by_parts(examples, |batch| {
+            let lengths = batch.lengths();
+            let ragged = Ragged { lengths: &lengths, dropout: None };
+            let embedded = self.tables.embed_real(parameters, batch);
+            let run = fused.encoder.run(parameters);
+            Ok(match asked {
+                Asked::Logits => {
+                    let pass = fused.forward(&run, &embedded, ragged);
+                    rows(pass.logits(), self.target.n_logits())
+                }
+                Asked::Means => means_of(&fused.encoder.encode(&run, &embedded, ragged), &lengths),
+            })
+        })
+    }
+
+    fn asked_of_operations(
+        &self,
+        asked: Asked,
+        parameters: &[f32],
+        examples: &[Example],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         let weights = weights_of(&self.variables(parameters)?, self.isa);
+        let n_logits = self.target.n_logits();
         self.by_parts(examples, |batch| {
             let embedded = self.tables.embed(parameters, batch, DType::F32, &Device::Cpu)?;
-            let states = self.bert.encode(&weights, &embedded, Last::All, None)?;
-            Ok(mean_of_real(last(&states)?, &batch.real)?.to_vec2()?)
+            let encode = |last| self.bert.encode(&weights, &embedded, last, None);
+            let found = match asked {
+                Asked::Logits => {
+                    let states = encode(Last::First)?;
+                    self.bert.logits(&weights, last(&states)?, n_logits, None)?
+                }
+                Asked::Means => mean_of_real(last(&encode(Last::All)?)?, &batch.real)?,
+            };
+            Ok(found.to_vec2()?)
         })
     }
 

@@ -1,13 +1,14 @@
 //! Cells: a model tuned on a task with one modification from one seed, and a task's floors.
 
 use super::{Settings, floors_name, floors_of, tuning_name};
-use crate::cells::{Kept, machine};
+use crate::cells::Kept;
 use crate::inputs::{DataFiles, ModelFiles};
 use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_glue::{Data, Model, ModelSettings, Row, Task, TuneSettings, tune};
-use icl_model::device::Device;
+use icl_model::device::{Device, Machine};
 use icl_numerics::stream::Stream;
+use icl_numerics::threads::Threads;
 use serde_json::json;
 
 /// Rows on which settings are chosen.
@@ -73,7 +74,9 @@ impl Tuning<'_> {
         Cell::new(name, weight, specification, tuning_schema(), move |context| {
             let split = Splits::read(&data, held_out)?;
             model.check()?;
-            let model = Model::open(&model.folder, task, &model_settings, &machine(device))?;
+            // one thread: there are cells enough for all
+            let machine = Machine { device, threads: Threads::One };
+            let model = Model::open(&model.folder, task, &model_settings, &machine)?;
             tuned(context, &model, &settings, &split)
         })
     }

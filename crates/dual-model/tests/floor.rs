@@ -108,7 +108,7 @@ fn losses_at_given_scores_are_those_of_a_nested_quadrature() {
         );
         assert_near(&found, want, 0.0);
         // the promise of the default number of prompts
-        assert!(found.standard_error <= 4e-4 * found.nmse, "{found:?}");
+        assert!(found.standard_error <= 4.5e-4 * found.nmse, "{found:?}");
     }
 }
 

@@ -65,7 +65,7 @@ impl Default for Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sampling {
     /// Queries, rounded up to a multiple of 512; without a number as many as make every standard error at most
-    /// 0.04 % of its loss, from 2^16 to 2^22, or 2^24 for prompts of at most 64 numbers.
+    /// 0.045 % of its loss, from 2^17 to 2^22, or 2^24 for prompts of at most 64 numbers.
     pub prompts: Option<u64>,
     /// Of all random numbers.
     pub seed: u64,

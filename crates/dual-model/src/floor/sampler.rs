@@ -4,6 +4,7 @@ use super::moments::{Estimate, Moments, Scales};
 use super::problem::{Problem, Query, Sampling};
 use super::prompts::{Block, QUERIES, Sizes};
 use super::smoother::{Reading, Smoother};
+use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::threads::Threads;
 
@@ -12,12 +13,12 @@ const CHUNK: usize = 64;
 
 /// Bounds of the number of queries where none is asked for; the upper one for prompts of up to so many numbers is four times
 /// as high, since they take little time and vary much.
-const FEWEST: u64 = 1 << 16;
+const FEWEST: u64 = 1 << 17;
 const MOST: u64 = 1 << 22;
 const FEW_NUMBERS: usize = 64;
 
 /// Largest standard error, relative to the loss, that ends the sampling.
-const WANTED: f64 = 4e-4;
+const WANTED: f64 = 4.5e-4;
 
 /// Numbers that the blocks of a search may hold, and how many blocks at least and at most.
 const SEARCH_NUMBERS: usize = 2_000_000;
@@ -91,21 +92,23 @@ impl<'a> Sampler<'a> {
         let mut all = vec![Moments::NONE; candidates.len()];
         let mut done = 0;
         let small = self.sizes.n * self.sizes.d <= FEW_NUMBERS;
-        let most = if small { 4 * MOST } else { MOST };
+        let most = (if small { 4 * MOST } else { MOST }) / chunk;
         let mut wanted = self.sampling.prompts.unwrap_or(FEWEST).div_ceil(chunk);
         loop {
             self.add_chunks(candidates, done..wanted, &mut all);
             done = wanted;
             let finish = |(moments, candidate)| self.finish(moments, candidate);
             let estimates: Vec<Estimate> = all.iter().zip(candidates).map(finish).collect();
-            let precise = |estimate: &Estimate| {
-                estimate.standard_error <= WANTED * estimate.nmse || estimate.nmse.is_nan()
-            };
-            let enough = self.sampling.prompts.is_some() || done * chunk >= most;
-            if enough || estimates.iter().all(precise) {
+            let relative = estimates.iter().map(|found| found.standard_error / found.nmse);
+            let excess = largest::value(relative) / WANTED;
+            // NaN ends the sampling, and shows in the result
+            let more = self.sampling.prompts.is_none() && done < most && excess > 1.0;
+            if !more {
                 return (estimates, done * chunk);
             }
-            wanted = 2 * done;
+            // errors fall as the root of the number; a twentieth more, or it would often fall short
+            let factor = largest::at_most(1.05 * excess * excess, 2.0);
+            wanted = ((done as f64 * factor).ceil() as u64).min(most);
         }
     }
 

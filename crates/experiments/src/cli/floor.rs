@@ -28,7 +28,7 @@ pub(crate) struct FloorArguments {
     /// The modified loss `negative`: M negatives of weight B / M; this beta is not that of the scores
     #[arg(long, value_name = "m=M,beta=B", value_parser = parse_negative)]
     pub(crate) negative: Option<Negatives>,
-    /// Random prompts; otherwise as many as a standard error of 0.04 % needs
+    /// Random prompts; otherwise as many as a standard error of 0.045 % needs
     #[arg(long, value_name = "P")]
     pub(crate) prompts: Option<u64>,
     /// Seed of the prompts

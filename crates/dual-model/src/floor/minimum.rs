@@ -62,7 +62,7 @@ pub(super) fn of_two(
         }
         // the point at `t` on the line from the worst through the middle of the others
         let along = |t: f64| {
-            [0, 1].map(|i| worst.0[i] + t * ((best.0[i] + middle.0[i]) / 2.0 - worst.0[i]))
+            [0, 1].map(|i| worst.0[i] + t * (best.0[i].midpoint(middle.0[i]) - worst.0[i]))
         };
         let reflected = vertex(along(2.0));
         simplex[2] = if reflected.1 < best.1 {
@@ -75,7 +75,7 @@ pub(super) fn of_two(
             if contracted.1 < worst.1 && contracted.1 < reflected.1 {
                 contracted
             } else {
-                let towards = |x: [f64; 2]| [0, 1].map(|i| (x[i] + best.0[i]) / 2.0);
+                let towards = |x: [f64; 2]| [0, 1].map(|i| x[i].midpoint(best.0[i]));
                 simplex[1] = vertex(towards(middle.0));
                 vertex(towards(worst.0))
             }

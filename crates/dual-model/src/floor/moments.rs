@@ -83,10 +83,8 @@ impl Moments {
         for k in 0..CONTROLS {
             let pivot = covariance[k];
             // NaN is left out as well, and shows in the means
-            if !(pivot[k] > COLLINEAR * own[k]) {
-                continue;
-            }
-            for i in k + 1..LENGTH {
+            let kept = pivot[k] > COLLINEAR * own[k];
+            for i in if kept { k + 1..LENGTH } else { 0..0 } {
                 let slope = pivot[i] / pivot[k];
                 mean[i] -= slope * mean[k];
                 for j in k + 1..LENGTH {

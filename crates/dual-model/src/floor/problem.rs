@@ -86,16 +86,16 @@ impl Problem {
         finite("half-width", self.half_width)?;
         if !(1e-3..=1e3).contains(&self.half_width) {
             let expected = "a number from 0.001 to 1000; state inputs in other units";
-            return Err(refused("half-width", self.half_width, expected));
+            return Err(refused("half-width", &self.half_width, expected));
         }
         let Some(Negatives { m, beta }) = self.negatives else { return Ok(()) };
         if m < 1 || m >= self.n_demos {
             let expected = "from 1 to one less than the demonstrations; lower m or raise n";
-            return Err(refused("negative m", m, expected));
+            return Err(refused("negative m", &m, expected));
         }
         finite("negative beta", beta)?;
         if !(0.0..=16.0).contains(&beta) {
-            return Err(refused("negative beta", beta, "a number from 0 to 16"));
+            return Err(refused("negative beta", &beta, "a number from 0 to 16"));
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Sampling {
         match self.prompts {
             Some(prompts) if !(1024..=1 << 30).contains(&prompts) => Err(refused(
                 "prompts",
-                prompts,
+                &prompts,
                 "1024 to 1073741824, or none for as many as the error needs",
             )),
             _ => Ok(()),
@@ -117,7 +117,7 @@ impl Sampling {
 
 /// A number, if it is finite.
 pub(super) fn finite(name: &'static str, x: f64) -> Result<f64, DualError> {
-    if x.is_finite() { Ok(x) } else { Err(refused(name, x, "a finite number")) }
+    if x.is_finite() { Ok(x) } else { Err(refused(name, &x, "a finite number")) }
 }
 
 fn within(
@@ -126,9 +126,9 @@ fn within(
     range: std::ops::RangeInclusive<usize>,
     expected: &'static str,
 ) -> Result<(), DualError> {
-    if range.contains(&found) { Ok(()) } else { Err(refused(name, found, expected)) }
+    if range.contains(&found) { Ok(()) } else { Err(refused(name, &found, expected)) }
 }
 
-fn refused(name: &'static str, found: impl ToString, expected: &'static str) -> DualError {
+fn refused(name: &'static str, found: &dyn ToString, expected: &'static str) -> DualError {
     DualError::Parameter { name, found: found.to_string(), expected }
 }

@@ -31,6 +31,7 @@
 //! * [`shared`]: one dual for all queries, and its streaming forms.
 //! * [`transformer`]: duals of whole layers and stacks.
 //! * [`gap`]: the generalisation gap, its theory and its bound.
+//! * [`floor`]: the lowest loss of one or two heads on linear regression in context.
 //! * [`step_curve`]: the residual along the steps and its closed form over random orders.
 //!
 //! The mathematics, with proofs, is in `docs/theory.md`. This crate takes keys, values and queries, or
@@ -43,6 +44,7 @@ pub mod dual;
 mod error;
 pub mod feature_dual;
 pub mod feature_map;
+pub mod floor;
 pub mod gap;
 pub mod head;
 mod matrix;

@@ -1,8 +1,10 @@
 //! The command line.
 
+mod floor;
 mod glue;
 mod lens;
 
+pub(crate) use floor::FloorArguments;
 pub(crate) use glue::{
     GlueCommand, GlueEvalArguments, GlueGrammarArguments, GlueModelArguments, GlueTrainArguments,
 };
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Lens(LensArguments),
     /// Trains one layer and saves its weights
     Train(TrainArguments),
+    /// The lowest loss of one or two softmax heads on the linear task, both signs of the scores
+    Floor(FloorArguments),
     /// Pretrained models on the tasks of GLUE: scores, fine-tuning
     #[command(subcommand)]
     Glue(GlueCommand),

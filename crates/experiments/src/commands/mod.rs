@@ -5,6 +5,7 @@ mod bench_bert;
 mod bless;
 mod doctor;
 mod document;
+mod floor;
 mod glue;
 mod lens;
 mod list;
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Verify(verify) => verify::verify(&workspace()?, &verify, device),
         Command::Lens(lens) => lens::lens(&lens, isa),
         Command::Train(train) => train::train(&train, device),
+        Command::Floor(arguments) => floor::floor(&arguments),
         Command::Glue(command) => glue::glue(&command, device),
         Command::Bench(BenchCommand::Step(step)) => bench::step(&step, device),
         Command::Bench(BenchCommand::Bert(bert)) => bench_bert::bert(&bert, device),

@@ -1,7 +1,7 @@
 //! A small BERT of one's own: trained on masked words of sentences, alone or in pairs.
 
+use crate::tuning::adamw;
 use crate::{GlueError, Row, WordPieces};
-use icl_model::adam::{AdamSettings, Group, Schedule};
 use icl_model::attention::{self, Parameters};
 use icl_model::bert::config::BertConfig;
 use icl_model::bert::{Bert, Head, MaskedWords, Sequence, Text, Walk, variables};
@@ -30,21 +30,6 @@ pub struct PretrainSettings {
     pub decay: f64,
     /// Largest norm of a gradient; 0 does not clip.
     pub clip: f64,
-}
-
-impl PretrainSettings {
-    fn adam(&self, steps: usize) -> AdamSettings {
-        let undecayed = |name: &str| Group { name_contains: name.into(), rate: 1.0, decay: 0.0 };
-        let warm_up = (self.warm_up * steps as f64).ceil() as u64;
-        AdamSettings {
-            learning_rate: self.learning_rate,
-            decay: self.decay,
-            clip: self.clip,
-            schedule: Schedule::WarmUpThenLinear { warm_up, total: steps as u64 },
-            groups: vec![undecayed("bias"), undecayed("LayerNorm")],
-            ..AdamSettings::default()
-        }
-    }
 }
 
 /// A finished run.
@@ -97,7 +82,9 @@ pub fn pretrain(
     let steps = objective.steps();
     let validate_every = (steps / settings.epochs.max(1)).max(1);
     let length = Length { steps, batch: settings.batch, n_validation, validate_every };
-    let mut trainer = Trainer::new(&objective, length, settings.adam(steps), start);
+    let PretrainSettings { learning_rate, warm_up, decay, clip, .. } = *settings;
+    let adam = adamw([learning_rate, warm_up, decay, clip], steps);
+    let mut trainer = Trainer::new(&objective, length, adam, start);
     let curve = trainer.run(checkpoint)?;
     Ok(Pretraining { parameters: trainer.into_parameters(), curve })
 }

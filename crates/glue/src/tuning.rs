@@ -65,19 +65,21 @@ impl TuneSettings {
         }
         Ok(())
     }
+}
 
-    /// Paper gap: the paper does not say how BERT was tuned; these are the settings of its authors and their imitators.
-    fn adam(&self, steps: usize) -> AdamSettings {
-        let undecayed = |name: &str| Group { name_contains: name.into(), rate: 1.0, decay: 0.0 };
-        let warm_up = (self.warm_up * steps as f64).ceil() as u64;
-        AdamSettings {
-            learning_rate: self.learning_rate,
-            decay: self.decay,
-            clip: self.clip,
-            schedule: Schedule::WarmUpThenLinear { warm_up, total: steps as u64 },
-            groups: vec![undecayed("bias"), undecayed("LayerNorm")],
-            ..AdamSettings::default()
-        }
+/// AdamW with a linear rise over a share `warm_up` of the steps and a linear fall, which spares biases and norms the decay.
+///
+/// Paper gap: the paper does not say how BERT was tuned; this is the way of its authors and their imitators.
+pub(crate) fn adamw([learning_rate, warm_up, decay, clip]: [f64; 4], steps: usize) -> AdamSettings {
+    let undecayed = |name: &str| Group { name_contains: name.into(), rate: 1.0, decay: 0.0 };
+    let warm_up = (warm_up * steps as f64).ceil() as u64;
+    AdamSettings {
+        learning_rate,
+        decay,
+        clip,
+        schedule: Schedule::WarmUpThenLinear { warm_up, total: steps as u64 },
+        groups: vec![undecayed("bias"), undecayed("LayerNorm")],
+        ..AdamSettings::default()
     }
 }
 
@@ -125,7 +127,9 @@ pub fn tune(
     let validate_every = steps / settings.epochs.max(1);
     let length = Length { steps, batch: settings.batch, n_validation, validate_every };
     let start = model.parameters.clone();
-    let mut trainer = Trainer::new(&tuning, length, settings.adam(steps), start);
+    let TuneSettings { learning_rate, warm_up, decay, clip, .. } = *settings;
+    let adam = adamw([learning_rate, warm_up, decay, clip], steps);
+    let mut trainer = Trainer::new(&tuning, length, adam, start);
     let curve = trainer.run(checkpoint)?;
     Ok(Tuned { parameters: trainer.into_parameters(), curve, steps })
 }

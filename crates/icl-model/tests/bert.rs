@@ -375,7 +375,7 @@ fn a_saved_folder_is_read_again_to_the_same_bits() {
     // a plain model does not silently lose what was trained
     let plain = variables::specs(&bert.config, Head::Classifier(2), modification("plain").as_ref());
     let error = again.parameters(plain, 7).unwrap_err().to_string();
-    assert!(error.contains("--modification"), "{error}");
+    assert!(error.contains("the modification that it was trained with"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Settings, floors_name, floors_of, tuning_name};
 use crate::cells::Kept;
 use crate::inputs::{DataFiles, ModelFiles};
 use artifact::cell::{Cell, Context};
-use artifact::table::{ColumnType, Schema, Table};
+use artifact::table::{ColumnType, Schema, Table, TableBuilder};
 use icl_glue::{Data, Model, ModelSettings, Row, Task, TuneSettings, tune};
 use icl_model::device::{Device, Machine};
 use icl_numerics::stream::Stream;
@@ -125,21 +125,57 @@ fn tuned(
 ) -> anyhow::Result<Table> {
     let kept = Kept::new(&context.part(0.0, 0.97))?;
     let tuned = tune(model, settings, &splits.training, &splits.selection, &kept)?;
-    let (mut sets, mut rows, mut labels, mut predictions) = (vec![], vec![], vec![], vec![]);
+    let mut rows = Predicted::default();
     for (set, data) in [(SELECTION, &splits.selection), (DEV, &splits.dev)] {
         let found = model.predict(tuned.parameters.packed(), &data.rows)?;
-        sets.extend(data.rows.iter().map(|_| set));
-        rows.extend((0..data.rows.len()).map(|i| i as i64));
-        labels.extend(data.labels()?);
-        predictions.extend(found.predictions);
+        rows.add("", set, data, found.predictions)?;
     }
-    let table = Table::builder("tuning")
-        .texts("set", &sets)
-        .integers("row", rows)
-        .floats("label", labels)
-        .floats("prediction", predictions)
-        .build()?;
-    Ok(table)
+    Ok(rows.table("tuning").build()?)
+}
+
+/// Predictions that become a table.
+#[derive(Default)]
+struct Predicted {
+    floors: Vec<&'static str>,
+    sets: Vec<&'static str>,
+    rows: Vec<i64>,
+    labels: Vec<f64>,
+    predictions: Vec<f64>,
+}
+
+impl Predicted {
+    /// Adds predictions for all rows of a set.
+    fn add(
+        &mut self,
+        floor: &'static str,
+        set: &'static str,
+        data: &Data,
+        predictions: Vec<f64>,
+    ) -> anyhow::Result<()> {
+        let n = data.rows.len();
+        self.floors.extend(std::iter::repeat_n(floor, n));
+        self.sets.extend(std::iter::repeat_n(set, n));
+        self.rows.extend(0..n as i64);
+        self.labels.extend(data.labels()?);
+        self.predictions.extend(predictions);
+        Ok(())
+    }
+
+    /// The columns of [`tuning_schema`].
+    fn table(self, name: &str) -> TableBuilder {
+        self.extended(Table::builder(name))
+    }
+
+    /// With the column of floors before them.
+    fn table_of_floors(self, name: &str) -> TableBuilder {
+        let builder = Table::builder(name).texts("floor", &self.floors);
+        self.extended(builder)
+    }
+
+    fn extended(self, builder: TableBuilder) -> TableBuilder {
+        let builder = builder.texts("set", &self.sets).integers("row", self.rows);
+        builder.floats("label", self.labels).floats("prediction", self.predictions)
+    }
 }
 
 /// The cell of a task's floors, which learn from what the models are tuned on.
@@ -160,24 +196,12 @@ pub(super) fn floors(settings: &Settings, data: &DataFiles) -> Cell {
 fn floor_table(data: &DataFiles, held_out: f64) -> anyhow::Result<Table> {
     let task = data.task;
     let Splits { training, selection, dev } = Splits::read(data, held_out)?;
-    let (mut floors, mut sets, mut rows) = (vec![], vec![], vec![]);
-    let (mut labels, mut predictions) = (vec![], vec![]);
+    let mut rows = Predicted::default();
     for floor in floors_of(task) {
         for (set, data) in [(SELECTION, &selection), (DEV, &dev)] {
             let found = floor.predict(task, &training.rows, &data.rows)?;
-            floors.extend(found.iter().map(|_| floor.name()));
-            sets.extend(found.iter().map(|_| set));
-            rows.extend((0..found.len()).map(|i| i as i64));
-            labels.extend(data.labels()?);
-            predictions.extend(found);
+            rows.add(floor.name(), set, data, found)?;
         }
     }
-    let table = Table::builder("floors")
-        .texts("floor", &floors)
-        .texts("set", &sets)
-        .integers("row", rows)
-        .floats("label", labels)
-        .floats("prediction", predictions)
-        .build()?;
-    Ok(table)
+    Ok(rows.table_of_floors("floors").build()?)
 }

@@ -1,7 +1,7 @@
 //! The pooler and the map to logits, on the first token's state.
 
 use super::buffer::Buffer;
-use super::encoder::{Encoded, Encoder, map};
+use super::encoder::{Encoded, Encoder};
 use super::matrix::{Map, Matrix, Run};
 use super::{Ragged, scale};
 use crate::attention::Parameters;
@@ -40,7 +40,11 @@ impl FusedClassifier {
     /// None where the modification or the activation exists as candle operations only.
     pub(in crate::bert) fn new(bert: &Bert, layout: &Parameters, isa: Isa) -> Option<Self> {
         let encoder = Encoder::new(bert, layout, isa)?;
-        Some(Self { encoder, pooler: map(layout, POOLER)?, classifier: map(layout, CLASSIFIER)? })
+        Some(Self {
+            encoder,
+            pooler: Map::find(layout, POOLER)?,
+            classifier: Map::find(layout, CLASSIFIER)?,
+        })
     }
 
     /// Logits, with all that the way back needs.

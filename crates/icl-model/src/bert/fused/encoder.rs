@@ -2,7 +2,7 @@
 
 use super::buffer::{Buffer, Pool};
 use super::layer::{Layer, Stored};
-use super::matrix::{Map, Matrix, Run};
+use super::matrix::{Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
 use crate::attention::Parameters;
 use crate::bert::dropout::Site;
@@ -26,18 +26,6 @@ pub(super) struct Encoded {
     layers: Vec<Stored>,
 }
 
-/// Where an affine map stands.
-pub(super) fn map(layout: &Parameters, name: &str) -> Option<Map> {
-    let range = |part: &str| layout.range(&format!("{name}.{part}"));
-    Some(Map { weight: range("weight")?, bias: range("bias")? })
-}
-
-/// Where a norm stands.
-pub(super) fn norm(layout: &Parameters, name: &str) -> Option<Norm> {
-    let range = |part: &str| layout.range(&format!("{name}.{part}"));
-    Some(Norm { gain: range("weight")?, bias: range("bias")? })
-}
-
 impl Encoder {
     /// None where the modification exists as candle operations only.
     pub(super) fn new(bert: &Bert, layout: &Parameters, isa: Isa) -> Option<Self> {
@@ -54,7 +42,7 @@ impl Encoder {
         let layers = (0..config.num_hidden_layers)
             .map(|l| Layer::new(l, &layer_name(l), layout, &settings))
             .collect::<Option<Vec<_>>>()?;
-        let embedding = norm(layout, "embeddings.LayerNorm")?;
+        let embedding = Norm::find(layout, "embeddings.LayerNorm")?;
         Some(Self { settings, embedding, layers, pool: Pool::default() })
     }
 

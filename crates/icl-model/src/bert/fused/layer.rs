@@ -2,7 +2,6 @@
 
 use super::augmented::{Augment, Augmented};
 use super::buffer::Buffer;
-use super::encoder::{map, norm};
 use super::heads::{Projections, StoredHead};
 use super::matrix::{Map, Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
@@ -64,8 +63,8 @@ impl Layer {
         let augment = |g, factor, side: &str| {
             Augment::new((g, factor), &format!("{name}.{MODIFICATION}.{side}"), size, layout)
         };
-        let own = |part: &str| map(layout, &format!("{name}.{part}"));
-        let norm = |part: &str| norm(layout, &format!("{name}.{part}"));
+        let own = |part: &str| Map::find(layout, &format!("{name}.{part}"));
+        let norm = |part: &str| Norm::find(layout, &format!("{name}.{part}"));
         Some(Self {
             number,
             query: own("attention.self.query")?,

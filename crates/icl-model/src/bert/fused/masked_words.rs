@@ -1,7 +1,7 @@
 //! The head of masked words: scores of every word piece at chosen tokens, the map to them tied to the embedding.
 
 use super::buffer::Buffer;
-use super::encoder::{Encoded, Encoder, map, norm};
+use super::encoder::{Encoded, Encoder};
 use super::matrix::{Map, Matrix, Run};
 use super::{Norm, Ragged};
 use crate::attention::Parameters;
@@ -44,8 +44,8 @@ impl FusedMaskedWords {
         let bias = layout.range(&format!("{MASKED}.bias"))?;
         Some(Self {
             encoder: Encoder::new(bert, layout, isa)?,
-            transform: map(layout, &format!("{MASKED}.transform.dense"))?,
-            norm: norm(layout, &format!("{MASKED}.transform.LayerNorm"))?,
+            transform: Map::find(layout, &format!("{MASKED}.transform.dense"))?,
+            norm: Norm::find(layout, &format!("{MASKED}.transform.LayerNorm"))?,
             decoder: Map { weight: layout.range(WORDS)?, bias },
         })
     }

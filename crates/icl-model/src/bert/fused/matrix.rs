@@ -1,6 +1,7 @@
 //! Matrices of numbers, and affine maps of their rows with their gradients.
 
 use super::buffer::{Buffer, Pool};
+use crate::attention::Parameters;
 use crate::ops;
 use icl_numerics::lanes::Isa;
 use icl_numerics::product::{Factor, Packing, product};
@@ -32,6 +33,14 @@ impl Matrix {
 pub(super) struct Map {
     pub(super) weight: Range<usize>,
     pub(super) bias: Range<usize>,
+}
+
+impl Map {
+    /// The map of this name.
+    pub(super) fn find(layout: &Parameters, name: &str) -> Option<Self> {
+        let range = |part: &str| layout.range(&format!("{name}.{part}"));
+        Some(Self { weight: range("weight")?, bias: range("bias")? })
+    }
 }
 
 /// The parameters of a run, and what its products need.

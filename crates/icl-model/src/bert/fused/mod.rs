@@ -19,7 +19,7 @@ pub(super) use masked_words::FusedMaskedWords;
 
 use super::config::Activation;
 use super::dropout::{Dropout, Site};
-use crate::attention::Terms;
+use crate::attention::{Parameters, Terms};
 use crate::ops;
 use buffer::{Buffer, Pool};
 use icl_numerics::lanes::Isa;
@@ -75,6 +75,14 @@ impl Ragged<'_> {
             rest = after;
         }
         factors
+    }
+}
+
+impl Norm {
+    /// The norm of this name.
+    fn find(layout: &Parameters, name: &str) -> Option<Self> {
+        let range = |part: &str| layout.range(&format!("{name}.{part}"));
+        Some(Self { gain: range("weight")?, bias: range("bias")? })
     }
 }
 

@@ -211,12 +211,13 @@ fn what_the_pass_cannot_train_is_refused() {
     };
     let text = || Text { training: text(3), validation: Vec::new() };
     let empty = Sequence { ids: vec![2, 3], segments: vec![0, 0] };
-    made("plain", text(), walk(2, 2, 1, 0.0)).unwrap();
+    for specification in ["plain", "augmented:hidden=3"] {
+        made(specification, text(), walk(2, 2, 1, 0.0)).unwrap();
+    }
     for (specification, text, walk, part) in [
         ("plain", text(), walk(0, 2, 1, 0.0), "batch"),
         ("plain", Text::default(), walk(2, 2, 1, 0.0), "examples"),
         ("plain", Text { validation: vec![empty], ..text() }, walk(2, 2, 1, 0.0), "ordinary"),
-        ("augmented:hidden=3", text(), walk(2, 2, 1, 0.0), "hand-written"),
     ] {
         let message = made(specification, text, walk).unwrap_err();
         assert!(message.contains(part), "{message}");

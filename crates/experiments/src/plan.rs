@@ -3,7 +3,6 @@
 use crate::costs::Costs;
 use crate::inputs::Absent;
 use crate::item::{self, Assemble, Context, Item, Plan};
-use crate::profile::Profile;
 use crate::record::SOURCE_DIGEST;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
@@ -39,20 +38,17 @@ pub(crate) struct Work {
     pub(crate) others: Vec<&'static str>,
 }
 
-/// Plans one item.
+/// Plans one item; none if it is not of the profile.
 pub(crate) fn plan_item(
     workspace: &Workspace,
     item: &Item,
     context: Context<'_>,
-) -> anyhow::Result<(Plan, SettingsFile)> {
+) -> anyhow::Result<Option<(Plan, SettingsFile)>> {
     let file = SettingsFile::read(&workspace.settings(item.id))?;
-    Ok((item::plan(item, &file, context)?, file))
-}
-
-/// Whether an item is of a profile; one whose settings cannot be read is, so that this is said.
-fn is_of(workspace: &Workspace, item: &Item, profile: Profile) -> bool {
-    let file = SettingsFile::read(&workspace.settings(item.id));
-    file.map_or(true, |file| file.is_of(profile))
+    if !file.is_of(context.profile) {
+        return Ok(None);
+    }
+    Ok(Some((item::plan(item, &file, context)?, file)))
 }
 
 /// Plans all items of the profile; what one of them refuses or lacks does not stop the others.
@@ -61,12 +57,12 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Cont
     let mut work = Work::default();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for item in items {
-        if !is_of(workspace, item, context.profile) {
-            work.others.push(item.id);
-            continue;
-        }
         let (plan, file) = match plan_item(workspace, item, context) {
-            Ok(planned) => planned,
+            Ok(Some(planned)) => planned,
+            Ok(None) => {
+                work.others.push(item.id);
+                continue;
+            }
             Err(error) => {
                 let list = match error.downcast_ref::<Absent>() {
                     Some(_) => &mut work.not_run,

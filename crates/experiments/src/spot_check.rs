@@ -85,7 +85,9 @@ impl SpotCheck<'_> {
 
     /// An item's cells from the store; missing and damaged ones are findings.
     fn restore(&mut self, item: &'static Item, recorded: &str) -> anyhow::Result<Option<Stored>> {
-        let (plan, file) = plan_item(self.workspace, item, self.context)?;
+        let Some((plan, file)) = plan_item(self.workspace, item, self.context)? else {
+            return Ok(None);
+        };
         let settings = file.values(self.context.profile);
         let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key(SOURCE_DIGEST)).collect();
         let lookup = |(cell, key): (&Cell, &String)| self.store.get(key, &cell.schema);

@@ -71,8 +71,8 @@ impl MaskedWords {
             return Err(ModelError::setting("sequence", found, "an ordinary word piece in each"));
         }
         let fused = FusedMaskedWords::new(&bert, layout, isa).ok_or_else(|| {
-            let expected = "a modification and an activation that the hand-written pass knows";
-            ModelError::setting("model", format!("{:?}", bert.config.hidden_act), expected)
+            let expected = "a modification that the hand-written pass knows";
+            ModelError::setting("modification", format!("{:?}", bert.modification), expected)
         })?;
         let tables = Tables::new(layout, bert.config.hidden_size)?;
         let lengths: Vec<usize> = text.training.iter().map(|s| s.ids.len()).collect();

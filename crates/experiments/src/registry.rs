@@ -27,6 +27,7 @@ static BUILT_IN: &[&Item] = &[
     &items::fig14_two_layers::ITEM,
     &items::fig15_combined::ITEM,
     &items::tab1_glue::ITEM,
+    &items::ext_branches::ITEM,
     &items::ext_exact_dual::ITEM,
     &items::ext_bert_dual::ITEM,
     &items::ext_streaming::ITEM,

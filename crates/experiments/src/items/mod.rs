@@ -3,6 +3,7 @@
 pub(crate) mod ext_alignment;
 pub(crate) mod ext_baselines;
 pub(crate) mod ext_bert_dual;
+pub(crate) mod ext_branches;
 pub(crate) mod ext_collapse;
 pub(crate) mod ext_exact_dual;
 pub(crate) mod ext_feature_failure;

@@ -112,6 +112,12 @@ impl Predictor {
             Self::LeastSquares => order::dot(&least_squares(x, y), query),
         }
     }
+
+    /// Squared error of the prediction.
+    pub(crate) fn squared_error(self, problem: &Problem) -> f64 {
+        let error = self.predict(problem) - problem.target;
+        error * error
+    }
 }
 
 /// `(1/N) sum_i y_i x_i`.
@@ -124,6 +130,12 @@ fn moment(x: &[Vec<f64>], y: &[f64]) -> Vec<f64> {
     sum
 }
 
+/// `(1/N) sum_i x_i x_i^T` by rows.
+fn second_moment(x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let row = |r: usize| moment(x, &x.iter().map(|x| x[r]).collect::<Vec<_>>());
+    (0..x.first().map_or(0, Vec::len)).map(row).collect()
+}
+
 /// Every step moves the labels, as layers of linear attention do: `y_j -= eta b . x_j` with
 /// `b = (1/N) sum_i y_i x_i`, for the query from zero with the opposite sign.
 fn descent(problem: &Problem, steps: usize, eta: f64, gamma: f64) -> f64 {
@@ -134,10 +146,9 @@ fn descent(problem: &Problem, steps: usize, eta: f64, gamma: f64) -> f64 {
         y.iter_mut().zip(&x).for_each(|(y, x)| *y -= eta * order::dot(&b, x));
         prediction += eta * order::dot(&b, &query);
         if gamma != 0.0 {
-            let old = x.clone();
+            let second = second_moment(&x);
             for point in x.iter_mut().chain(std::iter::once(&mut query)) {
-                let products: Vec<f64> = old.iter().map(|x| order::dot(x, point)).collect();
-                let along = moment(&old, &products);
+                let along: Vec<f64> = second.iter().map(|row| order::dot(row, point)).collect();
                 point.iter_mut().zip(along).for_each(|(p, a)| *p -= gamma * a);
             }
         }
@@ -145,18 +156,13 @@ fn descent(problem: &Problem, steps: usize, eta: f64, gamma: f64) -> f64 {
     prediction
 }
 
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    let gap: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    order::sum_of_squares(&gap)
-}
-
 fn similarities(x: &[Vec<f64>], to: &[f64], bandwidth: f64) -> Vec<f64> {
     let factor = -0.5 / (bandwidth * bandwidth);
-    x.iter().map(|x| math::exp(factor * squared_distance(x, to))).collect()
+    x.iter().map(|x| math::exp(factor * order::squared_distance(x, to))).collect()
 }
 
 fn nearest(problem: &Problem, k: usize) -> f64 {
-    let distance = |x: &Vec<f64>| squared_distance(x, &problem.query);
+    let distance = |x: &Vec<f64>| order::squared_distance(x, &problem.query);
     let mut all: Vec<(f64, f64)> =
         problem.x.iter().map(distance).zip(problem.y.iter().copied()).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -250,6 +256,25 @@ mod tests {
         t.assert_close(one, 0.3 * Predictor::Averaging.predict(&p), 1.0, "one step");
         let many = Predictor::Descent { steps: 3000, eta: 0.3, gamma: 0.0 }.predict(&p);
         assert!((many - p.target).abs() < 1e-9);
+    }
+
+    /// By definition: labels move by the step along the moved inputs, inputs by their own second moments.
+    #[test]
+    fn shrinking_inputs_moves_every_point_along_all_products_with_the_old_ones() {
+        let (p, eta, gamma) = (problem(5), 0.3, 0.1);
+        let shrunk = |point: &Vec<f64>| -> Vec<f64> {
+            let products: Vec<f64> = p.x.iter().map(|x| order::dot(x, point)).collect();
+            let along = moment(&p.x, &products);
+            point.iter().zip(along).map(|(p, a)| p - gamma * a).collect()
+        };
+        let b = moment(&p.x, &p.y);
+        let y = p.x.iter().zip(&p.y).map(|(x, y)| y - eta * order::dot(&b, x)).collect();
+        let x = p.x.iter().map(shrunk).collect();
+        let second = Problem { x, y, query: shrunk(&p.query), ..p.clone() };
+        let step = Predictor::Descent { steps: 1, eta, gamma: 0.0 };
+        let want = step.predict(&p) + step.predict(&second);
+        let got = Predictor::Descent { steps: 2, eta, gamma }.predict(&p);
+        Tolerance::roundoff_f64(100).assert_close(got, want, 1.0, "two steps");
     }
 
     #[test]

@@ -40,10 +40,23 @@ impl LayerTraining {
     /// [`ModelError`] if a setting is out of range or a name is unknown.
     pub fn new(settings: TrainSettings, machine: &Machine) -> Result<Self, ModelError> {
         settings.check()?;
+        let data = data(&settings, machine.device)?;
+        Self::with_data(settings, data, machine)
+    }
+
+    /// The run of these settings on other prompts.
+    ///
+    /// # Errors
+    /// [`ModelError`] if a setting is out of range or a name is unknown.
+    pub fn with_data(
+        settings: TrainSettings,
+        data: PromptData,
+        machine: &Machine,
+    ) -> Result<Self, ModelError> {
+        settings.check()?;
         let modification: Arc<dyn Modification> = attention::parse(&settings.modification)?.into();
         let start = settings.parameters(modification.as_ref());
         let kernel = settings.kernel.drawn(settings.seed, settings.prompt.d());
-        let data = data(&settings, machine.device)?;
         let terms = modification.terms().filter(|_| settings.backend == Backend::Fused);
         let model: Box<dyn PromptModel> = match (terms, machine.device) {
             (Some(terms), Device::Cpu(isa)) => {

@@ -45,6 +45,15 @@ pub fn sum_of_squares(x: &[f64]) -> f64 {
     reduce(x.len(), |i| x[i] * x[i])
 }
 
+/// `sum_i (x_i - y_i)^2`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn squared_distance(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len(), "squared distance: lengths differ");
+    reduce(x.len(), |i| (x[i] - y[i]) * (x[i] - y[i]))
+}
+
 /// `sum_i x_i^2` of single-precision numbers, accumulated in double precision.
 pub fn sum_of_squares_f32(x: &[f32]) -> f64 {
     reduce(x.len(), |i| f64::from(x[i]) * f64::from(x[i]))
@@ -78,6 +87,12 @@ mod tests {
         let x = [1e16, 1.0, -1e16, 1.0, 0.0, 0.0, 0.0, 0.0];
         // lanes 0 and 2 cancel first, then lanes 1 and 3 are added: nothing is lost
         assert_eq!(sum(&x), 2.0);
+    }
+
+    #[test]
+    fn a_squared_distance_is_that_of_the_difference() {
+        let (x, y) = ([1.5, -2.0, 4.0], [0.5, 1.0, 4.0]);
+        assert_eq!(squared_distance(&x, &y), sum_of_squares(&[1.0, -3.0, 0.0]));
     }
 
     #[test]

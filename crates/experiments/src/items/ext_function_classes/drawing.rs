@@ -1,19 +1,22 @@
 //! Drawing of the item.
 
-use super::function_class::{FunctionClass, Prompts, Strategy};
-use super::{ITEM, MODEL, PREDICTORS, Settings, band, losses};
+use super::function_class::FunctionClass;
+use super::prompts::{Prompts, Strategy};
+use super::{ITEM, MODEL, Settings, losses};
 use crate::named::Named as _;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::interval;
 use artifact::table::Table;
 
 /// Every class by the number of demonstrations, and the linear one by the strategy.
 pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
-    let names = std::iter::once(MODEL).chain(PREDICTORS.iter().map(|p| p.0));
-    let names: Vec<&str> = names.collect();
+    let predictors = settings.predictors();
+    let names: Vec<&str> = [MODEL].into_iter().chain(predictors.map(|p| p.0)).collect();
     let line = |(i, name): (usize, &&str), points: &[Prompts]| -> anyhow::Result<Series> {
         let mut columns: [Vec<f64>; 3] = Default::default();
         for prompts in points {
-            let row = band(&losses(table, name, *prompts)?, "figure")?;
+            let interval = interval::mean(&losses(table, name, *prompts)?)?;
+            let row = [interval.mean, interval.lower, interval.upper];
             columns.iter_mut().zip(row).for_each(|(c, x)| c.push(x.clamp(1e-3, 1e2)));
         }
         let [mean, lower, upper] = columns;
@@ -50,7 +53,7 @@ pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figur
         panels,
         caption: format!(
             "ext-function-classes. A Transformer of {} layers ({} heads, {} hidden units, residual paths) trained on \
-             prompts of 1 to {} demonstrations, d = {}, beside predictors without training; mean and 95 % bootstrap \
+             prompts of 1 to {} demonstrations, d = {}, beside predictors without training; mean and 95 % \
              band over {} seeds. Last panel: prompts unlike those of training, N = {}: {}. Values below 0.001 and \
              above 100 stand at the edge.",
             settings.layers,

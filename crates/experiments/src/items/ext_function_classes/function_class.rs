@@ -1,20 +1,20 @@
-//! Function classes and prompt strategies of S. Garg et al. (2022), for prompts of any number of
-//! demonstrations.
+//! Function classes of S. Garg et al. (2022).
+//!
+//! Known differences from the code that goes with the source (github dtsip/in-context-learning, `tasks.py`): weights of
+//! sparse functions are scaled so that values keep the mean square `d`; hidden units are fewer (a setting).
 
 use crate::named::named;
-use crate::regression::Problem;
-use icl_model::prompt::{PromptBatch, PromptShape, PromptSource};
 use icl_numerics::largest;
 use icl_numerics::order;
-use icl_numerics::stream::{Draws, Stream};
-use std::borrow::Cow;
+use icl_numerics::stream::Draws;
+use serde::{Deserialize, Serialize};
 
 named! {
-    /// Function classes; inputs are `N(0, I)`, `E f(x)^2 = d` for the first two.
-    pub(crate) enum FunctionClass {
+    /// Function classes; inputs are `N(0, I)`, `E f(x)^2 = d`.
+    pub(super) enum FunctionClass {
         /// `w . x`.
         Linear = "linear",
-        /// `w . x` with three weights that are not zero.
+        /// `w . x` with few weights that are not zero, at random places.
         SparseLinear = "sparse linear",
         /// `w . x^2 / sqrt(3)`, squares by entry.
         Quadratic = "quadratic",
@@ -23,61 +23,47 @@ named! {
     }
 }
 
-named! {
-    /// How a prompt differs from those of training.
-    pub(crate) enum Strategy {
-        /// Not at all.
-        Standard = "standard",
-        /// All inputs times one half.
-        InputsHalved = "inputs halved",
-        /// All inputs times two.
-        InputsDoubled = "inputs doubled",
-        /// All labels times two.
-        LabelsDoubled = "labels doubled",
-        /// Normal numbers are added to the demonstrations' labels.
-        NoisyLabels = "noisy labels",
-        /// Inputs in the first half of the coordinates, at their mean square.
-        HalfSubspace = "half subspace",
-        /// Coordinate `i` in proportion to `1 / i`.
-        SkewedInputs = "skewed inputs",
-        /// Demonstrations in one orthant, the query anywhere.
-        RandomQuadrants = "random quadrants",
-        /// A query orthogonal to the first `d - 1` inputs.
-        OrthogonalQuery = "orthogonal query",
-    }
+/// Sizes of the classes.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub(super) struct Sizes {
+    /// Of an input.
+    pub(super) d: usize,
+    /// Weights of a sparse function that are not zero.
+    pub(super) non_zero: usize,
+    /// Hidden units of a function of two layers.
+    pub(super) hidden: usize,
 }
 
-const NON_ZERO: usize = 3;
-const HIDDEN: usize = 20;
-
 /// A function drawn from a class.
-enum Function {
+pub(super) enum Function {
     Linear(Vec<f64>),
     Quadratic(Vec<f64>),
     Relu { inner: Vec<Vec<f64>>, outer: Vec<f64> },
 }
 
 impl Function {
-    fn draw(class: FunctionClass, d: usize, draws: &mut Draws<'_>) -> Self {
-        let mut normals = |n: usize| (0..n).map(|_| draws.normal()).collect::<Vec<f64>>();
+    pub(super) fn draw(class: FunctionClass, sizes: Sizes, draws: &mut Draws<'_>) -> Self {
+        let Sizes { d, non_zero, hidden } = sizes;
         match class {
-            FunctionClass::Linear => Self::Linear(normals(d)),
+            FunctionClass::Linear => Self::Linear(normals(draws, d)),
             FunctionClass::SparseLinear => {
-                // the class is symmetric in the coordinates, inputs too: the first ones will do
-                let scale = (d as f64 / NON_ZERO.min(d) as f64).sqrt();
-                let weights = normals(d);
-                let keep = |(i, w): (usize, f64)| if i < NON_ZERO { scale * w } else { 0.0 };
-                Self::Linear(weights.into_iter().enumerate().map(keep).collect())
+                let scale = (d as f64 / non_zero as f64).sqrt();
+                let mut weights = vec![0.0; d];
+                for place in draws.permutation(d).into_iter().take(non_zero) {
+                    weights[place] = scale * draws.normal();
+                }
+                Self::Linear(weights)
             }
-            FunctionClass::Quadratic => Self::Quadratic(normals(d)),
+            FunctionClass::Quadratic => Self::Quadratic(normals(draws, d)),
             FunctionClass::Relu => Self::Relu {
-                inner: (0..HIDDEN).map(|_| normals(d)).collect(),
-                outer: normals(HIDDEN),
+                inner: (0..hidden).map(|_| normals(draws, d)).collect(),
+                outer: normals(draws, hidden),
             },
         }
     }
 
-    fn at(&self, x: &[f64]) -> f64 {
+    /// The value.
+    pub(super) fn at(&self, x: &[f64]) -> f64 {
         match self {
             Self::Linear(w) => order::dot(w, x),
             Self::Quadratic(w) => {
@@ -87,161 +73,34 @@ impl Function {
             Self::Relu { inner, outer } => {
                 let hidden: Vec<f64> =
                     inner.iter().map(|w| largest::at_least(order::dot(w, x), 0.0)).collect();
-                order::dot(outer, &hidden) * (2.0 / HIDDEN as f64).sqrt()
+                order::dot(outer, &hidden) * (2.0 / hidden.len() as f64).sqrt()
             }
         }
     }
 }
 
-/// What prompts are drawn: sizes, class and strategy.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Prompts {
-    pub(crate) class: FunctionClass,
-    pub(crate) strategy: Strategy,
-    pub(crate) n_demos: usize,
-    pub(crate) d: usize,
-}
-
-impl Prompts {
-    /// Prompt `p` of a stream; fewer demonstrations are a prefix of more.
-    pub(crate) fn problem(self, stream: &Stream, p: u64) -> Problem {
-        let Self { class, strategy, n_demos: n, d } = self;
-        let mut draws = stream.sample(p);
-        let function = Function::draw(class, d, &mut draws);
-        let mut input = || -> Vec<f64> { (0..d).map(|_| draws.normal()).collect() };
-        let mut query = input();
-        let mut x: Vec<Vec<f64>> = (0..n).map(|_| input()).collect();
-        let signs: Vec<f64> = input().iter().map(|s| s.signum()).collect();
-        let noise: Vec<f64> = (0..n).map(|_| draws.normal()).collect();
-        strategy.change_inputs(&mut x, &mut query, &signs);
-        let mut y: Vec<f64> = x.iter().map(|x| function.at(x)).collect();
-        let mut target = function.at(&query);
-        if strategy == Strategy::LabelsDoubled {
-            y.iter_mut().for_each(|y| *y *= 2.0);
-            target *= 2.0;
-        }
-        if strategy == Strategy::NoisyLabels {
-            y.iter_mut().zip(&noise).for_each(|(y, z)| *y += z);
-        }
-        Problem { x, y, query, target, noise }
-    }
-}
-
-impl Strategy {
-    /// What the strategy does to the inputs of the demonstrations and of the query; `signs` are those of an
-    /// orthant.
-    fn change_inputs(self, x: &mut [Vec<f64>], query: &mut Vec<f64>, signs: &[f64]) {
-        let d = query.len();
-        let mut everywhere = |f: &dyn Fn(usize, f64) -> f64| {
-            for point in x.iter_mut().chain(std::iter::once(&mut *query)) {
-                point.iter_mut().enumerate().for_each(|(i, t)| *t = f(i, *t));
-            }
-        };
-        match self {
-            Self::InputsHalved => everywhere(&|_, t| 0.5 * t),
-            Self::InputsDoubled => everywhere(&|_, t| 2.0 * t),
-            Self::HalfSubspace => {
-                let half = d.div_ceil(2);
-                let scale = (d as f64 / half as f64).sqrt();
-                everywhere(&|i, t| if i < half { scale * t } else { 0.0 });
-            }
-            Self::SkewedInputs => {
-                let skew: Vec<f64> = (1..=d).map(|i| 1.0 / i as f64).collect();
-                let norm = (d as f64 / order::sum_of_squares(&skew)).sqrt();
-                everywhere(&|i, t| norm * skew[i] * t);
-            }
-            Self::RandomQuadrants => x.iter_mut().for_each(|x| {
-                x.iter_mut().zip(signs).for_each(|(t, s)| *t = t.abs() * s);
-            }),
-            Self::OrthogonalQuery => *query = orthogonal(query, &x[..x.len().min(d - 1)]),
-            Self::Standard | Self::LabelsDoubled | Self::NoisyLabels => {}
-        }
-    }
-}
-
-/// The part of `query` that is orthogonal to `x` (fewer than `d` inputs), at the query's own length.
-fn orthogonal(query: &[f64], x: &[Vec<f64>]) -> Vec<f64> {
-    let mut basis: Vec<Vec<f64>> = Vec::new();
-    let remove = |v: &[f64], basis: &[Vec<f64>]| {
-        let mut rest = v.to_vec();
-        for e in basis.iter().chain(basis) {
-            let along = order::dot(e, &rest);
-            rest.iter_mut().zip(e).for_each(|(r, e)| *r -= along * e);
-        }
-        rest
-    };
-    for point in x {
-        let rest = remove(point, &basis);
-        let norm = order::sum_of_squares(&rest).sqrt();
-        if norm > 1e-9 {
-            basis.push(rest.into_iter().map(|r| r / norm).collect());
-        }
-    }
-    let rest = remove(query, &basis);
-    let scale = order::sum_of_squares(query).sqrt()
-        / largest::at_least(order::sum_of_squares(&rest).sqrt(), 1e-12);
-    rest.into_iter().map(|r| scale * r).collect()
-}
-
-/// Prompts for a Transformer.
-pub(crate) struct ClassSource {
-    pub(crate) stream: Stream,
-    pub(crate) prompts: Prompts,
-    pub(crate) demonstrations: Demonstrations,
-}
-
-/// Number of demonstrations of a batch.
-pub(crate) enum Demonstrations {
-    /// As many as the prompts say.
-    All,
-    /// From one to so many, one after the other, changing every `every` prompts.
-    Cycle { every: u64 },
-}
-
-impl PromptSource for ClassSource {
-    fn batch(&self, first: u64, n: usize) -> Cow<'_, PromptBatch> {
-        let most = self.prompts.n_demos;
-        let n_demos = match self.demonstrations {
-            Demonstrations::All => most,
-            Demonstrations::Cycle { every } => 1 + (first / every % most as u64) as usize,
-        };
-        let prompts = Prompts { n_demos, ..self.prompts };
-        let prompt = |p: u64| {
-            let problem = prompts.problem(&self.stream, p);
-            let token = |x: &[f64], y: f64| -> Vec<f32> {
-                x.iter().chain([&y]).map(|t| *t as f32).collect()
-            };
-            let demos = problem.x.iter().zip(&problem.y).map(|(x, y)| token(x, *y));
-            let tokens = demos.chain([token(&problem.query, 0.0)]).collect();
-            (tokens, vec![problem.target as f32])
-        };
-        let all: Vec<_> = (first..first + n as u64).map(prompt).collect();
-        let shape = PromptShape { n_demos, d_t: prompts.d, d_s: 1 };
-        Cow::Owned(PromptBatch::from_prompts(shape, &all))
-    }
+/// Standard normal numbers.
+pub(super) fn normals(draws: &mut Draws<'_>, n: usize) -> Vec<f64> {
+    (0..n).map(|_| draws.normal()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::named::Named as _;
+    use icl_numerics::stream::Stream;
 
-    fn prompts(class: FunctionClass, strategy: Strategy, n_demos: usize) -> Prompts {
-        Prompts { class, strategy, n_demos, d: 6 }
-    }
-
-    fn problem(strategy: Strategy, n_demos: usize) -> Problem {
-        let stream = Stream::new(4, "test/strategies");
-        prompts(FunctionClass::Linear, strategy, n_demos).problem(&stream, 0)
-    }
+    const SIZES: Sizes = Sizes { d: 6, non_zero: 2, hidden: 8 };
 
     #[test]
     fn values_of_every_class_have_mean_square_d() {
         let stream = Stream::new(3, "test/classes");
         for class in FunctionClass::ALL {
             let square = |p| {
-                let target = prompts(*class, Strategy::Standard, 1).problem(&stream, p).target;
-                target * target
+                let mut draws = stream.sample(p);
+                let function = Function::draw(*class, SIZES, &mut draws);
+                let value = function.at(&normals(&mut draws, 6));
+                value * value
             };
             let squares: Vec<f64> = (0..20_000).map(square).collect();
             let mean = order::mean(&squares).unwrap();
@@ -252,43 +111,17 @@ mod tests {
     }
 
     #[test]
-    fn fewer_demonstrations_are_a_prefix_of_more() {
-        for strategy in Strategy::ALL.iter().filter(|one| **one != Strategy::OrthogonalQuery) {
-            // all that comes after the demonstrations is drawn after them, and so is another draw
-            if matches!(strategy, Strategy::NoisyLabels | Strategy::RandomQuadrants) {
-                continue;
-            }
-            let (few, many) = (problem(*strategy, 3), problem(*strategy, 9));
-            assert_eq!((&few.x[..], &few.y[..]), (&many.x[..3], &many.y[..3]), "{strategy:?}");
-            assert_eq!((few.query, few.target), (many.query, many.target), "{strategy:?}");
+    fn the_support_of_a_sparse_function_is_random_and_of_the_given_size() {
+        let stream = Stream::new(7, "test/sparse");
+        let mut used = [0; 6];
+        for p in 0..600 {
+            let function =
+                Function::draw(FunctionClass::SparseLinear, SIZES, &mut stream.sample(p));
+            let Function::Linear(weights) = function else { panic!("not linear") };
+            assert_eq!(weights.iter().filter(|w| **w != 0.0).count(), 2);
+            used.iter_mut().zip(&weights).for_each(|(n, w)| *n += i32::from(*w != 0.0));
         }
-    }
-
-    #[test]
-    fn strategies_change_what_they_say() {
-        let standard = problem(Strategy::Standard, 4);
-        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
-        let times = |c: f64, x: &[f64]| x.iter().map(|x| c * x).collect::<Vec<f64>>();
-        for (strategy, factor) in [(Strategy::InputsHalved, 0.5), (Strategy::InputsDoubled, 2.0)] {
-            let changed = problem(strategy, 4);
-            assert!(close(&changed.query, &times(factor, &standard.query)));
-            assert!(close(&changed.y, &times(factor, &standard.y)));
-        }
-        let doubled = problem(Strategy::LabelsDoubled, 4);
-        assert!(doubled.x == standard.x && close(&doubled.y, &times(2.0, &standard.y)));
-        let noisy = problem(Strategy::NoisyLabels, 4);
-        let noise: Vec<f64> = noisy.y.iter().zip(&standard.y).map(|(a, b)| a - b).collect();
-        assert!(close(&noise, &noisy.noise) && noisy.target == standard.target);
-        let half = problem(Strategy::HalfSubspace, 4);
-        assert!(half.x.iter().all(|x| x[3..] == [0.0; 3]) && half.query[3..] == [0.0; 3]);
-        let quadrants = problem(Strategy::RandomQuadrants, 4);
-        let signs: Vec<f64> = quadrants.x[0].iter().map(|x| x.signum()).collect();
-        let same = |x: &Vec<f64>| x.iter().zip(&signs).all(|(x, s)| x.signum() == *s);
-        assert!(quadrants.x.iter().all(same));
-        let orthogonal = problem(Strategy::OrthogonalQuery, 4);
-        let products = orthogonal.x.iter().map(|x| order::dot(x, &orthogonal.query).abs());
-        assert!(largest::value(products) < 1e-12);
-        let length = |x: &[f64]| order::sum_of_squares(x).sqrt();
-        assert!((length(&orthogonal.query) - length(&standard.query)).abs() < 1e-12);
+        // 200 each, standard deviation 11.5
+        assert!(used.iter().all(|n| (n - 200).abs() < 58), "{used:?}");
     }
 }

@@ -42,8 +42,9 @@ pub fn balanced(
     let cross = cross(matrices, query_squares, &kept, scale);
     // L^T R R^T L
     let squared = |i: usize, j: usize| {
-        let terms: Vec<f64> =
-            (0..w_k.columns()).map(|c| cross.row(i)[c] * cross.row(j)[c] * key_squares[c]).collect();
+        let terms: Vec<f64> = (0..w_k.columns())
+            .map(|c| cross.row(i)[c] * cross.row(j)[c] * key_squares[c])
+            .collect();
         order::sum(&terms)
     };
     let r = kept.len();
@@ -125,7 +126,8 @@ mod tests {
         // the label of a query is masked
         let (queries, keys) = ([0.3, 0.3, 1.0, 0.3, 0.0], [0.3, 0.3, 1.0, 0.3, 4.0]);
         let new = balanced(&old, &queries, &keys).unwrap();
-        let mut tokens = Matrix::new(3, D, (0..15).map(|i| f64::from(i % 7) - 3.0).collect()).unwrap();
+        let mut tokens =
+            Matrix::new(3, D, (0..15).map(|i| f64::from(i % 7) - 3.0).collect()).unwrap();
         tokens.row_mut(2)[4] = 0.0;
         let [a, b]: [Head; 2] = [&old, &new].map(|m| Head::project(&tokens, m).unwrap());
         let score = |head: &Head, j: usize| order::dot(head.queries.row(2), head.keys.row(j));

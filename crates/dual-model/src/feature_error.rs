@@ -299,7 +299,11 @@ mod tests {
             {
                 let allowed = 5.0 * error + predicted * (next * next + 0.01);
                 let gap = (mean - predicted * (1.0 + next)).abs();
-                assert!(gap < allowed, "{} {of}: {mean:e} for {predicted:e} (1 + {next})", entry.id);
+                assert!(
+                    gap < allowed,
+                    "{} {of}: {mean:e} for {predicted:e} (1 + {next})",
+                    entry.id
+                );
             }
         }
     }

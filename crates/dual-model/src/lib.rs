@@ -25,6 +25,7 @@
 //! * [`dual`]: the exact dual, `W` as coefficients on `phi(k_i)` (representer form).
 //! * [`feature_dual`]: the dual with an explicit `W` on finite features.
 //! * [`feature_map`]: the maps `phi` behind one trait and one registry, one file each.
+//! * [`contrastive`]: the same model under a loss with negatives.
 //! * [`feature_error`]: errors of attention by random features; [`balance`]: other projections with the same scores.
 //! * [`modification`]: the three modified losses.
 //! * [`head`]: keys, queries and values of one head, and their scale; [`projection`]: the same by blocks.
@@ -42,6 +43,7 @@
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
 pub mod balance;
+pub mod contrastive;
 pub mod dual;
 mod error;
 

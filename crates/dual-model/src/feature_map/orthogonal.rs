@@ -1,8 +1,6 @@
 //! Positive features with orthogonal rows.
 
-use super::{
-    Entry, Estimate, FeatureMap, Positive, Scaled, gaussian_rows, shifted, squared_sum,
-};
+use super::{Entry, Estimate, FeatureMap, Positive, Scaled, gaussian_rows, shifted, squared_sum};
 use icl_numerics::stream::Stream;
 use icl_numerics::{largest, math, order};
 
@@ -218,7 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn two_rows_of_a_block_have_the_moment_of_kummer_for_one_key_and_of_independent_rows_for_none() {
+    fn two_rows_of_a_block_have_the_moment_of_kummer_for_one_key_and_of_independent_rows_for_none()
+    {
         let t = Tolerance::roundoff_f64(400);
         let a = [0.9, -1.3, 0.4, 2.0];
         let z = order::sum_of_squares(&a);

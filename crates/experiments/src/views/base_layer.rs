@@ -4,9 +4,10 @@ use crate::views::heads;
 use dual_model::Matrix;
 use dual_model::feature_error::Row;
 use dual_model::head::{Head, HeadMatrices};
+use icl_model::adam::{AdamSettings, Course};
 use icl_model::attention::Parameters;
 use icl_model::prompt::{PromptBatch, PromptShape};
-use icl_model::settings::TrainSettings;
+use icl_model::settings::{Start, TrainSettings};
 
 /// The training of the plain layer.
 pub(crate) fn settings(n_demos: usize, d_t: usize, steps: usize, seed: u64) -> TrainSettings {
@@ -15,6 +16,8 @@ pub(crate) fn settings(n_demos: usize, d_t: usize, steps: usize, seed: u64) -> T
         steps,
         validate_every: steps.max(1),
         seed,
+        adam: AdamSettings { schedule: Course::Cosine.over(steps), ..AdamSettings::default() },
+        start: Start::Opposed,
         ..TrainSettings::base()
     }
 }

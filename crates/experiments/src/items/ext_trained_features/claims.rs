@@ -3,28 +3,22 @@
 use super::layer::Variant;
 use super::measure::maps;
 use super::{ITEM, MEASURED, NEEDED, Settings, Z};
-use artifact::claim::{Claim, Place, Side, at_least, at_most, sampled};
-use artifact::statistics::{around, standard_error};
+use artifact::claim::{self, Claim, Place, Side, at_most};
+use artifact::statistics::interval;
 use artifact::table::Table;
 use dual_model::feature_map::Estimate;
 use icl_numerics::{largest, math, order};
 
 /// The claim of an estimate from one number per seed.
 fn over_seeds(
-    claim: &str,
-    table: &str,
+    [claim, table]: [&str; 2],
     statement: &str,
     sample: &[f64],
     side: Side,
     bound: f64,
-) -> Claim {
+) -> anyhow::Result<Claim> {
     let place = Place { item: ITEM.id, claim, table };
-    let mean = order::mean(sample).unwrap_or(f64::NAN);
-    let claim = match side {
-        Side::AtMost => at_most(place, statement, mean, bound),
-        Side::AtLeast => at_least(place, statement, mean, bound),
-    };
-    sampled(claim, around(mean, standard_error(sample)))
+    Ok(claim::over_seeds(place, statement, interval::mean(sample)?, side, bound))
 }
 
 /// Entries of a column in the rows where all of these columns have these texts.
@@ -64,7 +58,7 @@ fn grows(settings: &Settings, z: &Table) -> anyhow::Result<Claim> {
     let (start, end) = (median(settings.checkpoints[0])?, median(settings.steps)?);
     let ratios: Vec<f64> = end.iter().zip(&start).map(|(end, start)| end / start).collect();
     let statement = "Median z after the training over that before";
-    Ok(over_seeds("grows", Z, statement, &ratios, Side::AtLeast, 1.0))
+    over_seeds(["grows", Z], statement, &ratios, Side::AtLeast, 1.0)
 }
 
 /// Measured over predicted errors of one seed, over all prompts and rows of a map for which the next order is small.
@@ -98,7 +92,7 @@ fn predictions(settings: &Settings, measured: &Table) -> anyhow::Result<Vec<Clai
             );
             for (side, bound, end) in [(Side::AtLeast, 0.9, "low"), (Side::AtMost, 1.1, "high")] {
                 let name = format!("predicted-{}-{quantity}-{end}", map.id);
-                claims.push(over_seeds(&name, MEASURED, &statement, &ratios, side, bound));
+                claims.push(over_seeds([&name, MEASURED], &statement, &ratios, side, bound)?);
             }
         }
     }
@@ -133,7 +127,7 @@ fn variants(needed: &Table) -> anyhow::Result<Vec<Claim>> {
             map.id
         );
         let name = format!("saves-{}", map.id);
-        claims.push(over_seeds(&name, NEEDED, &statement, &saved, Side::AtLeast, 0.0));
+        claims.push(over_seeds([&name, NEEDED], &statement, &saved, Side::AtLeast, 0.0)?);
     }
     Ok(claims)
 }
@@ -149,14 +143,13 @@ fn features(settings: &Settings, needed: &Table) -> anyhow::Result<[Claim; 2]> {
         settings.error
     );
     Ok([
-        over_seeds("needed", NEEDED, &statement, &positive, Side::AtLeast, math::log10(base)),
+        over_seeds(["needed", NEEDED], &statement, &positive, Side::AtLeast, math::log10(base))?,
         over_seeds(
-            "favor++",
-            NEEDED,
+            ["favor++", NEEDED],
             "log10 of the factor by which favor++ needs fewer features than the positive map",
             &saved,
             Side::AtLeast,
             0.0,
-        ),
+        )?,
     ])
 }

@@ -28,7 +28,7 @@ pub(super) fn figure(
         "ext-trained-features. Random features in the plain base layer, the query's row of attention on {prompts} held-out prompts, \
          {seeds} seeds. Top left: z = |q + k|² along the training, medians and 5 to 95 % of all pairs (means over seeds), as \
          trained, and for the other keys and queries with the same scores. Right: root mean square error of the query's weights \
-         relative to them ({draws} draws; band: standard deviation over seeds) and first order (dashed, where it predicts less \
+         relative to them ({draws} draws; band: standard deviation over seeds) and first order (lines, where it predicts less \
          than {most}). Bottom left: log10 of the features that a relative error of {error} would need in the median prompt, by \
          first order; for Taylor features monomials up to the order that suffices.",
         prompts = settings.prompts,

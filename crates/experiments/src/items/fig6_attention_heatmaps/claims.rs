@@ -2,8 +2,8 @@
 
 use super::measure::PROMPTS;
 use super::{ITEM, ROWS, Settings};
-use artifact::claim::{Claim, Place, at_least, at_most, sampled};
-use artifact::statistics::{around, standard_error};
+use artifact::claim::{Claim, Place, Side, over_seeds};
+use artifact::statistics::interval;
 use artifact::table::Table;
 use icl_numerics::{math, order};
 
@@ -40,38 +40,24 @@ fn hopeless(settings: &Settings, rows: &Table) -> anyhow::Result<Vec<f64>> {
     Ok(beyond.chunks_exact(n).map(|rows| order::sum(rows) / n as f64).collect())
 }
 
-/// Mean with its interval over prompts.
-fn over_prompts(sample: &[f64]) -> (f64, [f64; 2]) {
-    let mean = order::mean(sample).unwrap_or(f64::NAN);
-    (mean, around(mean, standard_error(sample)))
-}
-
 pub(super) fn claims(
     settings: &Settings,
     rows: &Table,
     prompts: &Table,
 ) -> anyhow::Result<Vec<Claim>> {
     let [before, after] = decade(settings);
-    let (slope, of_slope) = over_prompts(&slopes(settings, prompts)?);
-    let (share, of_share) = over_prompts(&hopeless(settings, rows)?);
+    let slope = interval::mean(&slopes(settings, prompts)?)?;
+    let share = interval::mean(&hopeless(settings, rows)?)?;
     let place = |claim, table| Place { item: ITEM.id, claim, table };
-    let statement = format!(
+    let of_slope = format!(
         "Slope of the matrix's error against d_r from {before} to {after} features, mean over prompts: first order says -1/2"
     );
+    let of_share = format!(
+        "Share of rows whose predicted error with {after} features exceeds the row itself, so that no rate is to be expected"
+    );
     Ok(vec![
-        sampled(at_most(place("approach", PROMPTS), &statement, slope, 0.0), of_slope),
-        sampled(at_least(place("slower", PROMPTS), &statement, slope, -0.25), of_slope),
-        sampled(
-            at_least(
-                place("too-few", ROWS),
-                &format!(
-                    "Share of rows whose predicted error with {after} features exceeds the row itself, so that no rate is to be \
-                     expected"
-                ),
-                share,
-                0.5,
-            ),
-            of_share,
-        ),
+        over_seeds(place("approach", PROMPTS), &of_slope, slope, Side::AtMost, 0.0),
+        over_seeds(place("slower", PROMPTS), &of_slope, slope, Side::AtLeast, -0.25),
+        over_seeds(place("too-few", ROWS), &of_share, share, Side::AtLeast, 0.5),
     ])
 }

@@ -135,7 +135,7 @@ fn trained_cell(settings: &Settings, map: &'static str, device: Device) -> Cell 
             let one =
                 |d_r: usize| measure::measure(&data, TRAINED, Measurement { map, d_r, draws });
             let rows = sizes(&settings, d).map(one).collect::<anyhow::Result<Vec<Table>>>()?;
-            Ok(Table::stack("errors", &rows)?)
+            anyhow::Ok(Table::stack("errors", &rows)?)
         },
     )
 }

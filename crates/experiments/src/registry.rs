@@ -33,6 +33,7 @@ static BUILT_IN: &[&Item] = &[
     &items::ext_streaming::ITEM,
     &items::ext_stacks::ITEM,
     &items::ext_feature_failure::ITEM,
+    &items::ext_trained_features::ITEM,
     &items::ext_gap::ITEM,
     &items::ext_gradient_checks::ITEM,
     &items::ext_mutants::ITEM,

@@ -6,6 +6,7 @@ mod bless;
 mod doctor;
 mod document;
 mod floor;
+mod gaps;
 mod glue;
 mod lens;
 mod list;

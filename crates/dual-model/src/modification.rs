@@ -3,6 +3,7 @@
 //! | name | loss | step |
 //! |---|---|---|
 //! | regularised, alpha | `L + (alpha / 2 eta) |W|_F^2`, one full-batch step | `W_0 <- (1-alpha) W_0` |
+//! | the same, one step on each demonstration | | `W <- (1-alpha) W` before every increment |
 //! | augmented, g1, g2 | `-(1/(eta D)) sum_i g1(v_i)^T W phi(g2(k_i))` | increments `g1(v_i) phi(g2(k_i))^T` |
 //! | negative, m, beta | `-(1/(eta D)) sum_i (v_i - (beta/m) sum_{j in N(i)} v_j)^T W phi(k_i)` | mixed values |
 //!
@@ -31,7 +32,7 @@ pub struct ModifiedLoss<'a, R = f64> {
 }
 
 impl<R: Real> ModifiedLoss<'_, R> {
-    /// The paper's own loss.
+    /// The loss without a modification.
     pub const PLAIN: Self = Self { alpha: R::ZERO, keys: None, values: None, negatives: None };
 
     /// Keys and values that the modified loss pairs with each other, demonstration by demonstration.
@@ -89,12 +90,7 @@ pub fn predict_after_full_batch_step<R: Real>(
     query: &[R],
 ) -> Result<Vec<R>, DualError> {
     let owned = loss.training_pairs(demonstrations)?;
-    let pairs: Vec<KeyValue<'_, R>> =
-        owned.iter().map(|(key, value)| KeyValue { key, value }).collect();
-    let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
-    let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
-    let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());
-    let mut dual = ExactDual::initial(query_side, normaliser, d_v)?;
+    let (mut dual, pairs) = initial(&owned, query_side, query)?;
     if loss.alpha != R::ZERO {
         dual.scale(R::ONE - loss.alpha);
     }
@@ -102,4 +98,38 @@ pub fn predict_after_full_batch_step<R: Real>(
         dual.step(pair)?;
     }
     dual.predict(query)
+}
+
+/// `f(q)` after one gradient step on each demonstration in turn, where every step has the whole penalty: `W` shrinks
+/// by `1 - alpha` before every increment, so the first demonstrations weigh least.
+///
+/// # Errors
+/// [`DualError`] if sizes differ or nothing is visible.
+pub fn predict_after_sample_steps<R: Real>(
+    loss: &ModifiedLoss<'_, R>,
+    demonstrations: &[KeyValue<'_, R>],
+    query_side: &[KeyValue<'_, R>],
+    query: &[R],
+) -> Result<Vec<R>, DualError> {
+    let owned = loss.training_pairs(demonstrations)?;
+    let (mut dual, pairs) = initial(&owned, query_side, query)?;
+    for pair in pairs {
+        dual.scale(R::ONE - loss.alpha);
+        dual.step(pair)?;
+    }
+    dual.predict(query)
+}
+
+/// The dual before training, and the demonstrations with what the modified loss pairs.
+fn initial<'a, R: Real>(
+    pairs: &'a [TrainingPair<R>],
+    query_side: &[KeyValue<'a, R>],
+    query: &[R],
+) -> Result<(ExactDual<'a, R>, Vec<KeyValue<'a, R>>), DualError> {
+    let pairs: Vec<KeyValue<'a, R>> =
+        pairs.iter().map(|(key, value)| KeyValue { key, value }).collect();
+    let keys = pairs.iter().chain(query_side).map(|pair| pair.key);
+    let normaliser = Normaliser::new(keys, query).ok_or(DualError::NothingVisible { query: 0 })?;
+    let d_v = pairs.iter().chain(query_side).next().map_or(0, |pair| pair.value.len());
+    Ok((ExactDual::initial(query_side, normaliser, d_v)?, pairs))
 }

@@ -1,6 +1,6 @@
 //! One dual for all queries, and its streaming forms.
 //!
-//! The paper's dual divides by `D(q)`, so its coefficients belong to one query. Append a constant channel
+//! The dual of [`dual`](crate::dual) divides by `D(q)`, so its coefficients belong to one query. Append a constant channel
 //! to every value, `[v_i; 1]`: then `W = sum_i [v_i; 1] phi(k_i)^T` belongs to no query, and
 //!
 //! ```text

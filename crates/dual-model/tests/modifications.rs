@@ -10,8 +10,10 @@ use candle_core::{DType, Device, Tensor};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::head::{Head, HeadMatrices};
-use dual_model::modification::{ModifiedLoss, predict_after_full_batch_step};
-use icl_model::attention::{self, Augmentation, Form, LayerShape, Weights};
+use dual_model::modification::{
+    ModifiedLoss, predict_after_full_batch_step, predict_after_sample_steps,
+};
+use icl_model::attention::{self, Augmentation, Form, LayerShape, Negatives, Rule, Steps, Weights};
 use icl_model::kernel::Kernel;
 use icl_model::reference::Layer;
 use icl_numerics::lanes::Isa;
@@ -72,14 +74,19 @@ impl Fixture {
             Tensor::from_slice(&rows.entries()[..N * D], (1, 1, N, D), &Device::Cpu).unwrap()
         };
         let entries = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        let (weights, factor) = (self.weights(), modification.query_side_factor());
+        let factor = modification.query_side_factor() * power(modification.shrinkage(), N);
+        let weights = self.weights();
         let mut sum = vec![0.0; D];
         for head in self.heads() {
             let scores = Matrix::from_fn(N, N, |i, j| score(&head, i, j));
             let scores = Tensor::from_slice(scores.entries(), (1, 1, N, N), &Device::Cpu).unwrap();
             let keys = entries(&modification.keys(&weights, &demos(&head.keys)).unwrap());
             let values = modification.values(&weights, &demos(&head.values)).unwrap();
-            let values = entries(&modification.mix(&scores, &values).unwrap());
+            let mut values = entries(&modification.mix(&scores, &values).unwrap());
+            let later = |i: usize| power(modification.shrinkage(), N - 1 - i);
+            for (i, value) in values.chunks_exact_mut(D).enumerate() {
+                value.iter_mut().for_each(|v| *v *= later(i));
+            }
             let pairs: Vec<KeyValue<'_>> = keys
                 .chunks_exact(D)
                 .zip(values.chunks_exact(D))
@@ -128,10 +135,10 @@ impl Fixture {
         let mut sum = vec![0.0; D];
         for head in self.heads() {
             let (pairs, side) = (head.key_values(0..N), head.key_values(N..N + 1));
-            let sets = parts.negatives.map(|(m, _)| lowest(&head, m));
+            let sets = parts.negatives.map(|of| negatives(&head, of));
             let on_keys = |x: &[f64]| self.augment(parts.keys, "g_keys", x);
             let on_values = |x: &[f64]| self.augment(parts.values, "g_values", x);
-            let beta = parts.negatives.map_or(0.0, |(_, beta)| f64::from(beta));
+            let beta = parts.negatives.map_or(0.0, |of| f64::from(of.beta));
             let loss = ModifiedLoss {
                 alpha: f64::from(parts.alpha),
                 keys: Some(&on_keys),
@@ -139,11 +146,19 @@ impl Fixture {
                 negatives: sets.as_ref().map(|sets| (beta, sets.as_slice())),
             };
             let query = head.queries.row(N);
-            let out = predict_after_full_batch_step(&loss, &pairs, &side, query).unwrap();
-            sum.iter_mut().zip(out).for_each(|(sum, x)| *sum += x);
+            let out = match parts.steps {
+                Steps::Batch => predict_after_full_batch_step(&loss, &pairs, &side, query),
+                Steps::Samples => predict_after_sample_steps(&loss, &pairs, &side, query),
+            };
+            sum.iter_mut().zip(out.unwrap()).for_each(|(sum, x)| *sum += x);
         }
         Some(sum)
     }
+}
+
+/// `x^n`, product by product.
+fn power(x: f64, n: usize) -> f64 {
+    (0..n).map(|_| x).product()
 }
 
 fn gelu(x: f64) -> f64 {
@@ -156,10 +171,15 @@ fn score(head: &Head, i: usize, j: usize) -> f64 {
     order::dot(head.queries.row(i), head.keys.row(j))
 }
 
-/// The `m` other demonstrations with the lowest score, by exhaustive ranking.
-fn lowest(head: &Head, m: usize) -> Vec<Vec<usize>> {
-    let lower =
-        |i: usize, j: usize| move |k: &usize| *k != i && score(head, i, *k) < score(head, i, j);
+/// The other demonstrations that a rule names, by exhaustive ranking.
+fn negatives(head: &Head, Negatives { m, rule, .. }: Negatives) -> Vec<Vec<usize>> {
+    let of = |i: usize, j: usize| match rule {
+        Rule::Lowest => score(head, i, j),
+        Rule::Highest => -score(head, i, j),
+        Rule::Next | Rule::All => ((j + N - i) % N) as f64,
+    };
+    let m = if rule == Rule::All { N - 1 } else { m };
+    let lower = |i: usize, j: usize| move |k: &usize| *k != i && of(i, *k) < of(i, j);
     let rank = |i: usize, j: usize| (0..N).filter(lower(i, j)).count();
     (0..N).map(|i| (0..N).filter(|j| *j != i && rank(i, *j) < m).collect()).collect()
 }

@@ -35,6 +35,13 @@ pub(crate) struct Item {
     pub(crate) plan: &'static Planner,
 }
 
+impl Item {
+    /// Whether it answers a picture or table of the paper; the others ask questions of our own.
+    pub(crate) fn is_of_the_paper(&self) -> bool {
+        ["Figure ", "Appendix", "Table "].iter().any(|kind| self.paper.starts_with(kind))
+    }
+}
+
 /// From settings to an item's work.
 pub(crate) type Planner = dyn Fn(&SettingsFile, Context<'_>) -> anyhow::Result<Plan> + Sync;
 

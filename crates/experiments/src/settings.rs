@@ -54,9 +54,12 @@ pub(crate) struct Entry {
     pub(crate) tag: Tag,
     /// Why it has this value.
     pub(crate) reason: String,
-    /// What changes if it is chosen otherwise, for paper gaps.
+    /// What changes if it is chosen otherwise, for paper gaps, where that is argued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) effect: Option<String>,
+    /// Variations of `ext-sensitivity` that measure it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) measured: Vec<String>,
 }
 
 impl Entry {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kernel<F> {
-    /// `exp(k . q)` over all visible tokens: the paper's.
+    /// `exp(k . q)` over all visible tokens: softmax attention.
     #[default]
     Softmax,
     /// `exp(k . q)` over all visible tokens but the last, the query token, as in J. von Oswald et al. (2023).

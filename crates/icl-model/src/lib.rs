@@ -5,7 +5,7 @@
 //!   parameters, the kernels, and who sees whom.
 //! * [`ops`]: candle operations whose bits do not depend on the CPU.
 //! * [`mod@reference`]: layers made of them, for heads that are summed and heads side by side.
-//! * [`fused`]: the paper's layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
+//! * [`fused`]: the figures' layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
 //! * [`objective`], [`model`]: what is minimised, and the four implementations.
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
 //! * [`device`]: where numbers are computed.

@@ -8,7 +8,7 @@ use crate::ModelError;
 use crate::adam::AdamSettings;
 use crate::attention::{LayerShape, Modification, ParameterSpec, Parameters};
 use crate::kernel::{Kernel, KernelSettings};
-use crate::prompt::{Inputs, PromptSampler, PromptShape};
+use crate::prompt::{Inputs, MapEntries, PromptSampler, PromptShape};
 use crate::task::{self, Scale};
 use icl_numerics::lanes::Isa;
 
@@ -72,9 +72,12 @@ pub struct TrainSettings {
     pub scale: Scale,
     /// Sizes of a prompt.
     pub prompt: PromptShape,
-    /// Inputs; the paper's unless stated.
-    #[serde(default, skip_serializing_if = "Inputs::is_paper")]
+    /// Distribution of the inputs' entries.
+    #[serde(default, skip_serializing_if = "Inputs::is_default")]
     pub inputs: Inputs,
+    /// Distribution of the entries of `W`.
+    #[serde(default, skip_serializing_if = "MapEntries::is_default")]
+    pub map: MapEntries,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -111,6 +114,7 @@ impl TrainSettings {
             scale: Scale::Raw,
             prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
             inputs: Inputs::Uniform,
+            map: MapEntries::Normal,
             n_heads: 1,
             modification: "plain".into(),
             kernel: Kernel::Softmax,
@@ -133,7 +137,7 @@ impl TrainSettings {
     pub fn sampler(&self, seed: u64, purpose: &str, isa: Isa) -> Result<PromptSampler, ModelError> {
         let task = task::find(&self.task)?;
         let sampler = PromptSampler::new(task, self.scale, self.prompt, seed, purpose, isa);
-        Ok(sampler.with_inputs(self.inputs))
+        Ok(sampler.with_inputs(self.inputs).with_map(self.map))
     }
 
     /// Sizes of the layer.

@@ -1,4 +1,4 @@
-//! Every registered modification in both conventions of heads, unasked: the paper's summed heads and PyTorch's
+//! Every registered modification in both conventions of heads, unasked: the figures' summed heads and PyTorch's
 //! heads side by side share one core.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
@@ -136,7 +136,7 @@ fn heads_side_by_side_give_every_variable_a_gradient_that_agrees_with_central_di
 }
 
 #[test]
-fn one_head_side_by_side_is_the_papers_layer_with_one_head() {
+fn one_head_side_by_side_is_the_figures_layer_with_one_head() {
     let tolerance = Tolerance::roundoff_f64(100);
     let shape = LayerShape { d: D, n_heads: 1 };
     for specification in specifications() {

@@ -1,5 +1,5 @@
 //! Every registered modification, unasked: gradients, neutral settings, fused kernel against the reference, in the
-//! paper's layer.
+//! figures' layer.
 //!
 //! Sizes are distinct primes, so that a transposition cannot pass.
 

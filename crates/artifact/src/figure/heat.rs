@@ -121,22 +121,35 @@ impl HeatPanel {
     }
 
     /// Every entry as a number on its colour, which alone would lose its sign in print without colours.
-    fn draw_values(&self, canvas: &mut Canvas, matrix: Area) {
+    fn values(&self) -> Vec<String> {
+        // adding zero turns a rounded -0 into 0
+        let rounded = |x: &f64| format!("{:.3}", (x * 1e3).round() / 1e3 + 0.0);
+        self.entries.iter().map(rounded).collect()
+    }
+
+    fn draw_texts(&self, canvas: &mut Canvas, matrix: Area, texts: &[String]) {
         let rows = self.entries.len() / self.columns;
-        for (i, x) in self.entries.iter().enumerate() {
+        for (i, (x, text)) in self.entries.iter().zip(texts).enumerate() {
             let (row, column) = ((i / self.columns) as f64, (i % self.columns) as f64);
             let at = [
                 matrix.left + matrix.width * (column + 0.5) / self.columns as f64,
                 matrix.top + matrix.height * (row + 0.5) / rows as f64,
             ];
             let ink = if is_dark(colour(*x, self.range)) { PAPER } else { INK };
-            // adding zero turns a rounded -0 into 0
-            let rounded = (x * 1e3).round() / 1e3 + 0.0;
-            canvas.text(&format!("{rounded:.3}"), at, 6.0, ink, Anchor::Middle);
+            canvas.text(text, at, 6.0, ink, Anchor::Middle);
         }
     }
 
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
+        self.draw_with(canvas, area, &self.values())
+    }
+
+    fn draw_with(
+        &self,
+        canvas: &mut Canvas,
+        area: Area,
+        texts: &[String],
+    ) -> Result<(), PanelFault> {
         if self.columns == 0
             || self.entries.is_empty()
             || !self.entries.len().is_multiple_of(self.columns)
@@ -149,7 +162,7 @@ impl HeatPanel {
         draw_matrix(canvas, matrix, self.columns, &self.entries, self.range);
         if !self.names[0].is_empty() {
             self.draw_names(canvas, matrix);
-            self.draw_values(canvas, matrix);
+            self.draw_texts(canvas, matrix, texts);
         }
         let middle = left + w / 2.0;
         canvas.text(&self.title, [middle, area.top + 7.0], 8.0, INK, Anchor::Middle);
@@ -158,5 +171,25 @@ impl HeatPanel {
         let bar = Area { left: middle - 30.0, top: top + h + 18.0, width: 60.0, height: 6.0 };
         draw_colour_bar(canvas, bar, self.range);
         Ok(())
+    }
+}
+
+/// A matrix with names whose entries carry words instead of numbers.
+#[derive(Debug, Clone)]
+pub struct WordPanel {
+    /// Colours, names and titles.
+    pub heat: HeatPanel,
+    /// What stands in each entry, row by row.
+    pub words: Vec<String>,
+}
+
+impl WordPanel {
+    pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
+        let (found, entries) = (self.words.len(), self.heat.entries.len());
+        if found != entries {
+            let found = format!("{found} words for {entries} entries");
+            return Err((format!("matrix `{}`", self.heat.title), found, "one for each entry"));
+        }
+        self.heat.draw_with(canvas, area, &self.words)
     }
 }

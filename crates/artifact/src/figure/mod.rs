@@ -14,7 +14,7 @@ mod style;
 
 pub use axis::{Axis, Scale};
 pub use formats::{to_pdf, to_png};
-pub use heat::HeatPanel;
+pub use heat::{HeatPanel, WordPanel};
 pub use lines::{LinePanel, Series};
 pub use scheme::{Mark, SchemePanel};
 pub use style::Style;
@@ -35,6 +35,8 @@ pub enum Panel {
     Lines(LinePanel),
     /// A matrix as colours.
     Heat(HeatPanel),
+    /// A matrix as colours with a word in each entry.
+    Words(WordPanel),
     /// Free arrangement of matrices, arrows and text.
     Scheme(SchemePanel),
 }
@@ -83,6 +85,7 @@ impl Figure {
             match panel {
                 Panel::Lines(panel) => panel.draw(&mut canvas, area),
                 Panel::Heat(panel) => panel.draw(&mut canvas, area),
+                Panel::Words(panel) => panel.draw(&mut canvas, area),
                 Panel::Scheme(panel) => panel.draw(&mut canvas, area),
             }
             .map_err(|(what, found, expected)| fault(&what, found, expected))?;

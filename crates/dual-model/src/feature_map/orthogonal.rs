@@ -104,7 +104,7 @@ const LARGEST_EXPONENT: f64 = 100.0;
 /// ```
 fn block_moment([a, b]: [&[f64]; 2]) -> Option<f64> {
     let squares = [a, b].map(order::sum_of_squares);
-    let (c, exponent) = (a.len() as f64 / 2.0, (squares[0] + squares[1]) / 2.0);
+    let (c, exponent) = (a.len() as f64 / 2.0, f64::midpoint(squares[0], squares[1]));
     if exponent.is_nan() || exponent > LARGEST_EXPONENT {
         return None;
     }

@@ -59,7 +59,7 @@ pub(crate) fn cell(name: String, settings: ReferenceSettings, device: Device) ->
     // only what the prompts and the floor depend on is part of the cell's identity
     let specification = json!({
         "kind": "references/2", "task": train.task, "scale": train.scale, "prompt": train.prompt,
-        "inputs": train.inputs, "heads": train.n_heads, "n_held_out": train.n_validation,
+        "inputs": train.inputs, "map": train.map, "heads": train.n_heads, "n_held_out": train.n_validation,
         "n_final": settings.n_final, "floor": settings.floor,
     });
     let weight = settings.n_final as f64 * train.prompt.n_tokens() as f64 / 2e6

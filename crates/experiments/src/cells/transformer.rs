@@ -97,7 +97,8 @@ fn curve(
     trainer.run(&Kept::new(&context.part(0.0, trained))?)?;
     let n = settings.train.prompt.n_demos;
     let layers = stack.layers(trainer.parameters(), DType::F64)?;
-    let duals: Vec<LayerWeights> = layers.iter().map(weights).collect::<anyhow::Result<_>>()?;
+    let duals: Vec<LayerWeights> =
+        layers.iter().map(dual_weights).collect::<anyhow::Result<_>>()?;
     let Some((last, before)) = duals.split_last() else { anyhow::bail!("no layer") };
     let validation = stack.validation(prompts);
     let stream = Stream::new(0, "dual/orders");
@@ -141,7 +142,7 @@ fn candle_output(
 }
 
 /// A candle layer's weights for the dual.
-fn weights(layer: &TransformerLayer) -> anyhow::Result<LayerWeights> {
+pub(crate) fn dual_weights(layer: &TransformerLayer) -> anyhow::Result<LayerWeights> {
     let values = |name: &str, shape: &[usize]| -> anyhow::Result<Vec<f64>> {
         Ok(layer.weights.get(shape, name)?.flatten_all()?.to_vec1()?)
     };

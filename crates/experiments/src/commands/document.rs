@@ -8,11 +8,9 @@ use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::console::say;
 use crate::costs::Costs;
-use crate::items::ext_sensitivity::gaps::{BASE as SENSITIVITY_BASE, VARIED};
 use crate::outcome::Outcome;
 use crate::profile::Profile;
 use crate::registry;
-use crate::settings::{SettingsFile, Tag};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};
 use artifact::claim::{Claim, Side};
@@ -71,7 +69,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "findings" => findings(workspace)?,
             "items" => items(workspace)?,
             "claims" => claims(workspace)?,
-            "gaps" => gaps(workspace)?,
+            "gaps" => super::gaps::table(workspace)?,
             "costs" => costs(workspace),
             "peers" => peers(workspace)?,
             "roofline" => roofline(workspace)?,
@@ -224,44 +222,6 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
                 claim.verdict.word()
             )?;
         }
-    }
-    Ok(out)
-}
-
-/// What another choice changes where the settings file does not say: only what was tried is claimed.
-fn usual_effect(id: &str, setting: &str) -> &'static str {
-    if id == SENSITIVITY_BASE && VARIED.contains(&setting) {
-        "tried in ext-sensitivity, with every verdict"
-    } else {
-        "not tried"
-    }
-}
-
-/// ARTIFACT: every setting that no source confirms.
-fn gaps(workspace: &Workspace) -> anyhow::Result<String> {
-    let mut out = String::from(
-        "| setting | source says | we chose (paper profile) | why | effect of another choice | items |\n\
-         |---|---|---|---|---|---|\n",
-    );
-    // the same choice for the same reason is one row
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in registry::built_in() {
-        let file = SettingsFile::read(&workspace.settings(item.id))?;
-        for (name, entry) in &file.entries {
-            let source = match entry.tag {
-                Tag::R => "recollected, unconfirmed",
-                Tag::O => "nothing",
-                Tag::A | Tag::C | Tag::D => continue,
-            };
-            let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
-            let value = value.replace('\n', " ").replace('|', "\\|");
-            let effect = entry.effect.as_deref().unwrap_or_else(|| usual_effect(item.id, name));
-            let row = format!("| `{name}` | {source} | `{value}` | {} | {effect} |", entry.reason);
-            rows.entry(row).or_default().push(format!("`{}`", item.id));
-        }
-    }
-    for (row, items) in rows {
-        writeln!(out, "{row} {} |", items.join(", "))?;
     }
     Ok(out)
 }

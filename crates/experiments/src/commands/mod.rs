@@ -7,6 +7,7 @@ mod doctor;
 mod document;
 mod findings;
 mod floor;
+mod gaps;
 mod glue;
 mod lens;
 mod list;

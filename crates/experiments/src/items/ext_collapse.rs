@@ -1,5 +1,7 @@
 //! Do negatives and regularisation keep predictions from collapsing? Rank, alignment and uniformity of
-//! what a trained layer predicts, against the strength of the modification.
+//! what a trained layer predicts, against the strength of the modification. With independent targets of equal
+//! variance nothing collapses even without a modification: that is a claim here, and what is left to compare are loss
+//! and alignment, strength by strength, since they need not follow it in one direction.
 //!
 //! With predictions `p` and targets `s` of many prompts, `u(x) = x / |x|`:
 //!
@@ -15,13 +17,15 @@ use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::{Claim, Place, at_least, at_most, sampled};
+use artifact::claim::{Claim, Place, at_least, at_most, compared};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::statistics::comparison::{Comparison, Differences, compare};
 use artifact::statistics::interval;
 use artifact::table::{ColumnType, Schema, Table};
+use icl_model::adam::{AdamSettings, Course};
 use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
-use icl_model::settings::TrainSettings;
+use icl_model::settings::{Start, TrainSettings};
 use icl_model::training::{EVALUATION_SEED, LayerTraining};
 use icl_numerics::largest;
 use icl_numerics::{math, order};
@@ -33,7 +37,8 @@ use std::collections::BTreeMap;
 pub(crate) static ITEM: Item = Item {
     id: "ext-collapse",
     paper: "beyond the paper",
-    claim: "What negatives and regularisation do to the rank, alignment and uniformity of the predictions",
+    claim: "Predictions of independent targets do not collapse, with a modification or without; which strengths of it \
+            lower loss and misalignment",
     plan: &plan,
 };
 
@@ -47,8 +52,22 @@ struct Settings {
     strengths: Vec<f64>,
     steps: usize,
     batch: usize,
+    schedule: Course,
+    start: Start,
     prompts: usize,
+    /// Smallest difference of interest, relative to plain.
+    margin: f64,
+    rank: Rank,
     seeds: u64,
+}
+
+/// What is claimed of the effective rank.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rank {
+    /// Its least value, relative to the number of targets.
+    least: f64,
+    expected: bool,
 }
 
 impl Settings {
@@ -58,14 +77,17 @@ impl Settings {
     }
 
     fn train(&self, modification: String, seed: u64) -> TrainSettings {
+        let base = TrainSettings::base();
         TrainSettings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
             modification,
+            start: self.start,
             steps: self.steps,
             batch: self.batch,
+            adam: AdamSettings { schedule: self.schedule.over(self.steps), ..base.adam.clone() },
             validate_every: self.steps.max(1),
             seed,
-            ..TrainSettings::base()
+            ..base
         }
     }
 }
@@ -115,7 +137,7 @@ fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
     Cell::new(
         format!("{}/{}", train.modification, train.seed),
         crate::cells::training::weight(&train, prompts),
-        json!({ "kind": "collapse/1", "settings": train, "prompts": prompts }),
+        json!({ "kind": "collapse/2", "settings": train, "prompts": prompts }),
         schema(),
         move |context| {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
@@ -184,10 +206,12 @@ fn effective_rank(rows: &[Vec<f64>]) -> f64 {
 
 fn assemble(settings: &Settings, results: &[&Table]) -> anyhow::Result<Outputs> {
     let runs = Table::stack("runs", results.iter().copied())?;
-    let claims = claims(settings, &runs)?;
+    let comparisons = comparisons(settings, &runs)?;
+    let claims = claims(settings, &runs, &comparisons)?;
     let figure = figure(settings, &runs)?;
+    let words = words(&comparisons)?;
     Ok(Outputs {
-        tables: vec![(runs, BTreeMap::new())],
+        tables: vec![(runs, BTreeMap::new()), (words, BTreeMap::new())],
         figures: vec![(figure, vec!["runs"])],
         claims,
     })
@@ -218,9 +242,64 @@ fn curve(
     settings.strengths.iter().map(at).collect()
 }
 
-/// At strength 0 every kind is plain, bit for bit; whether measures follow the strength is under test.
-fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
-    let id = ITEM.id;
+/// Measures in which less is better, and which are compared with plain.
+const COMPARED: [&str; 2] = ["relative_loss", "alignment"];
+
+/// A setting's measure beside plain's.
+struct Against {
+    measure: &'static str,
+    found: Comparison,
+}
+
+/// Every strength but zero of every kind with plain, by both measures, in one family.
+fn comparisons(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Against>> {
+    let (mut measures, mut all) = (Vec::new(), Vec::new());
+    for measure in COMPARED {
+        let plain = by_seed(settings, runs, "plain", measure)?;
+        for kind in &settings.kinds {
+            for strength in &settings.strengths[1..] {
+                let name = Settings::modification(kind, *strength);
+                let sample = by_seed(settings, runs, &name, measure)?;
+                measures.push(measure);
+                all.push(Differences::relative(&name, &sample, &plain, settings.margin));
+            }
+        }
+    }
+    let found = compare(&all)?.into_iter();
+    Ok(measures.into_iter().zip(found).map(|(measure, found)| Against { measure, found }).collect())
+}
+
+fn words(comparisons: &[Against]) -> anyhow::Result<Table> {
+    let floats =
+        |f: &dyn Fn(&Comparison) -> f64| comparisons.iter().map(|one| f(&one.found)).collect();
+    let table = Table::builder("comparisons")
+        .texts("measure", &comparisons.iter().map(|one| one.measure).collect::<Vec<_>>())
+        .texts(
+            "setting",
+            &comparisons.iter().map(|one| one.found.name.as_str()).collect::<Vec<_>>(),
+        )
+        .floats("difference", floats(&|one| one.difference.mean))
+        .floats("lower", floats(&|one| one.difference.lower))
+        .floats("upper", floats(&|one| one.difference.upper))
+        .floats("margin", floats(&|one| one.margin))
+        .floats("p_difference", floats(&|one| one.evidence.p_difference))
+        .floats("p_equivalence", floats(&|one| one.evidence.p_equivalence))
+        .texts("word", &comparisons.iter().map(|one| one.found.word().text()).collect::<Vec<_>>())
+        .build()?;
+    Ok(table)
+}
+
+fn place<'a>(claim: &'a str, table: &'a str) -> Place<'a> {
+    Place { item: ITEM.id, claim, table }
+}
+
+/// At strength 0 every kind is plain, bit for bit; nothing collapses; what every strength does to loss and alignment
+/// is under test.
+fn claims(
+    settings: &Settings,
+    runs: &Table,
+    comparisons: &[Against],
+) -> anyhow::Result<Vec<Claim>> {
     let mut claims = Vec::new();
     for kind in &settings.kinds {
         let mut differences = Vec::new();
@@ -229,58 +308,25 @@ fn claims(settings: &Settings, runs: &Table) -> anyhow::Result<Vec<Claim>> {
             let neutral = &curve(settings, runs, kind, column)?[0];
             differences.extend(plain.iter().zip(neutral).map(|(a, b)| (a - b).abs()));
         }
-        let furthest = largest::value(differences);
         let name = kind.replace("{}", "0");
         let statement = format!("{name} against plain: the largest difference of any measure");
-        claims.push(at_most(
-            Place { item: id, claim: &name, table: "runs" },
-            &statement,
-            furthest,
-            0.0,
-        ));
+        claims.push(at_most(place(&name, "runs"), &statement, largest::value(differences), 0.0));
     }
-    for kind in &settings.kinds {
-        for column in MEASURES {
-            claims.push(trend(settings, runs, kind, column)?);
-        }
+    let least = largest::least(runs.floats(MEASURES[0])?);
+    let statement = format!(
+        "Least effective rank of the predictions over all settings and seeds, of {} targets: nothing collapses",
+        settings.d_s
+    );
+    let Rank { least: share, expected } = settings.rank;
+    let rank = at_least(place("rank", "runs"), &statement, least, share * settings.d_s as f64);
+    claims.push(Claim { expected, ..rank });
+    for Against { measure, found } in comparisons {
+        let name = format!("{}/{measure}", found.name);
+        let what = measure.replace('_', " ");
+        let statement = format!("{} has a lower {what} than plain", found.name);
+        claims.push(compared(place(&name, "comparisons"), &statement, found));
     }
     Ok(claims)
-}
-
-/// Rank correlation of a measure with the strength, seed by seed, resampled over seeds at Bonferroni's level:
-/// rank, and (negatively) the three measures in which less is better.
-fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow::Result<Claim> {
-    let curve = curve(settings, runs, kind, column)?;
-    let correlation = |seed: usize| {
-        let measure: Vec<f64> = curve.iter().map(|values| values[seed]).collect();
-        order::dot(&ranks(&settings.strengths), &ranks(&measure))
-    };
-    let correlations: Vec<f64> = (0..settings.seeds as usize).map(correlation).collect();
-    let count = MEASURES.len() * settings.kinds.len();
-    let mean = interval::mean_of_several(&correlations, count)?;
-    let strength = kind.replace("{}", "x");
-    let name = format!("{strength}/{column}");
-    let place = Place { item: ITEM.id, claim: &name, table: "runs" };
-    let what = column.replace('_', " ");
-    let claim = if column == MEASURES[0] {
-        let statement = format!("{strength}: {what} rises with x (Spearman's correlation)");
-        at_least(place, &statement, mean.mean, 0.0)
-    } else {
-        let statement = format!("{strength}: {what} falls with x (Spearman's correlation)");
-        at_most(place, &statement, mean.mean, 0.0)
-    };
-    Ok(Claim { expected: false, ..sampled(claim, [mean.lower, mean.upper]) })
-}
-
-/// Centred ranks of length one, so that a dot product of two is Spearman's correlation; ties get the mean
-/// of their ranks. All zero where every number is the same.
-fn ranks(x: &[f64]) -> Vec<f64> {
-    let rank = |a: &f64| {
-        let below = x.iter().filter(|b| *b < a).count() as f64;
-        let equal = x.iter().filter(|b| *b == a).count() as f64;
-        below + (equal - 1.0) / 2.0 - (x.len() as f64 - 1.0) / 2.0
-    };
-    unit(&x.iter().map(rank).collect::<Vec<f64>>())
 }
 
 fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
@@ -315,8 +361,8 @@ fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
         caption: format!(
             "ext-collapse. What one trained head predicts for {} prompts of the linear task with {} targets, against \
              the strength of a modification: effective rank of the predictions' covariance, loss, alignment with the \
-             targets (0 is best) and uniformity on the sphere (low is spread). Mean and 95 % bootstrap band over {} \
-             seeds.",
+             targets (0 is best) and uniformity on the sphere (low is spread). Mean and 95 % interval over {} \
+             seeds; the word of every strength against plain is in comparisons.csv.",
             settings.prompts, settings.d_s, settings.seeds
         ),
     })
@@ -327,18 +373,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_effective_rank_counts_equal_directions_and_spearman_orders() {
+    fn the_effective_rank_counts_equal_directions() {
         let corner = |i: usize| vec![f64::from(i as u32 & 1), f64::from(i as u32 >> 1 & 1), 2.0];
         let square: Vec<Vec<f64>> = (0..4).map(corner).collect();
         assert!((effective_rank(&square) - 2.0).abs() < 1e-12);
         assert_eq!(effective_rank(&[vec![1.0, 2.0], vec![1.0, 2.0]]), 0.0);
         let line: Vec<Vec<f64>> = (0..5).map(|i| vec![f64::from(i), 2.0 * f64::from(i)]).collect();
         assert!((effective_rank(&line) - 1.0).abs() < 1e-12);
-        let correlation = |x: &[f64], y: &[f64]| order::dot(&ranks(x), &ranks(y));
-        assert!((correlation(&[1.0, 2.0, 9.0], &[0.1, 0.2, 0.3]) - 1.0).abs() < 1e-12);
-        assert!((correlation(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-12);
-        // ranks 0, 1.5, 1.5 against 0, 1, 2: 1.5 / sqrt(1.5 * 2)
-        let tied = correlation(&[1.0, 2.0, 2.0], &[1.0, 2.0, 3.0]);
-        assert!((tied - 1.5 / 3.0_f64.sqrt()).abs() < 1e-12);
     }
 }

@@ -235,7 +235,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
         largest::value(rows.map(|(_, value)| *value))
     };
     let statements = [
-        ("plain", "Step against central differences of the paper's loss", 1e-7),
+        ("plain", "Step against central differences of the plain loss", 1e-7),
         ("regularised", "Step against central differences of the regularised loss", 1e-7),
         ("augmented", "Step against central differences of the augmented loss", 1e-7),
         ("negative", "Step against central differences of the negative loss", 1e-7),

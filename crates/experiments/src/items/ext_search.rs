@@ -76,7 +76,12 @@ impl Settings {
     }
 
     /// What a subject's run at a point is trained with.
-    fn stack(&self, subject: &Subject, (learning_rate, initial_sd): (f64, f64), seed: u64) -> StackSettings {
+    fn stack(
+        &self,
+        subject: &Subject,
+        (learning_rate, initial_sd): (f64, f64),
+        seed: u64,
+    ) -> StackSettings {
         let clip = if subject.layers == 0 { 0.0 } else { self.clip };
         let train = TrainSettings {
             modification: subject.modification.clone(),
@@ -225,8 +230,10 @@ fn claims(settings: &Settings, grid: &[Vec<Vec<f64>>]) -> anyhow::Result<Vec<Cla
         let mean = largest::value(ratios.iter().map(|ratio| ratio.mean));
         let upper = largest::value(ratios.iter().map(|ratio| ratio.upper));
         let own = ratios.iter().find(|ratio| ratio.mean == mean).context("a grid of one point")?;
-        let statement =
-            format!("{}: loss at the chosen point over the best other point of the grid", subject.name);
+        let statement = format!(
+            "{}: loss at the chosen point over the best other point of the grid",
+            subject.name
+        );
         let place = Place { item: ITEM.id, claim: &subject.name, table: "grid" };
         let worst = Interval { mean, upper, ..*own };
         Ok(over_seeds(place, &statement, worst, Side::AtMost, 1.01))

@@ -5,4 +5,5 @@ pub(crate) mod base_layer;
 pub(crate) mod heads;
 pub(crate) mod layer_pair;
 pub(crate) mod masking;
+pub(crate) mod modified;
 pub(crate) mod precision;

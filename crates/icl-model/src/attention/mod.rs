@@ -6,6 +6,9 @@
 //! v~    = (I - (beta/m) Neg) g1(v)
 //! ```
 //!
+//! for one full-batch step of the dual; steps on each demonstration weigh demonstration `i` of `N` by
+//! `(1-alpha)^(N-i)` and the query side by `(1-alpha)^N` instead.
+//!
 //! with `k = W_K h / d^(1/4)`, `q = W_Q h_q / d^(1/4)`, `v = W_V h` per head; the heads' outputs are
 //! summed (a head's `W_V` is `d x d` and holds its output projection). Plain attention has
 //! `alpha = 0`, `g1 = g2 = identity`, `beta = 0`.
@@ -24,7 +27,7 @@ mod weights;
 
 pub(crate) use negative::check_count;
 pub use parameters::{LayerShape, ParameterSpec, Parameters};
-pub use terms::{Augmentation, Form, Terms};
+pub use terms::{Augmentation, Form, Negatives, Rule, Steps, Terms};
 pub use weights::Weights;
 
 use crate::ModelError;
@@ -79,6 +82,13 @@ pub trait Modification: Debug + Send + Sync {
 
     /// Factor on the values of the query side.
     fn query_side_factor(&self) -> f64 {
+        1.0
+    }
+
+    /// Factor on `W` before the step on every demonstration: one that comes `k` places before the last has the factor
+    /// to the power of `k`, the query side that to the power of their number. Only demonstrations that a query sees
+    /// are steps of its dual.
+    fn shrinkage(&self) -> f64 {
         1.0
     }
 
@@ -149,6 +159,8 @@ mod tests {
             ("regularised:alpha=x", "found x"),
             ("regularised:alpha=2", "0 to 1"),
             ("negative:m=0,beta=1", "1 to 4096"),
+            ("negative:m=2,rule=all", "`m`"),
+            ("regularised:alpha=1,steps=samples", "0 to 0.99"),
         ] {
             let message = parse(specification).unwrap_err().to_string();
             assert!(message.contains(part), "{specification}: {message}");

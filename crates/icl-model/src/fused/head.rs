@@ -25,6 +25,8 @@ pub(super) struct HeadScratch {
     features: Option<FeatureScratch>,
     /// Attention weights.
     p: Vec<Lane16>,
+    /// Those of the demonstrations after the dual's shrinkage.
+    shrunk: Vec<Lane16>,
     /// Weights after negatives and regularisation.
     coefficients: Vec<Lane16>,
     negatives: NegativeScratch,
@@ -58,9 +60,10 @@ impl HeadScratch {
                 _ => None,
             },
             p: zeros(n_tokens),
+            shrunk: zeros(n),
             coefficients: zeros(n_tokens),
             negatives: match modification.negatives {
-                Some((m, _)) => NegativeScratch::new(m, n, d),
+                Some(negatives) => NegativeScratch::new(negatives.count(n), n, d),
                 None => NegativeScratch::none(),
             },
             z: zeros(d),
@@ -171,15 +174,33 @@ fn coefficients<L: Lanes>(
     tokens: &[Lane16],
 ) {
     let (d, n) = (layer.shape.d(), layer.shape.n_demos);
-    if let Some((m, beta)) = layer.modification.negatives {
-        negatives::choose(l, &w.similarity, &mut s.negatives, &tokens[..n * d], d);
-        let (chosen, weight) = (&s.negatives.chosen, beta / m as f32);
-        negatives::mix_transposed(l, chosen, weight, &s.p[..n], &mut s.coefficients[..n]);
+    let modification = &layer.modification;
+    let query_side = modification.query_side_factor();
+    s.coefficients[n] = l.store(l.mul(l.splat(query_side), l.load(&s.p[n])));
+    // `p` stays as it is for the way back
+    s.shrunk.copy_from_slice(&s.p[..n]);
+    shrink(l, modification.shrinkage(), &mut s.shrunk, &mut s.coefficients[n]);
+    if let Some(of) = modification.negatives {
+        negatives::choose(l, of.rule, &w.similarity, &mut s.negatives, &tokens[..n * d], d);
+        let (chosen, p) = (&s.negatives.chosen, &s.shrunk);
+        negatives::mix_transposed(l, chosen, of.weight(n), p, &mut s.coefficients[..n]);
     } else {
-        s.coefficients[..n].copy_from_slice(&s.p[..n]);
+        s.coefficients[..n].copy_from_slice(&s.shrunk);
     }
-    let keep = l.splat(1.0 - layer.modification.alpha);
-    s.coefficients[n] = l.store(l.mul(keep, l.load(&s.p[n])));
+}
+
+/// Steps on each demonstration: its weight times the shrinkage to the power of the steps that follow, that of the
+/// query side times all of them.
+#[inline(always)]
+fn shrink<L: Lanes>(l: L, shrinkage: f32, demonstrations: &mut [Lane16], query_side: &mut Lane16) {
+    if shrinkage == 1.0 {
+        return;
+    }
+    let mut power = 1.0_f32;
+    for p in demonstrations.iter_mut().rev().chain([query_side]) {
+        *p = l.store(l.mul(l.splat(power), l.load(p)));
+        power *= shrinkage;
+    }
 }
 
 /// `out_s += sum_j c_j g1(v_j)_s`, the query side without `g1`.
@@ -243,14 +264,17 @@ pub(super) fn backward<L: Lanes>(
 #[inline(always)]
 fn backward_weights<L: Lanes>(l: L, layer: &FusedLayer, s: &mut HeadScratch) {
     let n = layer.shape.n_demos;
-    if let Some((m, beta)) = layer.modification.negatives {
-        let weight = beta / m as f32;
-        negatives::mix(l, &s.negatives.chosen, weight, &s.d_coefficients[..n], &mut s.d_p[..n]);
+    let modification = &layer.modification;
+    if let Some(of) = modification.negatives {
+        let (chosen, weight) = (&s.negatives.chosen, of.weight(n));
+        negatives::mix(l, chosen, weight, &s.d_coefficients[..n], &mut s.d_p[..n]);
     } else {
         s.d_p[..n].copy_from_slice(&s.d_coefficients[..n]);
     }
-    let keep = l.splat(1.0 - layer.modification.alpha);
-    s.d_p[n] = l.store(l.mul(keep, l.load(&s.d_coefficients[n])));
+    let query_side = modification.query_side_factor();
+    s.d_p[n] = l.store(l.mul(l.splat(query_side), l.load(&s.d_coefficients[n])));
+    let (demonstrations, side) = s.d_p.split_at_mut(n);
+    shrink(l, modification.shrinkage(), demonstrations, &mut side[0]);
     if layer.kernel == Kernel::Linear {
         let share = l.splat(1.0 / n as f32);
         for dp in &mut s.d_p[..n] {

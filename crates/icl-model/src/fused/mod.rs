@@ -170,7 +170,7 @@ pub struct On<'a> {
 /// `m` negatives exist only among more than `m` demonstrations.
 fn check_negatives(modification: &Terms, n_demos: usize) -> Result<(), ModelError> {
     match modification.negatives {
-        Some((m, _)) => crate::attention::check_count(m, n_demos),
+        Some(negatives) => crate::attention::check_count(negatives.count(n_demos), n_demos),
         None => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The sets `N(i)` on lanes: every lane chooses for its own prompt.
 
 use super::linear::{add_outers, add_product, add_product_transposed, product, product_transposed};
+use crate::attention::Rule;
 use icl_numerics::lanes::{Lane16, Lanes};
 
 /// Buffers of [`choose`].
@@ -26,13 +27,15 @@ impl NegativeScratch {
     }
 }
 
-/// Chooses `N(i)`, the `m` indices `j != i` with the lowest `h_i^T (W_Q^T W_K) h_j`, ties by index.
+/// Chooses `N(i)` by the rule among the `j != i`, by the scores `h_i^T (W_Q^T W_K) h_j` with ties by index, or by
+/// place.
 ///
 /// The `m`-th lowest score is found by insertion, `O(n m)` comparisons per demonstration; no lane
 /// branches.
 #[inline(always)]
 pub(super) fn choose<L: Lanes>(
     l: L,
+    rule: Rule,
     similarity: &[f32],
     s: &mut NegativeScratch,
     tokens: &[Lane16],
@@ -40,8 +43,18 @@ pub(super) fn choose<L: Lanes>(
 ) {
     let n = tokens.len() / d;
     for i in 0..n {
-        product_transposed(l, &mut s.query, 1.0, similarity, &tokens[i * d..(i + 1) * d]);
-        product(l, &mut s.scores, 1.0, tokens, &s.query);
+        match rule {
+            Rule::Lowest | Rule::Highest => {
+                let sign = if rule == Rule::Lowest { 1.0 } else { -1.0 };
+                product_transposed(l, &mut s.query, 1.0, similarity, &tokens[i * d..(i + 1) * d]);
+                product(l, &mut s.scores, sign, tokens, &s.query);
+            }
+            Rule::Next | Rule::All => {
+                for (j, score) in s.scores.iter_mut().enumerate() {
+                    *score = l.store(l.splat(((j + n - i) % n) as f32));
+                }
+            }
+        }
         // a demonstration is not its own negative
         s.scores[i] = l.store(l.splat(f32::INFINITY));
         lowest(l, &s.scores, &mut s.lowest);
@@ -143,13 +156,13 @@ mod tests {
     use icl_numerics::lanes::{Isa, Kernel, LANES};
     use icl_numerics::stream::Stream;
 
-    struct Choose<'a>(&'a [f32], &'a mut NegativeScratch, &'a [Lane16], usize);
+    struct Choose<'a>(Rule, &'a [f32], &'a mut NegativeScratch, &'a [Lane16], usize);
 
     impl Kernel for Choose<'_> {
         type Output = ();
         #[inline(always)]
         fn run<L: Lanes>(self, l: L) {
-            choose(l, self.0, self.1, self.2, self.3);
+            choose(l, self.0, self.1, self.2, self.3, self.4);
         }
     }
 
@@ -177,7 +190,7 @@ mod tests {
         let tokens: Vec<Lane16> = (0..n * d).map(entry).collect();
         for (isa, m) in Isa::available().flat_map(|isa| (1..n).map(move |m| (isa, m))) {
             let mut scratch = NegativeScratch::new(m, n, d);
-            isa.run(Choose(&similarity, &mut scratch, &tokens, d));
+            isa.run(Choose(Rule::Lowest, &similarity, &mut scratch, &tokens, d));
             for lane in 0..LANES {
                 let dot = |ij: usize| {
                     let entry = |i: usize, k: usize| f64::from(tokens[i * d + k][lane]);

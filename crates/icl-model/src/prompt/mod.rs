@@ -1,9 +1,9 @@
 //! Prompts: demonstrations and a query whose label is masked, sampled sixteen at a time.
 //!
 //! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
-//! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
-//! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads; normal inputs
-//! take `N + 1` times `d_t` words, rounded up to an even number.
+//! stream is a pure function of `p`: it takes `d_s d_t` words for the entries of `W`, rounded up to an even number
+//! (normals are Box-Muller pairs), and `(N + 1) d_t` words for uniform inputs, whatever the batch, the lanes or the
+//! threads; normal inputs take `N + 1` times `d_t` words, rounded up to an even number.
 
 mod batch;
 mod sampler;
@@ -61,7 +61,7 @@ impl PromptShape {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Inputs {
-    /// `U(-1, 1)`, the paper's.
+    /// `U(-1, 1)`. Paper gap: recollected, not confirmed by a source at hand.
     #[default]
     Uniform,
     /// `N(0, 1)`.
@@ -69,10 +69,31 @@ pub enum Inputs {
 }
 
 impl Inputs {
-    /// Whether this is the paper's.
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub fn is_paper(&self) -> bool {
-        *self == Self::Uniform
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Distribution of the entries of a task's map `W`; all have mean 0 and variance 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MapEntries {
+    /// `N(0, 1)`. Paper gap: recollected, not confirmed by a source at hand.
+    #[default]
+    Normal,
+    /// `U(-sqrt(3), sqrt(3))`.
+    Uniform,
+    /// 1 or -1, each with probability one half.
+    Signs,
+    /// 0 with probability three quarters, else 2 or -2.
+    Sparse,
+}
+
+impl MapEntries {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

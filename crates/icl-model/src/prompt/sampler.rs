@@ -1,6 +1,6 @@
 //! Prompts drawn sixteen at a time from a named stream.
 
-use super::{CHUNK, Inputs, PromptBatch, PromptShape};
+use super::{CHUNK, Inputs, MapEntries, PromptBatch, PromptShape};
 use crate::task::{Scale, Task};
 use icl_numerics::elementary;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
@@ -15,6 +15,7 @@ pub struct PromptSampler {
     task: &'static dyn Task,
     scale: Scale,
     inputs: Inputs,
+    map: MapEntries,
     stream: Stream,
     isa: Isa,
 }
@@ -33,13 +34,20 @@ impl PromptSampler {
         isa: Isa,
     ) -> Self {
         let stream = Stream::new(seed, &format!("prompts/{purpose}"));
-        Self { shape, task, scale, inputs: Inputs::Uniform, stream, isa }
+        let (inputs, map) = (Inputs::default(), MapEntries::default());
+        Self { shape, task, scale, inputs, map, stream, isa }
     }
 
     /// The same with other inputs.
     #[must_use]
     pub fn with_inputs(self, inputs: Inputs) -> Self {
         Self { inputs, ..self }
+    }
+
+    /// The same with another distribution of `W`.
+    #[must_use]
+    pub fn with_map(self, map: MapEntries) -> Self {
+        Self { map, ..self }
     }
 
     /// Writes prompts `16 g .. 16 (g + 1)` of the stream into `tokens` `[n_tokens, d, 16]` and `targets` `[d_s, 16]`.
@@ -124,6 +132,28 @@ impl<L: Lanes> Words<'_, L> {
         l.mul_add(high, l.splat(f32::EPSILON), l.splat(-1.0))
     }
 
+    /// Two entries of `W` from two words.
+    #[inline(always)]
+    fn map_entries(&mut self, map: MapEntries) -> [L::F; 2] {
+        let l = self.l;
+        let (zero, one, two) = (l.splat(0.0), l.splat(1.0), l.splat(2.0));
+        let sign = |u: L::F| l.select_gt(zero, u, l.splat(-1.0), one);
+        match map {
+            MapEntries::Normal => self.normal_pair(),
+            MapEntries::Uniform => {
+                let root = l.splat(3.0_f32.sqrt());
+                [(); 2].map(|()| l.mul(root, self.symmetric_uniform()))
+            }
+            MapEntries::Signs => [(); 2].map(|()| sign(self.symmetric_uniform())),
+            // an outermost quarter of [-1, 1) at either end is one eighth of it
+            MapEntries::Sparse => [(); 2].map(|()| {
+                let u = self.symmetric_uniform();
+                let size = l.mul(u, sign(u));
+                l.select_gt(size, l.splat(0.75), l.mul(two, sign(u)), zero)
+            }),
+        }
+    }
+
     /// Two standard normals from two words: radius from the upper 24 bits plus one half.
     #[inline(always)]
     fn normal_pair(&mut self) -> [L::F; 2] {
@@ -151,7 +181,7 @@ impl Kernel for Draw<'_> {
         let mut words = Words { l, stream, first: self.first, block: 0, buffer, used: 16 };
         let mut weights = vec![Lane16::ZERO; (d_s * d_t).next_multiple_of(2)];
         for pair in weights.chunks_exact_mut(2) {
-            let [a, b] = words.normal_pair();
+            let [a, b] = words.map_entries(self.sampler.map);
             (pair[0], pair[1]) = (l.store(a), l.store(b));
         }
         let factor = l.splat(self.sampler.scale.factor(d_t));

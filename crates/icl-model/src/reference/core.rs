@@ -6,6 +6,8 @@ use crate::attention::{Modification, Weights};
 use crate::kernel::{AttentionKernel, Kernel};
 use crate::ops;
 use candle_core::{D, DType, Tensor};
+use icl_numerics::lanes::Isa;
+use icl_numerics::math;
 
 /// Queries, keys and values of all heads; queries and keys carry the factor `d^(-1/4)` each, `d` being the size
 /// of a head.
@@ -87,8 +89,25 @@ impl Core<'_> {
         let values = Tensor::cat(&[values, v_side], 2)?;
         let attention_weights =
             self.dropped(kernel_weights(self.kernel, q, &keys, bias, weights.isa())?)?;
-        let output = ops::product(&attention_weights, &values.contiguous()?)?;
+        let demos = first(n_demos, k.dim(2)?, k)?;
+        let trained = self.trained(&attention_weights, &demos, bias, weights.isa())?;
+        let output = ops::product(&trained, &values.contiguous()?)?;
         Ok(Attended { output, attention_weights })
+    }
+
+    /// Weights after the dual's steps on each demonstration: see [`shrunk`].
+    fn trained(
+        &self,
+        attention_weights: &Tensor,
+        demos: &Tensor,
+        bias: Option<&Tensor>,
+        isa: Isa,
+    ) -> Result<Tensor, ModelError> {
+        let factor = self.modification.shrinkage();
+        if factor == 1.0 {
+            return Ok(attention_weights.clone());
+        }
+        shrunk(attention_weights, factor, demos, bias, isa)
     }
 
     /// Every entry as if the token were a demonstration, then a query's own: its plain score, and its plain value
@@ -114,10 +133,12 @@ impl Core<'_> {
         }
         let attention_weights = self.dropped(ops::softmax(&scores, bias, weights.isa())?)?;
         let values = self.values(weights, [q_demos.as_ref(), Some(k)], v, bias)?;
-        let mut output = ops::product(&attention_weights, &values.contiguous()?)?;
+        let others = (own.ones_like()? - &own)?.to_dtype(k.dtype())?;
+        let trained = self.trained(&attention_weights, &others, bias, weights.isa())?;
+        let mut output = ops::product(&trained, &values.contiguous()?)?;
         let factor = self.modification.query_side_factor();
         if values.id() != v.id() || factor != 1.0 {
-            let own = attention_weights.broadcast_mul(&own.to_dtype(v.dtype())?)?;
+            let own = trained.broadcast_mul(&own.to_dtype(v.dtype())?)?;
             let own = own.sum_keepdim(D::Minus1)?;
             let gap = (scaled(v, factor)? - values)?.narrow(2, 0, n_queries)?;
             output = (output + own.broadcast_mul(&gap)?)?;
@@ -145,6 +166,36 @@ impl Core<'_> {
             None => Ok(attention_weights),
         }
     }
+}
+
+/// 1 for the first `n` of `n_tokens` keys, else 0, of the keys' type.
+fn first(n: usize, n_tokens: usize, keys: &Tensor) -> Result<Tensor, ModelError> {
+    let entries: Vec<f64> = (0..n_tokens).map(|j| if j < n { 1.0 } else { 0.0 }).collect();
+    Ok(Tensor::from_vec(entries, (1, n_tokens), keys.device())?.to_dtype(keys.dtype())?)
+}
+
+/// Weights `[.., queries, tokens]` times `factor` to the power of the dual's steps that come after a token's own: for
+/// a demonstration those on the later ones that the query sees, for the query side all of them. `demos`
+/// `[queries or 1, tokens]` is 1 where a token is a demonstration of a query and 0 elsewhere.
+fn shrunk(
+    weights: &Tensor,
+    factor: f64,
+    demos: &Tensor,
+    bias: Option<&Tensor>,
+    isa: Isa,
+) -> Result<Tensor, ModelError> {
+    let n = demos.dim(D::Minus1)?;
+    let steps = match bias {
+        Some(bias) => ops::exp(bias, isa)?.broadcast_mul(demos)?,
+        None => demos.clone(),
+    };
+    let later: Vec<f64> = (0..n * n).map(|ij| if ij % n > ij / n { 1.0 } else { 0.0 }).collect();
+    let later = Tensor::from_vec(later, (n, n), demos.device())?.to_dtype(demos.dtype())?;
+    let after = ops::linear(&steps, &later)?.broadcast_mul(demos)?;
+    let side = (demos.ones_like()? - demos)?;
+    let after = (after + steps.sum_keepdim(D::Minus1)?.broadcast_mul(&side)?)?;
+    let factors = ops::exp(&(after * math::ln(factor))?, isa)?;
+    Ok(weights.broadcast_mul(&factors)?)
 }
 
 /// The demonstrations' scores, infinite where a demonstration does not see another.

@@ -1,4 +1,4 @@
-//! The paper's attention layer: every head has `d x d` projections, and the heads' outputs are summed.
+//! The figures' attention layer: every head has `d x d` projections, and the heads' outputs are summed.
 
 use super::core::{Attended, Core, Demonstrations, Projected};
 use crate::ModelError;

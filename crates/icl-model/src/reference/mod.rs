@@ -3,7 +3,7 @@
 //!
 //! * [`kernel_weights`](mod@kernel_weights): the weights of a block of queries over its keys.
 //! * [`core`]: attention of given queries, keys and values, with mask, kernel and modification.
-//! * [`layer`]: the paper's layer, heads summed; [`multi_head`]: PyTorch's, heads side by side.
+//! * [`layer`]: the figures' layer, heads summed; [`multi_head`]: PyTorch's, heads side by side.
 //! * [`transformer`]: whole layers and stacks.
 
 pub mod core;

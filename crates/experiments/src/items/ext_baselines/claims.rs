@@ -72,8 +72,7 @@ pub(super) fn exact(settings: &Settings, blocks: &Table) -> anyhow::Result<Claim
 pub(super) fn grids(choices: &Table) -> anyhow::Result<Claim> {
     let edge = Location::Edge.name();
     let edges = choices.texts("location")?.iter().filter(|location| *location == edge).count();
-    let statement =
-        "Chosen settings at an end of their grid that is no natural limit (k = 1 or N, no ridge, no shrinking)";
+    let statement = "Chosen settings at an end of their grid that is no natural limit (k = 1 or N, no ridge, no shrinking)";
     Ok(at_most(place("grids-wide-enough", "choices"), statement, edges as f64, 0.0))
 }
 

@@ -178,8 +178,7 @@ impl Reference {
         let mut table = Table::builder("references")
             .texts("reference", &[self.name()])
             .integers("n_demos", vec![n_demos as i64]);
-        let values =
-            [c_1, beta_1, c_2, beta_2, weights.loss, weights.standard_error, on_prompts];
+        let values = [c_1, beta_1, c_2, beta_2, weights.loss, weights.standard_error, on_prompts];
         for (name, value) in VALUES.into_iter().zip(values) {
             table = table.floats(name, vec![value]);
         }

@@ -92,10 +92,9 @@ fn check(file: &SettingsFile, settings: &Settings) -> anyhow::Result<()> {
         let found = format!("{blocks}, {}", settings.tuning_problems);
         return Err(file.refuse("blocks, tuning_problems", &found, "at least 2 and 1"));
     }
-    for (name, problems) in [
-        ("problems", settings.problems),
-        ("closed_form_problems", settings.closed_form_problems),
-    ] {
+    for (name, problems) in
+        [("problems", settings.problems), ("closed_form_problems", settings.closed_form_problems)]
+    {
         if problems == 0 || !problems.is_multiple_of(*blocks) {
             return Err(file.refuse(name, &problems.to_string(), "a multiple of blocks"));
         }
@@ -191,11 +190,7 @@ fn rows_of(table: &Table, method: &str, n: usize) -> anyhow::Result<Vec<usize>> 
 }
 
 /// Rows, and squared errors and labels by block.
-fn blocks_of(
-    table: &Table,
-    method: &str,
-    n: usize,
-) -> anyhow::Result<(Vec<usize>, [Vec<f64>; 2])> {
+fn blocks_of(table: &Table, method: &str, n: usize) -> anyhow::Result<(Vec<usize>, [Vec<f64>; 2])> {
     let rows = rows_of(table, method, n)?;
     let column = |name: &str| -> anyhow::Result<Vec<f64>> {
         let values = table.floats(name)?;

@@ -132,8 +132,7 @@ pub(super) fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<C
     let (errors, labels) = (table.floats("squared_error")?, table.floats("squared_label")?);
     let measurement = |predictor: &str, n: usize, closed: f64| {
         let rows = (0..names.len()).filter(|i| names[*i] == predictor && n_demos[*i] == n as i64);
-        let (errors, labels): (Vec<f64>, Vec<f64>) =
-            rows.map(|i| (errors[i], labels[i])).unzip();
+        let (errors, labels): (Vec<f64>, Vec<f64>) = rows.map(|i| (errors[i], labels[i])).unzip();
         let value = order::sum(&errors) / order::sum(&labels);
         // the ratio's error by the delta method
         let rest: Vec<f64> = errors.iter().zip(&labels).map(|(e, l)| e - value * l).collect();

@@ -220,8 +220,7 @@ fn predictors_cell(settings: &Settings, class: FunctionClass) -> Cell {
                     (0..settings.problems as u64).map(|p| prompts.problem(&stream, p)).collect();
                 let squares: Vec<f64> = problems.iter().map(|p| p.target * p.target).collect();
                 for (predictor, rule) in settings.predictors() {
-                    let errors: Vec<f64> =
-                        problems.iter().map(|p| rule.squared_error(p)).collect();
+                    let errors: Vec<f64> = problems.iter().map(|p| rule.squared_error(p)).collect();
                     let loss = order::sum(&errors) / order::sum(&squares);
                     rows.push(Row { prompts, predictor, seed: 0, loss });
                 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// The item.
 pub(crate) static ITEM: Item = Item {
     id: "ext-grammar-glue",
-    paper: "Table 1, on a stand-in",
+    paper: "beyond the paper: Table 1 on a stand-in",
     claim: "Stand-in, not GLUE: on a seeded grammar, a BERT learns four tasks beyond the counts of words; what the modifications change",
     plan: &plan,
 };

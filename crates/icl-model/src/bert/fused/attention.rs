@@ -77,7 +77,7 @@ impl Head<'_> {
     }
 
     fn share(&self) -> Option<f32> {
-        self.terms.negatives.map(|(m, beta)| beta / m as f32)
+        self.terms.negatives.map(|of| of.beta / of.m as f32)
     }
 
     /// Whether tokens have another value for themselves than for others, but for a factor.

@@ -4,7 +4,7 @@ use super::buffer::{Buffer, Pool};
 use super::layer::{Layer, Stored};
 use super::matrix::{Matrix, Run};
 use super::{Norm, Ragged, Settings, scale};
-use crate::attention::Parameters;
+use crate::attention::{Parameters, Rule, Steps, Terms};
 use crate::bert::dropout::Site;
 use crate::bert::model::{Bert, Last};
 use crate::bert::variables::layer as layer_name;
@@ -27,10 +27,15 @@ pub(super) struct Encoded {
 }
 
 impl Encoder {
-    /// None where the modification exists as candle operations only.
+    /// None where the modification exists as candle operations only, as other rules of negatives than the lowest
+    /// scores and steps on each demonstration do here.
     pub(super) fn new(bert: &Bert, layout: &Parameters, isa: Isa) -> Option<Self> {
         let config = &bert.config;
-        let terms = bert.modification.terms()?;
+        let known = |terms: &Terms| {
+            let lowest = terms.negatives.is_none_or(|of| of.rule == Rule::Lowest);
+            lowest && terms.steps == Steps::Batch
+        };
+        let terms = bert.modification.terms().filter(known)?;
         let settings = Settings {
             d: config.hidden_size,
             heads: config.num_attention_heads,

@@ -105,9 +105,9 @@ impl<'a> Projections<'a> {
             for h in 0..heads {
                 let negatives = match terms.negatives {
                     // every token chooses, by plain scores
-                    Some((m, _)) => {
+                    Some(of) => {
                         let [q, k] = [self.q, self.k].map(|x| part(settings, x, &place.tokens, h));
-                        negatives(isa, q, k, m)
+                        negatives(isa, q, k, of.m)
                     }
                     None => Vec::new(),
                 };

@@ -45,7 +45,7 @@ impl AttentionScratch {
             values: tokens(),
             values_map: MapScratch::new(modification.values, n, d),
             negatives: match modification.negatives {
-                Some((m, _)) => NegativeScratch::new(m, n, d),
+                Some(negatives) => NegativeScratch::new(negatives.count(n), n, d),
                 None => NegativeScratch::none(),
             },
             mixed: tokens(),
@@ -84,15 +84,12 @@ pub(super) fn forward<L: Lanes>(
     augmentation::forward(l, w.keys, &mut s.keys_map, &mut s.keys[..demos], d);
     augmentation::forward(l, w.values, &mut s.values_map, &mut s.values[..demos], d);
     s.mixed.copy_from_slice(&s.values);
-    if let Some((m, beta)) = modification.negatives {
-        negatives::choose(l, &w.similarity, &mut s.negatives, &tokens[..demos], d);
-        let (chosen, weight) = (&s.negatives.chosen, beta / m as f32);
+    if let Some(of) = modification.negatives {
+        negatives::choose(l, of.rule, &w.similarity, &mut s.negatives, &tokens[..demos], d);
+        let (chosen, weight) = (&s.negatives.chosen, of.weight(demos / d));
         negatives::mix_rows(l, chosen, weight, &s.values[..demos], &mut s.mixed[..demos], d);
     }
-    let keep = l.splat(1.0 - modification.alpha);
-    for x in &mut s.mixed[demos..] {
-        *x = l.store(l.mul(keep, l.load(x)));
-    }
+    shrink_rows(l, modification, &mut s.mixed, d);
     let n_tokens = tokens.len() / d;
     let rows = s.q.chunks_exact(d).zip(s.p.chunks_exact_mut(n_tokens));
     for ((q, p), out) in rows.zip(out.chunks_exact_mut(d)) {
@@ -100,6 +97,23 @@ pub(super) fn forward<L: Lanes>(
         softmax(l, p);
         add_product_transposed(l, out, 1.0, &s.mixed, p);
     }
+}
+
+/// Multiplies the query side by its factor and, for steps on each demonstration, every row by the shrinkage to the
+/// power of the steps that follow it.
+#[inline(always)]
+fn shrink_rows<L: Lanes>(l: L, modification: &Terms, rows: &mut [Lane16], d: usize) {
+    let shrinkage = modification.shrinkage();
+    let (demos, query_side) = rows.split_at_mut(rows.len() - d);
+    let mut power = 1.0_f32;
+    if shrinkage != 1.0 {
+        for row in demos.chunks_exact_mut(d).rev() {
+            row.iter_mut().for_each(|x| *x = l.store(l.mul(l.splat(power), l.load(x))));
+            power *= shrinkage;
+        }
+    }
+    let factor = l.splat(modification.query_side_factor() * power);
+    query_side.iter_mut().for_each(|x| *x = l.store(l.mul(factor, l.load(x))));
 }
 
 /// Replaces scores by `exp(score) / sum_j exp(score_j)`.
@@ -192,14 +206,12 @@ fn backward_mixing<L: Lanes>(
     demos: usize,
     d: usize,
 ) {
-    let keep = l.splat(1.0 - modification.alpha);
-    for (dv, dm) in s.d_values[demos..].iter_mut().zip(&s.d_mixed[demos..]) {
-        *dv = l.store(l.mul(keep, l.load(dm)));
-    }
+    shrink_rows(l, modification, &mut s.d_mixed, d);
+    s.d_values[demos..].copy_from_slice(&s.d_mixed[demos..]);
     let (d_mixed, d_values) = (&s.d_mixed[..demos], &mut s.d_values[..demos]);
     match modification.negatives {
-        Some((m, beta)) => {
-            let (chosen, weight) = (&s.negatives.chosen, beta / m as f32);
+        Some(of) => {
+            let (chosen, weight) = (&s.negatives.chosen, of.weight(demos / d));
             negatives::mix_rows_transposed(l, chosen, weight, d_mixed, d_values, d);
         }
         None => d_values.copy_from_slice(d_mixed),

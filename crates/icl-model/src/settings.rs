@@ -8,7 +8,7 @@ use crate::ModelError;
 use crate::adam::AdamSettings;
 use crate::attention::{LayerShape, Modification, ParameterSpec, Parameters};
 use crate::kernel::{Kernel, KernelSettings};
-use crate::prompt::{Inputs, PromptSampler, PromptShape};
+use crate::prompt::{Inputs, Labels, PromptSampler, PromptShape};
 use crate::task::{self, Scale};
 use icl_numerics::lanes::Isa;
 
@@ -36,6 +36,9 @@ pub struct TrainSettings {
     /// Inputs; the paper's unless stated.
     #[serde(default, skip_serializing_if = "Inputs::is_paper")]
     pub inputs: Inputs,
+    /// Labels; the task's own, the query's masked, unless stated.
+    #[serde(default, skip_serializing_if = "Labels::is_neutral")]
+    pub labels: Labels,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -69,6 +72,7 @@ impl TrainSettings {
             scale: Scale::Raw,
             prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
             inputs: Inputs::Uniform,
+            labels: Labels::default(),
             n_heads: 1,
             modification: "plain".into(),
             kernel: Kernel::Softmax,
@@ -90,7 +94,7 @@ impl TrainSettings {
     pub fn sampler(&self, seed: u64, purpose: &str, isa: Isa) -> Result<PromptSampler, ModelError> {
         let task = task::find(&self.task)?;
         let sampler = PromptSampler::new(task, self.scale, self.prompt, seed, purpose, isa);
-        Ok(sampler.with_inputs(self.inputs))
+        Ok(sampler.with_inputs(self.inputs).with_labels(self.labels))
     }
 
     /// Sizes of the layer.
@@ -109,6 +113,7 @@ impl TrainSettings {
     /// [`ModelError::Setting`] naming the field, its value and its range.
     pub fn check(&self) -> Result<(), ModelError> {
         PromptShape::new(self.prompt.n_demos, self.prompt.d_t, self.prompt.d_s)?;
+        self.labels.check()?;
         let counts = [
             ("n_heads", self.n_heads, 1, 64),
             ("d_r", self.kernel.d_r(), 0, crate::fused::MAX_FEATURES),

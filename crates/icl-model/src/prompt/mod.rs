@@ -50,6 +50,11 @@ impl PromptShape {
         self.d_t + self.d_s
     }
 
+    /// Where the target stands in a token.
+    pub fn label(&self) -> std::ops::Range<usize> {
+        self.d_t..self.d()
+    }
+
     /// Tokens of a prompt, `N + 1`.
     pub fn n_tokens(&self) -> usize {
         self.n_demos + 1

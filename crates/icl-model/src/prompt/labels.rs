@@ -117,7 +117,9 @@ mod tests {
 
     fn batch(labels: Labels, isa: Isa, n: usize) -> PromptBatch {
         let task = task::find("linear").unwrap();
-        PromptSampler::new(task, Scale::Raw, SHAPE, 1, "labels", isa).with_labels(labels).batch(0, n)
+        PromptSampler::new(task, Scale::Raw, SHAPE, 1, "labels", isa)
+            .with_labels(labels)
+            .batch(0, n)
     }
 
     fn guess(noise: f64, guess: f64) -> Labels {
@@ -199,7 +201,10 @@ mod tests {
         settings.labels = guess(0.5, 1.0);
         let text = serde_json::to_string(&settings).unwrap();
         assert!(text.contains(r#""labels":{"noise":0.5,"query":{"guess":1.0}}"#), "{text}");
-        assert_eq!(serde_json::from_str::<crate::settings::TrainSettings>(&text).unwrap(), settings);
+        assert_eq!(
+            serde_json::from_str::<crate::settings::TrainSettings>(&text).unwrap(),
+            settings
+        );
         settings.labels.noise = f64::NAN;
         assert!(settings.check().unwrap_err().to_string().contains("`noise`"));
     }

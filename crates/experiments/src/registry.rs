@@ -44,6 +44,7 @@ static BUILT_IN: &[&Item] = &[
     &items::ext_collapse::ITEM,
     &items::ext_search::ITEM,
     &items::ext_sensitivity::ITEM,
+    &items::ext_where_modifications_help::ITEM,
     &items::ext_grammar_glue::ITEM,
 ];
 

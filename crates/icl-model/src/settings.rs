@@ -8,7 +8,7 @@ use crate::ModelError;
 use crate::adam::AdamSettings;
 use crate::attention::{LayerShape, Modification, ParameterSpec, Parameters};
 use crate::kernel::{Kernel, KernelSettings};
-use crate::prompt::{Inputs, MapEntries, PromptSampler, PromptShape};
+use crate::prompt::{Inputs, Labels, MapEntries, PromptSampler, PromptShape};
 use crate::task::{self, Scale};
 use icl_numerics::lanes::Isa;
 
@@ -27,9 +27,10 @@ pub enum Backend {
 ///
 /// With the query token in the softmax the layer has two optima, and this sign says which of them training finds; see
 /// [`dual_model::floor`](../../dual_model/floor/index.html) and `docs/theory.md`, section 12. Two heads find the best
-/// of theirs from opposite signs.
+/// of theirs from opposite signs. A third optimum, at which scores read labels and outputs inputs, takes some seeds from
+/// either sign if there are few inputs; the pure starts keep out of it (section 13).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// The sign as drawn.
     #[default]
@@ -38,6 +39,10 @@ pub enum Start {
     Opposed,
     /// Positive for heads 0, 2, .., negative for heads 1, 3, ..
     Aligned,
+    /// As [`Start::Opposed`], and zero in `w_k` from labels and in `w_v` from inputs to labels.
+    PureOpposed,
+    /// The same as [`Start::Aligned`].
+    PureAligned,
 }
 
 impl Start {
@@ -46,18 +51,31 @@ impl Start {
         *self == Self::Drawn
     }
 
-    /// Sets the signs in `w_v`, `[n_heads, d, d]`, for labels of size `d_s`.
-    fn set(self, w_v: &mut [f32], d: usize, d_s: usize) {
-        let first = match self {
+    /// Sets the entries of the projections of a layer, named `<prefix>w_k` and so on, for tokens `[d_t + d_s]`.
+    fn set(self, parameters: &mut Parameters, prefix: &str, shape: PromptShape) {
+        let (first, pure) = match self {
             Self::Drawn => return,
-            Self::Opposed => -1.0,
-            Self::Aligned => 1.0,
+            Self::Opposed => (-1.0, false),
+            Self::Aligned => (1.0, false),
+            Self::PureOpposed => (-1.0, true),
+            Self::PureAligned => (1.0, true),
         };
-        for (head, w_v) in w_v.chunks_exact_mut(d * d).enumerate() {
+        let (d, d_t) = (shape.d(), shape.d_t);
+        let mut heads = |name: &str, change: &dyn Fn(usize, &mut [f32])| {
+            let values = parameters.get_mut(&format!("{prefix}{name}")).unwrap_or_default();
+            values.chunks_exact_mut(d * d).enumerate().for_each(|(head, w)| change(head, w));
+        };
+        heads("w_v", &|head, w| {
             let sign = if head % 2 == 0 { first } else { -first };
-            for i in d - d_s..d {
-                w_v[i * d + i] = f32::copysign(w_v[i * d + i], sign);
+            for i in d_t..d {
+                w[i * d + i] = f32::copysign(w[i * d + i], sign);
             }
+        });
+        if pure {
+            heads("w_v", &|_, w| {
+                w[d_t * d..].chunks_exact_mut(d).for_each(|row| row[..d_t].fill(0.0));
+            });
+            heads("w_k", &|_, w| w.chunks_exact_mut(d).for_each(|row| row[d_t..].fill(0.0)));
         }
     }
 }
@@ -78,6 +96,9 @@ pub struct TrainSettings {
     /// Distribution of the entries of `W`.
     #[serde(default, skip_serializing_if = "MapEntries::is_default")]
     pub map: MapEntries,
+    /// Labels; the task's own, the query's masked, unless stated.
+    #[serde(default, skip_serializing_if = "Labels::is_neutral")]
+    pub labels: Labels,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -115,6 +136,7 @@ impl TrainSettings {
             prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
             inputs: Inputs::Uniform,
             map: MapEntries::Normal,
+            labels: Labels::default(),
             n_heads: 1,
             modification: "plain".into(),
             kernel: Kernel::Softmax,
@@ -137,7 +159,8 @@ impl TrainSettings {
     pub fn sampler(&self, seed: u64, purpose: &str, isa: Isa) -> Result<PromptSampler, ModelError> {
         let task = task::find(&self.task)?;
         let sampler = PromptSampler::new(task, self.scale, self.prompt, seed, purpose, isa);
-        Ok(sampler.with_inputs(self.inputs).with_map(self.map))
+        let sampler = sampler.with_inputs(self.inputs).with_map(self.map);
+        Ok(sampler.with_labels(self.labels))
     }
 
     /// Sizes of the layer.
@@ -147,10 +170,9 @@ impl TrainSettings {
 
     /// The layer's variables at their initial values.
     pub fn parameters(&self, modification: &dyn Modification) -> Parameters {
-        let (d, d_s) = (self.prompt.d(), self.prompt.d_s);
         let mut start =
             Parameters::initialised(self.shape(), modification, self.init_std, self.seed);
-        self.start.set(start.get_mut("w_v").unwrap_or_default(), d, d_s);
+        self.start.set(&mut start, "", self.prompt);
         start
     }
 
@@ -160,6 +182,7 @@ impl TrainSettings {
     /// [`ModelError::Setting`] naming the field, its value and its range.
     pub fn check(&self) -> Result<(), ModelError> {
         PromptShape::new(self.prompt.n_demos, self.prompt.d_t, self.prompt.d_s)?;
+        self.labels.check()?;
         let counts = [
             ("n_heads", self.n_heads, 1, 64),
             ("d_r", self.kernel.d_r(), 0, crate::fused::MAX_FEATURES),
@@ -269,8 +292,7 @@ impl StackSettings {
         let specs = (0..self.layers).flat_map(one).collect();
         let mut start = Parameters::from_specs(specs, self.train.seed);
         for layer in 0..self.layers {
-            let w_v = start.get_mut(&format!("{layer}.w_v")).unwrap_or_default();
-            self.train.start.set(w_v, d, self.train.prompt.d_s);
+            self.train.start.set(&mut start, &format!("{layer}."), self.train.prompt);
         }
         start
     }

@@ -45,6 +45,11 @@ fn is_dark([r, g, b]: Rgb) -> bool {
     299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) < 128_000
 }
 
+/// White or black, whichever reads better on the colour of `x`.
+pub(super) fn ink(x: f64, range: [f64; 2]) -> Rgb {
+    if is_dark(colour(x, range)) { PAPER } else { INK }
+}
+
 /// The cells of a matrix in a rectangle, with a frame.
 pub(super) fn draw_matrix(
     canvas: &mut Canvas,
@@ -135,8 +140,7 @@ impl HeatPanel {
                 matrix.left + matrix.width * (column + 0.5) / self.columns as f64,
                 matrix.top + matrix.height * (row + 0.5) / rows as f64,
             ];
-            let ink = if is_dark(colour(*x, self.range)) { PAPER } else { INK };
-            canvas.text(text, at, 6.0, ink, Anchor::Middle);
+            canvas.text(text, at, 6.0, ink(*x, self.range), Anchor::Middle);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Schemes: matrices, arrows and text where they are put, drawn from numbers.
 
 use super::canvas::{Anchor, Canvas};
-use super::heat::{draw_colour_bar, draw_matrix};
+use super::heat::{draw_colour_bar, draw_matrix, ink};
 use super::style::{INK, Style};
 use super::{Area, PanelFault};
 use icl_numerics::largest;
@@ -41,6 +41,19 @@ pub enum Mark {
         size: f64,
         /// Text.
         text: String,
+    },
+    /// Text on an entry of a matrix, centred on its point, in the ink that reads best there.
+    Entry {
+        /// Centre.
+        at: [f64; 2],
+        /// Font size in points.
+        size: f64,
+        /// Text.
+        text: String,
+        /// The entry.
+        entry: f64,
+        /// Ends of the matrix's colour scale.
+        range: [f64; 2],
     },
     /// Text that reads upwards, centred on its point.
     Upright {
@@ -102,6 +115,9 @@ impl SchemePanel {
                 }
                 Mark::Text { at, size, text } => {
                     canvas.text(text, place(*at), *size, INK, Anchor::Middle);
+                }
+                Mark::Entry { at, size, text, entry, range } => {
+                    canvas.text(text, place(*at), *size, ink(*entry, *range), Anchor::Middle);
                 }
                 Mark::Upright { at, text } => canvas.upright(text, place(*at), 7.0, INK),
                 Mark::ColourBar { at, width, range } => {

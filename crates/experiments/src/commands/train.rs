@@ -9,7 +9,7 @@ use artifact::output;
 use icl_model::adam::{Adam, AdamSettings};
 use icl_model::device::{Device, Machine};
 use icl_model::kernel::KernelSettings;
-use icl_model::prompt::{Inputs, MapEntries, PromptShape};
+use icl_model::prompt::{Inputs, Labels, MapEntries, PromptShape};
 use icl_model::settings::TrainSettings;
 use icl_model::trainer::{Trainer, Unkept};
 use icl_model::training::LayerTraining;
@@ -71,6 +71,7 @@ fn settings(arguments: &TrainArguments) -> anyhow::Result<TrainSettings> {
         prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
         inputs: Inputs::default(),
         map: MapEntries::default(),
+            labels: Labels::default(),
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
         kernel: KernelSettings::with_features(arguments.d_r),

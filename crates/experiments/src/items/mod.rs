@@ -18,6 +18,7 @@ pub(crate) mod ext_sensitivity;
 pub(crate) mod ext_stacks;
 pub(crate) mod ext_streaming;
 pub(crate) mod ext_trained_features;
+pub(crate) mod ext_where_modifications_help;
 pub(crate) mod fig10_long_prompt;
 pub(crate) mod fig11_two_heads;
 pub(crate) mod fig12_random_feature_layer;

@@ -4,7 +4,7 @@ use crate::item::Context;
 use crate::settings::SettingsFile;
 use icl_model::adam::{AdamSettings, Course};
 use icl_model::kernel::KernelSettings;
-use icl_model::prompt::{Inputs, MapEntries, PromptShape};
+use icl_model::prompt::{Inputs, Labels, MapEntries, PromptShape};
 use icl_model::settings::{Backend, StackSettings, Start, TrainSettings};
 use icl_model::task::Scale;
 use serde::Deserialize;
@@ -97,6 +97,7 @@ impl Settings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
             inputs: Inputs::default(),
             map: MapEntries::default(),
+            labels: Labels::default(),
             n_heads: self.n_heads,
             modification: modification.to_owned(),
             kernel: KernelSettings::with_features(self.d_r),

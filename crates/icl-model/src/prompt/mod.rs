@@ -3,12 +3,16 @@
 //! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
 //! stream is a pure function of `p`: it takes `d_s d_t` words for the entries of `W`, rounded up to an even number
 //! (normals are Box-Muller pairs), and `(N + 1) d_t` words for uniform inputs, whatever the batch, the lanes or the
-//! threads; normal inputs take `N + 1` times `d_t` words, rounded up to an even number.
+//! threads; normal inputs take `N + 1` times `d_t` words, rounded up to an even number. [`Labels`] other than the
+//! task's own draw from a stream of theirs.
 
 mod batch;
+mod labels;
 mod sampler;
+mod words;
 
 pub use batch::PromptBatch;
+pub use labels::{Labels, QueryLabel};
 pub use sampler::PromptSampler;
 
 use crate::ModelError;

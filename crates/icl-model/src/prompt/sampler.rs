@@ -1,8 +1,9 @@
 //! Prompts drawn sixteen at a time from a named stream.
 
-use super::{CHUNK, Inputs, MapEntries, PromptBatch, PromptShape};
+use super::labels::Disturb;
+use super::words::Words;
+use super::{CHUNK, Inputs, Labels, MapEntries, PromptBatch, PromptShape};
 use crate::task::{Scale, Task};
-use icl_numerics::elementary;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::stream::Stream;
 use icl_numerics::threads::Threads;
@@ -17,11 +18,14 @@ pub struct PromptSampler {
     inputs: Inputs,
     map: MapEntries,
     stream: Stream,
+    labels: Labels,
+    noise: Stream,
     isa: Isa,
 }
 
 impl PromptSampler {
-    /// Prompts of `task` from the stream `(seed, "prompts/<purpose>")`.
+    /// Prompts of `task` from the stream `(seed, "prompts/<purpose>")`; noise on labels from
+    /// `(seed, "prompts/<purpose>/labels")`.
     ///
     /// The task is not part of the stream's name: tasks and settings are compared on the same `W`
     /// and `t`.
@@ -34,8 +38,10 @@ impl PromptSampler {
         isa: Isa,
     ) -> Self {
         let stream = Stream::new(seed, &format!("prompts/{purpose}"));
+        let noise = Stream::new(seed, &format!("prompts/{purpose}/labels"));
         let (inputs, map) = (Inputs::default(), MapEntries::default());
-        Self { shape, task, scale, inputs, map, stream, isa }
+        let labels = Labels::default();
+        Self { shape, task, scale, inputs, map, stream, labels, noise, isa }
     }
 
     /// The same with other inputs.
@@ -50,9 +56,16 @@ impl PromptSampler {
         Self { map, ..self }
     }
 
+    /// The same with other labels.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Self { labels, ..self }
+    }
+
     /// Writes prompts `16 g .. 16 (g + 1)` of the stream into `tokens` `[n_tokens, d, 16]` and `targets` `[d_s, 16]`.
     pub fn sample_group(&self, g: u64, tokens: &mut [Lane16], targets: &mut [Lane16]) {
-        self.isa.run(Draw { sampler: self, first: g * LANES as u64, tokens, targets });
+        let first = g * LANES as u64;
+        self.isa.run(Draw { sampler: self, first, tokens, targets });
         // the query's label stands in its token until the task has answered
         let (shape, d) = (self.shape, self.shape.d());
         for token in tokens.chunks_exact_mut(d) {
@@ -61,6 +74,10 @@ impl PromptSampler {
         let query = &mut tokens[shape.n_demos * d + shape.d_t..];
         targets.copy_from_slice(query);
         query.fill(Lane16::ZERO);
+        if !self.labels.is_neutral() {
+            let (labels, stream) = (self.labels, &self.noise);
+            self.isa.run(Disturb { labels, stream, first, shape, tokens, targets });
+        }
     }
 
     /// Samples the prompts `first .. first + n` chunk by chunk, as training does, and drops them: the cost of
@@ -101,75 +118,6 @@ struct Draw<'a> {
     targets: &'a mut [Lane16],
 }
 
-/// The words of a group, block by block.
-struct Words<'a, L: Lanes> {
-    l: L,
-    stream: &'a Stream,
-    first: u64,
-    block: u32,
-    buffer: [L::U; 16],
-    used: usize,
-}
-
-impl<L: Lanes> Words<'_, L> {
-    #[inline(always)]
-    fn next(&mut self) -> L::U {
-        if self.used == 16 {
-            self.buffer = self.stream.block_on_lanes(self.l, self.first, self.block);
-            self.block += 1;
-            self.used = 0;
-        }
-        self.used += 1;
-        self.buffer[self.used - 1]
-    }
-
-    /// Uniform in `[-1, 1)`, multiples of `2^-23`.
-    #[inline(always)]
-    fn symmetric_uniform(&mut self) -> L::F {
-        let l = self.l;
-        let word = self.next();
-        let high = l.from_i32(l.shr_u(word, 8));
-        l.mul_add(high, l.splat(f32::EPSILON), l.splat(-1.0))
-    }
-
-    /// Two entries of `W` from two words.
-    #[inline(always)]
-    fn map_entries(&mut self, map: MapEntries) -> [L::F; 2] {
-        let l = self.l;
-        let (zero, one, two) = (l.splat(0.0), l.splat(1.0), l.splat(2.0));
-        let sign = |u: L::F| l.select_gt(zero, u, l.splat(-1.0), one);
-        match map {
-            MapEntries::Normal => self.normal_pair(),
-            MapEntries::Uniform => {
-                let root = l.splat(3.0_f32.sqrt());
-                [(); 2].map(|()| l.mul(root, self.symmetric_uniform()))
-            }
-            MapEntries::Signs => [(); 2].map(|()| sign(self.symmetric_uniform())),
-            // an outermost quarter of [-1, 1) at either end is one eighth of it
-            MapEntries::Sparse => [(); 2].map(|()| {
-                let u = self.symmetric_uniform();
-                let size = l.mul(u, sign(u));
-                l.select_gt(size, l.splat(0.75), l.mul(two, sign(u)), zero)
-            }),
-        }
-    }
-
-    /// Two standard normals from two words: radius from the upper 24 bits plus one half.
-    #[inline(always)]
-    fn normal_pair(&mut self) -> [L::F; 2] {
-        let l = self.l;
-        let radius_word = self.next();
-        let angle_word = self.next();
-        let cell = l.from_i32(l.shr_u(radius_word, 8));
-        let u = l.mul_add(cell, l.splat(f32::EPSILON / 2.0), l.splat(f32::EPSILON / 4.0));
-        let radius = l.sqrt(l.mul(l.splat(-2.0), elementary::ln(l, u)));
-        let turn = l.from_i32(l.shr_u(angle_word, 8));
-        let angle = l.mul(turn, l.splat(std::f32::consts::PI * f32::EPSILON));
-        let (sin, cos) = elementary::sin_cos(l, angle);
-        [l.mul(radius, cos), l.mul(radius, sin)]
-    }
-}
-
 impl Kernel for Draw<'_> {
     type Output = ();
 
@@ -177,8 +125,7 @@ impl Kernel for Draw<'_> {
     fn run<L: Lanes>(self, l: L) {
         let PromptShape { d_t, d_s, .. } = self.sampler.shape;
         let stream = &self.sampler.stream;
-        let buffer = [l.splat_u(0); 16];
-        let mut words = Words { l, stream, first: self.first, block: 0, buffer, used: 16 };
+        let mut words = Words::new(l, stream, self.first);
         let mut weights = vec![Lane16::ZERO; (d_s * d_t).next_multiple_of(2)];
         for pair in weights.chunks_exact_mut(2) {
             let [a, b] = words.map_entries(self.sampler.map);

@@ -21,9 +21,9 @@ use std::sync::Arc;
 /// Seed of validation and test prompts: the same sets for every run of a task.
 pub const EVALUATION_SEED: u64 = 0;
 /// Purpose of the stream of validation prompts.
-const VALIDATION: &str = "held-out";
+pub(crate) const VALIDATION: &str = "held-out";
 /// Purpose of the stream of test prompts.
-const TEST: &str = "final";
+pub(crate) const TEST: &str = "final";
 
 /// A training run of one attention layer.
 pub struct LayerTraining {

@@ -10,6 +10,12 @@
 //! exceeds its mean by more than w r sqrt(2 ln(1/delta) / N) with probability at most delta  (McDiarmid)
 //! ```
 //!
+//! and for one `W`, such as the weights that the dual has after its step on that very sample ([`Population::solution`]),
+//!
+//! ```text
+//! l(W) over the population - over the sample = <W, C_N - C>
+//! ```
+//!
 //! with the cross-covariance `C = E v phi(k)^T`, its sample version `C_N`, and `r = max |v| sqrt(K(k,k))`:
 //! replacing one pair moves the supremum by at most `2 w r / N`. Norms of operators are computed by the
 //! kernel trick. Theory: `docs/theory.md`, section 9.
@@ -30,6 +36,24 @@ pub struct Population {
     row_means: Vec<f64>,
     /// `r`.
     radius: f64,
+}
+
+/// The query's own token among a population's pairs.
+#[derive(Debug, Clone)]
+pub struct QuerySide {
+    /// `v_q . v_j K(k_q, k_j)` for every pair of the population.
+    pub products: Vec<f64>,
+    /// `|v_q|^2 K(k_q, k_q)`.
+    pub square: f64,
+}
+
+/// Weights that a dual has after its step, by what the bound and the gap read of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Solution {
+    /// `|W_1|_F`.
+    pub norm: f64,
+    /// Loss of `W_1` over the population minus its loss over the sample.
+    pub gap: f64,
 }
 
 impl Population {
@@ -82,6 +106,22 @@ impl Population {
         // |C_N|^2 - 2 <C_N, C> + |C|^2: a square, negative only by rounding
         let square = order::sum(&own) / (n * n) - 2.0 * order::sum(&cross) / n + self.norm_squared;
         w * largest::at_least(square, 0.0).sqrt()
+    }
+
+    /// The dual's weights after its step on a sample, `W_1 = (1/D) (v_q phi(k_q)^T + sum_i v_i phi(k_i)^T)`.
+    pub fn solution(&self, sample: &[usize], query: &QuerySide, normaliser: f64) -> Solution {
+        let n = sample.len() as f64;
+        let pairs: Vec<f64> =
+            sample.iter().flat_map(|i| sample.iter().map(|j| self.gram.row(*i)[*j])).collect();
+        let means: Vec<f64> = sample.iter().map(|i| self.row_means[*i]).collect();
+        let cross: Vec<f64> = sample.iter().map(|i| query.products[*i]).collect();
+        let (own, mixed) = (order::sum(&pairs), order::sum(&cross));
+        // <W, C_N> and <W, C>, but for D
+        let sampled = (own + mixed) / n;
+        let expected =
+            order::sum(&means) + order::sum(&query.products) / query.products.len() as f64;
+        let square = largest::at_least(own + 2.0 * mixed + query.square, 0.0);
+        Solution { norm: square.sqrt() / normaliser, gap: (sampled - expected) / normaliser }
     }
 
     /// Root mean square of the supremum over samples of size `n`.
@@ -138,6 +178,25 @@ mod tests {
             .sum();
         let want = population.root_mean_square(2, 1.0);
         Tolerance::roundoff_f64(40).assert_close((squares / 9.0).sqrt(), want, 1.0, "rms");
+    }
+
+    /// Linear kernel in one dimension: `W` is a number, the sum of `v k` over sample and query side, over `D`.
+    #[test]
+    fn a_solution_has_the_norm_and_the_gap_of_its_number() {
+        let (keys, values) = ([0.0, 1.0, -0.5], [1.0, -2.0, 0.5]);
+        let (k_q, v_q, normaliser) = (0.3, -0.7, 4.0);
+        let sample = [0, 2, 2, 1];
+        let products = keys.iter().zip(values).map(|(k, v)| v_q * v * k_q * k).collect();
+        let query = QuerySide { products, square: v_q * v_q * k_q * k_q };
+        let got = population().solution(&sample, &query, normaliser);
+        let sum: f64 = sample.iter().map(|i| values[*i] * keys[*i]).sum();
+        let w = (v_q * k_q + sum) / normaliser;
+        let expectation: f64 = keys.iter().zip(values).map(|(k, v)| k * v).sum::<f64>() / 3.0;
+        let tolerance = Tolerance::roundoff_f64(40);
+        tolerance.assert_close(got.norm, w.abs(), 1.0, "norm");
+        tolerance.assert_close(got.gap, w * (sum / 4.0 - expectation), 1.0, "gap");
+        // no weights of that norm have a larger gap
+        assert!(got.gap.abs() <= population().supremum(&sample, got.norm) * (1.0 + 1e-12));
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct TrainSettings {
     /// Inputs; the paper's unless stated.
     #[serde(default, skip_serializing_if = "Inputs::is_paper")]
     pub inputs: Inputs,
+    /// Tasks of a finite pool from which training prompts have theirs; every prompt has its own without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<usize>,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -69,6 +72,7 @@ impl TrainSettings {
             scale: Scale::Raw,
             prompt: PromptShape { n_demos: 15, d_t: 11, d_s: 1 },
             inputs: Inputs::Uniform,
+            pool: None,
             n_heads: 1,
             modification: "plain".into(),
             kernel: Kernel::Softmax,
@@ -93,6 +97,18 @@ impl TrainSettings {
         Ok(sampler.with_inputs(self.inputs))
     }
 
+    /// The training prompts, with tasks from the pool `(seed, "pool")` if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::sampler`].
+    pub fn training_sampler(&self, isa: Isa) -> Result<PromptSampler, ModelError> {
+        let sampler = self.sampler(self.seed, "train", isa)?;
+        Ok(match self.pool {
+            Some(size) => sampler.with_pool(self.seed, size),
+            None => sampler,
+        })
+    }
+
     /// Sizes of the layer.
     pub fn shape(&self) -> LayerShape {
         LayerShape { d: self.prompt.d(), n_heads: self.n_heads }
@@ -112,6 +128,7 @@ impl TrainSettings {
         let counts = [
             ("n_heads", self.n_heads, 1, 64),
             ("d_r", self.kernel.d_r(), 0, crate::fused::MAX_FEATURES),
+            ("pool", self.pool.unwrap_or(1), 1, 1 << 20),
             ("steps", self.steps, 0, 10_000_000),
             ("batch", self.batch, 16, 1 << 20),
             ("n_test", self.n_validation, 16, 1 << 20),

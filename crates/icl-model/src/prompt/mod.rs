@@ -3,7 +3,8 @@
 //! Paper: `H = [H_D, H_T]`, tokens `h_i = [t_i; s_i]`, query token `h_q = [t_q; 0]`. Prompt `p` of a
 //! stream is a pure function of `p`: it takes `d_s d_t` normals (one word each, in Box-Muller pairs)
 //! and `(N + 1) d_t` uniforms (one word each), whatever the batch, the lanes or the threads; normal inputs
-//! take `N + 1` times `d_t` words, rounded up to an even number.
+//! take `N + 1` times `d_t` words, rounded up to an even number. Tasks may come from a finite pool instead; inputs
+//! are then the same.
 
 mod batch;
 mod sampler;

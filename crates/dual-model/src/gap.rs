@@ -38,15 +38,6 @@ pub struct Population {
     radius: f64,
 }
 
-/// The query's own token among a population's pairs.
-#[derive(Debug, Clone)]
-pub struct QuerySide {
-    /// `v_q . v_j K(k_q, k_j)` for every pair of the population.
-    pub products: Vec<f64>,
-    /// `|v_q|^2 K(k_q, k_q)`.
-    pub square: f64,
-}
-
 /// Weights that a dual has after its step, by what the bound and the gap read of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Solution {
@@ -108,20 +99,20 @@ impl Population {
         w * largest::at_least(square, 0.0).sqrt()
     }
 
-    /// The dual's weights after its step on a sample, `W_1 = (1/D) (v_q phi(k_q)^T + sum_i v_i phi(k_i)^T)`.
-    pub fn solution(&self, sample: &[usize], query: &QuerySide, normaliser: f64) -> Solution {
+    /// The dual's weights after its step on a sample without a query side, `W_1 = (1/D) sum_i v_i phi(k_i)^T`: the
+    /// sample's cross-covariance, times `N/D`.
+    pub fn solution(&self, sample: &[usize], normaliser: f64) -> Solution {
         let n = sample.len() as f64;
-        let pairs: Vec<f64> =
-            sample.iter().flat_map(|i| sample.iter().map(|j| self.gram.row(*i)[*j])).collect();
+        let mut pairs = Vec::with_capacity(sample.len() * sample.len());
+        for i in sample {
+            let row = self.gram.row(*i);
+            pairs.extend(sample.iter().map(|j| row[*j]));
+        }
         let means: Vec<f64> = sample.iter().map(|i| self.row_means[*i]).collect();
-        let cross: Vec<f64> = sample.iter().map(|i| query.products[*i]).collect();
-        let (own, mixed) = (order::sum(&pairs), order::sum(&cross));
-        // <W, C_N> and <W, C>, but for D
-        let sampled = (own + mixed) / n;
-        let expected =
-            order::sum(&means) + order::sum(&query.products) / query.products.len() as f64;
-        let square = largest::at_least(own + 2.0 * mixed + query.square, 0.0);
-        Solution { norm: square.sqrt() / normaliser, gap: (sampled - expected) / normaliser }
+        let square = order::sum(&pairs);
+        // <W, C_N> - <W, C>
+        let gap = (square / n - order::sum(&means)) / normaliser;
+        Solution { norm: largest::at_least(square, 0.0).sqrt() / normaliser, gap }
     }
 
     /// Root mean square of the supremum over samples of size `n`.
@@ -180,23 +171,32 @@ mod tests {
         Tolerance::roundoff_f64(40).assert_close((squares / 9.0).sqrt(), want, 1.0, "rms");
     }
 
-    /// Linear kernel in one dimension: `W` is a number, the sum of `v k` over sample and query side, over `D`.
+    /// Linear kernel in one dimension: `W` is a number, the sum of `v k` over the sample, over `D`.
     #[test]
     fn a_solution_has_the_norm_and_the_gap_of_its_number() {
         let (keys, values) = ([0.0, 1.0, -0.5], [1.0, -2.0, 0.5]);
-        let (k_q, v_q, normaliser) = (0.3, -0.7, 4.0);
-        let sample = [0, 2, 2, 1];
-        let products = keys.iter().zip(values).map(|(k, v)| v_q * v * k_q * k).collect();
-        let query = QuerySide { products, square: v_q * v_q * k_q * k_q };
-        let got = population().solution(&sample, &query, normaliser);
+        let (sample, normaliser) = ([0, 2, 2, 1], 4.0);
+        let got = population().solution(&sample, normaliser);
         let sum: f64 = sample.iter().map(|i| values[*i] * keys[*i]).sum();
-        let w = (v_q * k_q + sum) / normaliser;
+        let w = sum / normaliser;
         let expectation: f64 = keys.iter().zip(values).map(|(k, v)| k * v).sum::<f64>() / 3.0;
         let tolerance = Tolerance::roundoff_f64(40);
         tolerance.assert_close(got.norm, w.abs(), 1.0, "norm");
         tolerance.assert_close(got.gap, w * (sum / 4.0 - expectation), 1.0, "gap");
         // no weights of that norm have a larger gap
         assert!(got.gap.abs() <= population().supremum(&sample, got.norm) * (1.0 + 1e-12));
+    }
+
+    /// All nine samples of size two, `D = N`: the mean gap is `(E |v|^2 K(k,k) - |C|^2) / N`.
+    #[test]
+    fn the_mean_gap_of_solutions_equals_the_enumeration() {
+        let population = population();
+        let gaps: f64 = (0..3)
+            .flat_map(|i| (0..3).map(move |j| [i, j]))
+            .map(|sample| population.solution(&sample, 2.0).gap)
+            .sum();
+        let root = population.root_mean_square(2, 1.0);
+        Tolerance::roundoff_f64(40).assert_close(gaps / 9.0, root * root, 1.0, "mean gap");
     }
 
     #[test]

@@ -59,7 +59,12 @@ fn error(x: &[Vec<f64>], w: &[f64], query: &[f64], layers: &[[Vec<f64>; 2]]) -> 
 }
 
 /// `1/2 E (error)^2` over `w` and the query, from the errors of unit vectors: the error is linear in both.
-fn loss(training: &LinearStackTraining, settings: &LinearStackSettings, p: &[f64], n: usize) -> f64 {
+fn loss(
+    training: &LinearStackTraining,
+    settings: &LinearStackSettings,
+    p: &[f64],
+    n: usize,
+) -> f64 {
     let (scales, layers) = (&settings.scales, settings.layers);
     let d = scales.len();
     let matrix = |i: usize| -> Vec<f64> { p.iter().skip(i * d * d).take(d * d).copied().collect() };
@@ -152,14 +157,21 @@ fn tune() {
             let settings = LinearStackSettings {
                 layers,
                 n_demos: 20,
-                scales: if get("ANISO", 0.0) > 0.0 { vec![1.0, 1.0, 0.5, 0.25, 1.0] } else { vec![1.0; 5] },
+                scales: if get("ANISO", 0.0) > 0.0 {
+                    vec![1.0, 1.0, 0.5, 0.25, 1.0]
+                } else {
+                    vec![1.0; 5]
+                },
                 steps,
                 batch: get("BATCH", 1024.0) as usize,
                 adam: AdamSettings {
                     learning_rate: get("LR", 1e-2),
                     beta2: get("B2", 0.999),
                     clip: get("CLIP", 0.0),
-                    schedule: icl_model::adam::Schedule::WarmUpThenLinear { warm_up: get("WARM", 1.0) as u64, total: steps as u64 },
+                    schedule: icl_model::adam::Schedule::WarmUpThenLinear {
+                        warm_up: get("WARM", 1.0) as u64,
+                        total: steps as u64,
+                    },
                     ..AdamSettings::default()
                 },
                 init_std: get("SD", 0.05),
@@ -174,9 +186,16 @@ fn tune() {
             match curve {
                 Ok(curve) => {
                     let last = trainer.evaluate(Set::Test, 65536).unwrap();
-                    let curve: Vec<String> = curve.iter().map(|p| format!("{:.5}", 2.0 * p.loss)).collect();
-                    println!("L {layers} seed {seed} {:.2} s loss {:.6} {curve:?}", start.elapsed().as_secs_f64(), 2.0 * last.loss);
-                    if seed == 0 { println!("{:.3?}", trainer.parameters().packed()); }
+                    let curve: Vec<String> =
+                        curve.iter().map(|p| format!("{:.5}", 2.0 * p.loss)).collect();
+                    println!(
+                        "L {layers} seed {seed} {:.2} s loss {:.6} {curve:?}",
+                        start.elapsed().as_secs_f64(),
+                        2.0 * last.loss
+                    );
+                    if seed == 0 {
+                        println!("{:.3?}", trainer.parameters().packed());
+                    }
                 }
                 Err(e) => println!("L {layers} seed {seed} {e}"),
             }

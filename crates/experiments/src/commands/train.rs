@@ -70,6 +70,7 @@ fn settings(arguments: &TrainArguments) -> anyhow::Result<TrainSettings> {
         scale,
         prompt: PromptShape { n_demos: arguments.n_demos, d_t: arguments.d_t, d_s: arguments.d_s },
         inputs: Inputs::Uniform,
+        pool: None,
         n_heads: arguments.heads,
         modification: arguments.modification.clone(),
         kernel: KernelSettings::with_features(arguments.d_r),

@@ -97,6 +97,7 @@ impl Settings {
             scale: self.scale,
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: self.d_s },
             inputs: Inputs::Uniform,
+            pool: None,
             n_heads: self.n_heads,
             modification: modification.to_owned(),
             kernel: KernelSettings::with_features(self.d_r),

@@ -24,13 +24,7 @@ pub(super) fn transposed(entries: &[Lane16], d: usize) -> View<'_> {
 
 /// `sum += A B`; every entry is one chain of fused multiply-adds.
 #[inline(always)]
-pub(super) fn add_product<L: Lanes>(
-    l: L,
-    sum: &mut [Lane16],
-    a: View<'_>,
-    b: View<'_>,
-    d: usize,
-) {
+pub(super) fn add_product<L: Lanes>(l: L, sum: &mut [Lane16], a: View<'_>, b: View<'_>, d: usize) {
     for (i, row) in sum.chunks_exact_mut(d).enumerate() {
         for (j, entry) in row.iter_mut().enumerate() {
             let mut x = l.load(entry);

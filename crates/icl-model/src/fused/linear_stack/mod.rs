@@ -107,7 +107,9 @@ impl FusedLinearStack {
             let entries = parameters.iter().skip(i * size).take(size);
             entries.map(|x| Lane16([*x; LANES])).collect()
         };
-        (0..self.layers).map(|i| LayerWeights { q: matrix(i), p: matrix(self.layers + i) }).collect()
+        (0..self.layers)
+            .map(|i| LayerWeights { q: matrix(i), p: matrix(self.layers + i) })
+            .collect()
     }
 
     fn buffers(&self, sampler: &PromptSampler) -> Own {

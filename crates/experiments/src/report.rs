@@ -1,7 +1,7 @@
 //! Printing of verification reports.
 
 use crate::console::{note, say};
-use artifact::claim::{Claim, Verdict};
+use artifact::claim::Claim;
 use artifact::digest::short;
 use artifact::verify::{Level, OutputReport, Report};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(crate) fn print_report(dir: &Path, report: &Report, counts: &BTreeMap<&str, 
         let tally = |expected: bool| {
             let claims: Vec<&Claim> =
                 report.claims.iter().filter(own).filter(|c| c.expected == expected).collect();
-            let good = |c: &&&Claim| matches!(c.judge(), Verdict::Holds | Verdict::Thin);
+            let good = |c: &&&Claim| c.judge().is_met();
             match claims.len() {
                 0 => String::new(),
                 n => format!("{}/{n}", claims.iter().filter(good).count()),

@@ -68,6 +68,11 @@ pub enum Schedule {
     /// 1.
     #[default]
     Constant,
+    /// `(1 + cos(pi (t - 1) / total)) / 2`: from 1 to nearly 0 at step `total`.
+    Cosine {
+        /// Steps of the whole run.
+        total: u64,
+    },
     /// Linear from 0 over the first `warm_up` steps, then linear to 0 at step `total`.
     WarmUpThenLinear {
         /// Steps to the full step size.
@@ -86,11 +91,36 @@ impl Schedule {
     pub fn factor(self, t: u64) -> f64 {
         match self {
             Self::Constant => 1.0,
+            Self::Cosine { total } => {
+                let done = t.saturating_sub(1).min(total) as f64 / total.max(1) as f64;
+                f64::midpoint(1.0, math::cos(std::f64::consts::PI * done))
+            }
             Self::WarmUpThenLinear { warm_up, .. } if t <= warm_up => t as f64 / warm_up as f64,
             Self::WarmUpThenLinear { warm_up, total } => {
                 let left = total.saturating_sub(t) as f64;
                 left / total.saturating_sub(warm_up).max(1) as f64
             }
+        }
+    }
+}
+
+/// A schedule for runs of any length, by its name in settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Course {
+    /// The full step size to the end.
+    #[default]
+    Constant,
+    /// [`Schedule::Cosine`] over the whole run.
+    Cosine,
+}
+
+impl Course {
+    /// The schedule of a run of so many steps.
+    pub fn over(self, steps: usize) -> Schedule {
+        match self {
+            Self::Constant => Schedule::Constant,
+            Self::Cosine => Schedule::Cosine { total: steps as u64 },
         }
     }
 }
@@ -281,6 +311,16 @@ mod tests {
         let settings = AdamSettings { schedule, ..AdamSettings::default() };
         let w = after(settings, &[("a", 1.0)], &[&[0.5]]);
         assert!((w[0] - 0.9975).abs() < 1e-6, "{w:?}");
+    }
+
+    #[test]
+    fn the_cosine_falls_from_one_by_half_a_turn() {
+        let schedule = Schedule::Cosine { total: 4 };
+        let factors: Vec<f64> = (1..=6).map(|t| schedule.factor(t)).collect();
+        let root = 0.5_f64.sqrt() / 2.0;
+        for (factor, expected) in factors.iter().zip([1.0, 0.5 + root, 0.5, 0.5 - root, 0.0, 0.0]) {
+            assert!((factor - expected).abs() < 1e-15, "{factors:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,45 @@ pub enum Backend {
     Reference,
 }
 
+/// Where a layer's training starts: the sign of each head's initial `w_v[s, s]`, the weight from a label to itself.
+///
+/// With the query token in the softmax the layer has two optima, and this sign says which of them training finds; see
+/// [`dual_model::floor`](../../dual_model/floor/index.html) and `docs/theory.md`, section 12. Two heads find the best
+/// of theirs from opposite signs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// The sign as drawn.
+    #[default]
+    Drawn,
+    /// Negative for heads 0, 2, .., positive for heads 1, 3, ..: the better optimum.
+    Opposed,
+    /// Positive for heads 0, 2, .., negative for heads 1, 3, ..
+    Aligned,
+}
+
+impl Start {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_drawn(&self) -> bool {
+        *self == Self::Drawn
+    }
+
+    /// Sets the signs in `w_v`, `[n_heads, d, d]`, for labels of size `d_s`.
+    fn set(self, w_v: &mut [f32], d: usize, d_s: usize) {
+        let first = match self {
+            Self::Drawn => return,
+            Self::Opposed => -1.0,
+            Self::Aligned => 1.0,
+        };
+        for (head, w_v) in w_v.chunks_exact_mut(d * d).enumerate() {
+            let sign = if head % 2 == 0 { first } else { -first };
+            for i in d - d_s..d {
+                w_v[i * d + i] = f32::copysign(w_v[i * d + i], sign);
+            }
+        }
+    }
+}
+
 /// Settings of one attention layer and its training.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +92,9 @@ pub struct TrainSettings {
     pub adam: AdamSettings,
     /// Standard deviation of the initial projections.
     pub init_std: f64,
+    /// Signs of the initial values' label entries.
+    #[serde(default, skip_serializing_if = "Start::is_drawn")]
+    pub start: Start,
     /// Prompts of the validation set.
     pub n_validation: usize,
     /// Steps between its losses.
@@ -80,6 +122,7 @@ impl TrainSettings {
             batch: 1024,
             adam: AdamSettings::default(),
             init_std: 0.3,
+            start: Start::Drawn,
             n_validation: 4096,
             validate_every: 50,
             seed: 0,
@@ -116,7 +159,11 @@ impl TrainSettings {
 
     /// The layer's variables at their initial values.
     pub fn parameters(&self, modification: &dyn Modification) -> Parameters {
-        Parameters::initialised(self.shape(), modification, self.init_std, self.seed)
+        let (d, d_s) = (self.prompt.d(), self.prompt.d_s);
+        let mut start =
+            Parameters::initialised(self.shape(), modification, self.init_std, self.seed);
+        self.start.set(start.get_mut("w_v").unwrap_or_default(), d, d_s);
+        start
     }
 
     /// Checks ranges that the types do not.
@@ -232,6 +279,12 @@ impl StackSettings {
                 |v: ParameterSpec| ParameterSpec { name: format!("{layer}.{}", v.name), ..v };
             all.map(named).collect::<Vec<_>>()
         };
-        Parameters::from_specs((0..self.layers).flat_map(one).collect(), self.train.seed)
+        let specs = (0..self.layers).flat_map(one).collect();
+        let mut start = Parameters::from_specs(specs, self.train.seed);
+        for layer in 0..self.layers {
+            let w_v = start.get_mut(&format!("{layer}.w_v")).unwrap_or_default();
+            self.train.start.set(w_v, d, self.train.prompt.d_s);
+        }
+        start
     }
 }

@@ -106,8 +106,16 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Objective::losses`].
     pub fn evaluate(&self, set: Set, n: usize) -> Result<Evaluation, ModelError> {
+        Ok(self.evaluate_each(set, n)?.0)
+    }
+
+    /// Mean loss over the first `n` examples of a set, and the loss of each.
+    ///
+    /// # Errors
+    /// As [`Objective::losses`].
+    pub fn evaluate_each(&self, set: Set, n: usize) -> Result<(Evaluation, Vec<f64>), ModelError> {
         let losses = self.objective.losses(self.parameters.packed(), set, n)?;
-        Evaluation::new(&losses, self.objective.block())
+        Ok((Evaluation::new(&losses, self.objective.block())?, losses.values))
     }
 
     /// One step of Adam on fresh examples; returns the training loss before it.

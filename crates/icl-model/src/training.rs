@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Seed of validation and test prompts: the same sets for every run of a task.
 pub const EVALUATION_SEED: u64 = 0;
 /// Purpose of the stream of validation prompts.
-pub(crate) const VALIDATION: &str = "held-out";
+pub const VALIDATION: &str = "held-out";
 /// Purpose of the stream of test prompts.
 pub const TEST: &str = "final";
 

@@ -73,6 +73,11 @@ pub fn cos(x: f64) -> f64 {
     libm::cos(x)
 }
 
+/// Arc tangent.
+pub fn atan(x: f64) -> f64 {
+    libm::atan(x)
+}
+
 /// Hyperbolic tangent.
 pub fn tanh(x: f64) -> f64 {
     libm::tanh(x)

@@ -1,7 +1,8 @@
 //! Short ways to state a claim.
 
 use super::{Claim, Side, Verdict};
-use crate::statistics::around;
+use crate::statistics::comparison::Comparison;
+use crate::statistics::{Interval, around};
 use icl_numerics::largest;
 
 /// Where a claim stands: its item, its name there, and the table of the item that it is read from.
@@ -34,11 +35,14 @@ fn claim(place: Place<'_>, statement: &str) -> Claim {
         value: 0.0,
         interval: [0.0; 2],
         sampled: false,
+        seeds: None,
         side: Side::AtMost,
         bound: 0.0,
+        best: None,
+        comparison: None,
         expected: true,
         evidence: format!("data/{item}/{table}.csv"),
-        verdict: Verdict::Inconclusive,
+        verdict: Verdict::Undecided,
     }
 }
 
@@ -56,6 +60,24 @@ pub fn at_least(place: Place<'_>, statement: &str, value: f64, bound: f64) -> Cl
 /// The claim of a sampled value.
 pub fn sampled(claim: Claim, interval: [f64; 2]) -> Claim {
     Claim { interval, sampled: true, ..claim }.judged()
+}
+
+/// What is expected of an estimate over seeds, or over other units that are drawn anew; fewer than six are not judged.
+pub fn over_seeds(
+    place: Place<'_>,
+    statement: &str,
+    estimate: Interval,
+    side: Side,
+    bound: f64,
+) -> Claim {
+    let (value, interval, seeds) = (estimate.mean, estimate.ends(), Some(estimate.n));
+    Claim { value, interval, seeds, sampled: true, side, bound, ..claim(place, statement) }.judged()
+}
+
+/// That a setting is better than plain: under test, not expected.
+pub fn compared(place: Place<'_>, statement: &str, found: &Comparison) -> Claim {
+    let plain = over_seeds(place, statement, found.difference, Side::AtMost, 0.0);
+    Claim { comparison: Some(found.evidence), expected: false, ..plain }.judged()
 }
 
 /// `|measured / closed - 1| <= bound` is expected of the worst of several measurements, each with its

@@ -69,6 +69,10 @@ impl Style {
     pub const THEORY: Self =
         Self { colour: [0, 0, 0], dashes: &[4.0, 2.0], marker: None, width: 0.9 };
 
+    /// What is reached without learning: grey, dotted, without marker.
+    pub const LIMIT: Self =
+        Self { colour: [120, 120, 120], dashes: &[1.0, 2.0], marker: None, width: 0.9 };
+
     /// The same without a marker.
     #[must_use]
     pub fn unmarked(mut self) -> Self {

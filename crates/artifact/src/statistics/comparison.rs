@@ -1,17 +1,28 @@
-//! Paired comparison of settings with plain over seeds.
+//! Paired comparison of settings with plain over seeds: the project's one inference.
 //!
 //! Every setting is trained on the same prompts and from the same start as plain, seed by seed, so the
-//! difference of final losses is paired. Its interval is a percentile bootstrap over seeds at Holm's
-//! level: settings are ranked by p-value, and rank `k` of `m` gets confidence `1 - 0.05 / (m - k)`
-//! (`k` from 0). The percentile bootstrap of so few numbers is too narrow: with ten seeds its 95 % intervals
-//! cover about 90 %, and verdicts near the bound are surer in words than in fact.
+//! difference of final losses is paired. For all comparisons of an item together:
+//!
+//! 1. [`sign_flip::two_sided`] tests whether there is a difference, [`sign_flip::equivalence`] whether it lies
+//!    within the margin, the smallest effect of interest;
+//! 2. each of the two families of p-values is adjusted after Holm over all comparisons of the item;
+//! 3. the word is *equivalent* where the adjusted p of equivalence is at most 5 %, otherwise *better* or *worse* where
+//!    that of a difference is, otherwise *undecided*. Below six seeds nothing is judged: no choice of signs of five
+//!    differences is rarer than 1 in 16.
+//!
+//! Lower and upper end are Student's t interval of the mean difference at 95 %, each for itself.
 
+use super::interval::{self, Interval};
+use super::{sign_flip, student};
 use crate::ArtifactError;
-use icl_numerics::stream::Stream;
 use icl_numerics::{largest, order};
 
-const RESAMPLES: usize = 10_000;
-const ALPHA: f64 = 0.05;
+/// Error of the first kind that is allowed: for an item as a whole, and for one interval.
+pub const ALPHA: f64 = 0.05;
+/// Fewer pairs than this are not judged.
+pub const FEWEST: usize = 6;
+/// Power at which [`Comparison::detectable`] is stated.
+const POWER: f64 = 0.8;
 
 /// A setting's paired differences to plain, one per seed.
 #[derive(Debug, Clone)]
@@ -20,6 +31,74 @@ pub struct Differences {
     pub name: String,
     /// Setting minus plain, seed by seed.
     pub values: Vec<f64>,
+    /// Mean differences smaller than this are of no interest.
+    pub margin: f64,
+}
+
+impl Differences {
+    /// Those of a setting's losses to plain's, with a margin that is a share of plain's mean.
+    pub fn relative(name: &str, losses: &[f64], plain: &[f64], share: f64) -> Self {
+        let values = losses.iter().zip(plain).map(|(a, b)| a - b).collect();
+        let margin = share * order::mean(plain).unwrap_or(f64::NAN).abs();
+        Self { name: name.to_owned(), values, margin }
+    }
+}
+
+/// What a comparison says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Lower than plain.
+    Better,
+    /// Higher than plain.
+    Worse,
+    /// Within the margin of plain.
+    Equivalent,
+    /// Neither a difference nor equivalence is shown.
+    Undecided,
+    /// Too few seeds.
+    NotJudged,
+}
+
+impl Word {
+    /// In tables and on figures.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Equivalent => "equivalent",
+            Self::Undecided => "undecided",
+            Self::NotJudged => "not judged",
+        }
+    }
+}
+
+/// The adjusted p-values of a comparison, and the number of pairs.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Pairs.
+    pub n: usize,
+    /// Of no difference, after Holm.
+    pub p_difference: f64,
+    /// Of a difference beyond the margin, after Holm.
+    pub p_equivalence: f64,
+}
+
+impl Evidence {
+    /// What is said of a mean difference with this evidence.
+    pub fn word(&self, mean: f64) -> Word {
+        if self.n < FEWEST {
+            Word::NotJudged
+        } else if self.p_equivalence <= ALPHA {
+            Word::Equivalent
+        } else if self.p_difference <= ALPHA && mean < 0.0 {
+            Word::Better
+        } else if self.p_difference <= ALPHA && mean > 0.0 {
+            Word::Worse
+        } else {
+            Word::Undecided
+        }
+    }
 }
 
 /// What the differences say.
@@ -27,98 +106,65 @@ pub struct Differences {
 pub struct Comparison {
     /// The setting.
     pub name: String,
-    /// Mean difference; negative is better than plain.
-    pub mean: f64,
-    /// Lower end of the interval at Holm's level.
-    pub lower: f64,
-    /// Upper end.
-    pub upper: f64,
-    /// Two-sided bootstrap p-value, adjusted after Holm.
-    pub p_holm: f64,
-    /// True difference that one comparison at 5 % alone would show with a probability of 80 %, by the normal
-    /// approximation; at Holm's first step for ten comparisons it is about 1.3 times as large.
+    /// Mean difference with its own 95 % interval; negative is better than plain.
+    pub difference: Interval,
+    /// Mean differences smaller than this are of no interest.
+    pub margin: f64,
+    /// P-values, adjusted for all comparisons of the item.
+    pub evidence: Evidence,
+    /// True difference that a t test at Holm's first level would show with a probability of about 80 %.
     pub detectable: f64,
 }
 
 impl Comparison {
-    /// The verdict in words.
-    pub fn word(&self) -> &'static str {
-        if self.upper < 0.0 {
-            "better"
-        } else if self.lower > 0.0 {
-            "worse"
-        } else {
-            "no difference shown"
-        }
+    /// The verdict.
+    pub fn word(&self) -> Word {
+        self.evidence.word(self.difference.mean)
     }
 }
 
-/// Compares every setting with plain; `purpose` names the stream of resamples.
+/// Compares every setting with plain. All comparisons of an item belong into one call.
 ///
 /// # Errors
 /// [`ArtifactError::Table`] if a setting has no difference.
-pub fn compare(all: &[Differences], purpose: &str) -> Result<Vec<Comparison>, ArtifactError> {
-    let means: Vec<Vec<f64>> =
-        all.iter().map(|one| resampled_means(&one.values, purpose)).collect::<Result<_, _>>()?;
-    let p_values: Vec<f64> = means.iter().map(|means| two_sided_p(means)).collect();
-    let mut ranking: Vec<usize> = (0..all.len()).collect();
-    ranking.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]).then(a.cmp(b)));
-    let mut p_holm = vec![1.0; all.len()];
-    let mut confidence = vec![1.0 - ALPHA; all.len()];
-    let mut running = 0.0;
-    let mut frozen: Option<f64> = None;
-    for (rank, i) in ranking.into_iter().enumerate() {
-        let left = (all.len() - rank) as f64;
-        running = largest::at_least(largest::at_most(left * p_values[i], 1.0), running);
-        p_holm[i] = running;
-        // after the first that is not significant, Holm stops: the others keep its level
-        let level = *frozen.get_or_insert(ALPHA / left);
-        if p_values[i] <= ALPHA / left && frozen == Some(ALPHA / left) {
-            frozen = None;
-        }
-        confidence[i] = 1.0 - level;
-    }
-    let comparison = |(i, one): (usize, &Differences)| {
-        let tail = (1.0 - confidence[i]) / 2.0;
-        let at = |p: f64| means[i][(p * (RESAMPLES - 1) as f64).round() as usize];
-        let n = one.values.len() as f64;
-        let sd = order::variance(&one.values).unwrap_or(0.0).sqrt();
-        Comparison {
+pub fn compare(all: &[Differences]) -> Result<Vec<Comparison>, ArtifactError> {
+    let p = |test: fn(&Differences) -> f64| holm(&all.iter().map(test).collect::<Vec<f64>>());
+    let difference = p(|one| sign_flip::two_sided(&one.values));
+    let equivalence = p(|one| sign_flip::equivalence(&one.values, one.margin));
+    let one = |(i, one): (usize, &Differences)| {
+        let n = one.values.len();
+        Ok(Comparison {
             name: one.name.clone(),
-            mean: order::mean(&one.values).unwrap_or(0.0),
-            lower: at(tail),
-            upper: at(1.0 - tail),
-            p_holm: p_holm[i],
-            // 1.960 + 0.842: two-sided 5 %, power 80 %, normal approximation
-            detectable: (1.960 + 0.842) * sd / n.sqrt(),
-        }
+            difference: interval::mean(&one.values)?,
+            margin: one.margin,
+            evidence: Evidence { n, p_difference: difference[i], p_equivalence: equivalence[i] },
+            detectable: detectable(&one.values, all.len()),
+        })
     };
-    Ok(all.iter().enumerate().map(comparison).collect())
+    all.iter().enumerate().map(one).collect()
 }
 
-/// Sorted means of bootstrap resamples.
-fn resampled_means(values: &[f64], purpose: &str) -> Result<Vec<f64>, ArtifactError> {
-    if values.is_empty() {
-        return Err(ArtifactError::table("comparison", "sample", "no value", "one per seed"));
+/// P-values adjusted after Holm: the `k`-th smallest of `m` times `m - k` (`k` from 0), at most 1, and never below
+/// that of a smaller one. NaN stays NaN and counts as the largest.
+///
+/// Source: S. Holm, "A simple sequentially rejective multiple test procedure" (1979).
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut ranking: Vec<usize> = (0..p.len()).collect();
+    ranking.sort_by(|a, b| p[*a].total_cmp(&p[*b]).then(a.cmp(b)));
+    let (mut adjusted, mut running) = (vec![f64::NAN; p.len()], 0.0);
+    for (rank, i) in ranking.into_iter().enumerate().filter(|(_, i)| !p[*i].is_nan()) {
+        running = largest::at_least(largest::at_most((p.len() - rank) as f64 * p[i], 1.0), running);
+        adjusted[i] = running;
     }
-    let stream = Stream::new(0, purpose);
-    let mean = |i: usize| {
-        let mut draws = stream.sample(i as u64);
-        let resample: Vec<f64> =
-            values.iter().map(|_| values[draws.below(values.len() as u64) as usize]).collect();
-        order::sum(&resample) / values.len() as f64
-    };
-    let mut means: Vec<f64> = (0..RESAMPLES).map(mean).collect();
-    means.sort_by(f64::total_cmp);
-    Ok(means)
+    adjusted
 }
 
-/// Twice the smaller share of resampled means on either side of zero, never below `1 / RESAMPLES`.
-fn two_sided_p(means: &[f64]) -> f64 {
-    let below = means.iter().filter(|x| **x <= 0.0).count();
-    let above = means.iter().filter(|x| **x >= 0.0).count();
-    let share = (below.min(above) as f64 + 1.0) / (means.len() as f64 + 1.0);
-    largest::at_most(2.0 * share, 1.0)
+/// `(t_(1 - alpha/2m) + t_power) sd / sqrt(n)`, quantiles of Student's t with `n - 1` degrees of freedom.
+fn detectable(values: &[f64], comparisons: usize) -> f64 {
+    let Some(nu) = values.len().checked_sub(1).filter(|nu| *nu > 0) else { return f64::INFINITY };
+    let level = student::quantile(1.0 - ALPHA / comparisons as f64, nu);
+    let power = student::quantile(2.0 * POWER - 1.0, nu);
+    (level + power) * interval::standard_error(values)
 }
 
 #[cfg(test)]
@@ -127,28 +173,54 @@ mod tests {
 
     fn differences(name: &str, centre: f64) -> Differences {
         let noise = [-1.0, -0.7, -0.3, -0.1, 0.0, 0.1, 0.2, 0.4, 0.6, 0.8];
-        Differences { name: name.into(), values: noise.iter().map(|x| centre + x).collect() }
+        let values = noise.iter().map(|x| centre + x).collect();
+        Differences { name: name.into(), values, margin: 0.5 }
+    }
+
+    fn words(all: &[Differences]) -> Vec<&'static str> {
+        compare(all).unwrap().iter().map(|one| one.word().text()).collect()
     }
 
     #[test]
-    fn a_clear_difference_is_found_and_none_is_not() {
+    fn the_words_follow_difference_and_margin() {
         let all = [
-            differences("much worse", 5.0),
-            differences("same", 0.05),
-            differences("better", -2.0),
+            differences("far above", 5.0),
+            differences("far below", -2.0),
+            differences("in between", 0.45),
+            Differences { margin: 2.0, ..differences("within", 0.05) },
         ];
-        let result = compare(&all, "test").unwrap();
-        assert!(result[0].lower > 0.0 && result[0].p_holm < 0.05);
-        assert!(result[1].lower < 0.0 && result[1].upper > 0.0 && result[1].p_holm > 0.05);
-        assert!(result[2].upper < 0.0);
-        assert!(result[0].detectable > 0.0);
+        assert_eq!(words(&all), ["worse", "better", "undecided", "equivalent"]);
+        let few =
+            |one: &Differences| Differences { values: one.values[..5].to_vec(), ..one.clone() };
+        assert_eq!(words(&all.each_ref().map(few)), ["not judged"; 4]);
+        assert!(compare(&[Differences { values: vec![], ..all[0].clone() }]).is_err());
+        let nan = Differences { values: vec![f64::NAN; 8], ..all[0].clone() };
+        assert_eq!(words(&[nan]), ["undecided"]);
+    }
+
+    #[test]
+    fn a_difference_within_the_margin_is_equivalent_however_sure() {
+        let tiny = Differences { name: "tiny".into(), values: vec![-8e-6; 10], margin: 1e-2 };
+        let found = &compare(&[tiny]).unwrap()[0];
+        assert!(found.evidence.p_difference < 0.05 && found.word() == Word::Equivalent);
     }
 
     #[test]
     fn p_values_are_multiplied_by_the_number_of_comparisons_left() {
+        assert_eq!(holm(&[0.01, 0.04, 0.02]), [0.03, 0.04, 0.04]);
+        assert_eq!(holm(&[0.5, 0.9]), [1.0, 1.0]);
         let all: Vec<_> = (0..4).map(|i| differences(&i.to_string(), 3.0)).collect();
-        let result = compare(&all, "test").unwrap();
-        let smallest = 2.0 / (RESAMPLES as f64 + 1.0);
-        assert!(result.iter().all(|one| (one.p_holm - 4.0 * smallest).abs() < 1e-12));
+        let smallest = 2.0 / 1024.0;
+        assert!(compare(&all).unwrap().iter().all(|c| c.evidence.p_difference == 4.0 * smallest));
+    }
+
+    #[test]
+    fn the_detectable_difference_uses_the_level_that_is_used() {
+        let values = differences("", 0.0).values;
+        let error = interval::standard_error(&values);
+        // nu = 9: t at 1 - .05/2 is 2.262, at 80 % power .883
+        assert!((detectable(&values, 1) / error - (2.262 + 0.883)).abs() < 2e-3);
+        assert!(detectable(&values, 10) > 1.4 * detectable(&values, 1));
+        assert_eq!(detectable(&[1.0], 1), f64::INFINITY);
     }
 }

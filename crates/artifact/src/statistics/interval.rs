@@ -1,6 +1,87 @@
-//! Intervals of estimates with known standard errors, and of shares.
+//! Intervals: of means of few numbers by Student's t, of estimates with known standard errors, of shares.
 
+use super::student;
+use crate::ArtifactError;
 use icl_numerics::{largest, order};
+
+/// A mean with its interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// Mean of the sample.
+    pub mean: f64,
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+    /// Size of the sample.
+    pub n: usize,
+}
+
+impl Interval {
+    /// Both ends.
+    pub fn ends(&self) -> [f64; 2] {
+        [self.lower, self.upper]
+    }
+
+    /// Interval of `|x - 1|` from that of a ratio `x`.
+    #[must_use]
+    pub fn distance_from_one(&self) -> Self {
+        let ends = [(self.lower - 1.0).abs(), (self.upper - 1.0).abs()];
+        let crosses = self.lower <= 1.0 && self.upper >= 1.0;
+        Self {
+            mean: (self.mean - 1.0).abs(),
+            lower: if crosses { 0.0 } else { largest::least(ends) },
+            upper: largest::value(ends),
+            n: self.n,
+        }
+    }
+}
+
+/// Mean of a sample with its 95 % interval by Student's t.
+///
+/// The interval of a single number is its own value: nothing is known of its spread, and no verdict rests on fewer
+/// than [`FEWEST`](super::comparison::FEWEST) numbers.
+///
+/// # Errors
+/// [`ArtifactError::Table`] if there is no number.
+pub fn mean(sample: &[f64]) -> Result<Interval, ArtifactError> {
+    mean_of_several(sample, 1)
+}
+
+/// Mean of one of `count` samples that are judged together: at Bonferroni's level, `1 - 0.05 / count`.
+///
+/// # Errors
+/// [`ArtifactError::Table`] if there is no number.
+pub fn mean_of_several(sample: &[f64], count: usize) -> Result<Interval, ArtifactError> {
+    let mean = order::mean(sample).ok_or_else(|| no_sample(0, 0))?;
+    Ok(student_interval(mean, standard_error(sample), sample.len(), count))
+}
+
+/// Ratio of the means of two paired samples with its 95 % interval: Student's t of the residuals `a - r b`, to first
+/// order in the spread of `b`.
+///
+/// # Errors
+/// [`ArtifactError::Table`] if there is no pair.
+pub fn ratio(above: &[f64], below: &[f64]) -> Result<Interval, ArtifactError> {
+    let n = above.len();
+    let (Some(a), Some(b)) = (order::mean(above), order::mean(below).filter(|_| below.len() == n))
+    else {
+        return Err(no_sample(n, below.len()));
+    };
+    let residuals: Vec<f64> = above.iter().zip(below).map(|(x, y)| x - a / b * y).collect();
+    Ok(student_interval(a / b, standard_error(&residuals) / b.abs(), n, 1))
+}
+
+fn student_interval(mean: f64, error: f64, n: usize, count: usize) -> Interval {
+    let level = 1.0 - super::comparison::ALPHA / count as f64;
+    let half = if n < 2 { 0.0 } else { student::quantile(level, n - 1) * error };
+    Interval { mean, lower: mean - half, upper: mean + half, n }
+}
+
+fn no_sample(above: usize, below: usize) -> ArtifactError {
+    let found = format!("{above} and {below} numbers");
+    ArtifactError::table("interval", "sample", found, "at least one number, or pairs")
+}
 
 /// Quantile of the normal distribution that leaves 2.5 % above it.
 const NORMAL: f64 = 1.959_964;
@@ -53,6 +134,37 @@ pub fn share_interval(share: f64, n: usize) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_of_few_numbers_is_students() {
+        // sd 1, n = 4: 3.182 / 2 on either side
+        let i = mean(&[9.0, 10.0, 10.0, 11.0].map(|x| 10.0 + (x - 10.0) * 1.5_f64.sqrt())).unwrap();
+        assert!((i.mean - 10.0).abs() < 1e-12 && (i.upper - 11.591).abs() < 1e-3, "{i:?}");
+        assert!((i.upper + i.lower - 20.0).abs() < 1e-12 && i.n == 4);
+        let one = mean(&[7.0]).unwrap();
+        assert_eq!((one.ends(), one.n), ([7.0, 7.0], 1));
+        let wide = mean_of_several(&[1.0, 2.0, 4.0, 8.0], 10).unwrap();
+        assert!(wide.upper > mean(&[1.0, 2.0, 4.0, 8.0]).unwrap().upper);
+        assert!(mean(&[]).is_err() && ratio(&[1.0], &[]).is_err());
+    }
+
+    #[test]
+    fn a_ratio_of_proportional_pairs_is_sure_and_others_have_the_error_of_their_residuals() {
+        let sure = ratio(&[2.0, 4.0, 6.0], &[1.0, 2.0, 3.0]).unwrap();
+        assert_eq!((sure.mean, sure.ends()), (2.0, [2.0, 2.0]));
+        // against a constant it is the interval of the mean, scaled
+        let (a, b) = ([1.0, 2.0, 4.0], [2.0; 3]);
+        let (found, direct) = (ratio(&a, &b).unwrap(), mean(&a).unwrap());
+        assert!((found.upper - direct.upper / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_distance_from_one_is_zero_at_its_lower_end_where_the_interval_holds_one() {
+        let of = |mean, lower, upper| Interval { mean, lower, upper, n: 9 }.distance_from_one();
+        assert_eq!(of(1.25, 0.5, 1.75), Interval { mean: 0.25, lower: 0.0, upper: 0.75, n: 9 });
+        assert_eq!(of(0.5, 0.25, 0.75), Interval { mean: 0.5, lower: 0.25, upper: 0.75, n: 9 });
+        assert_eq!(of(2.0, 1.5, 4.0), Interval { mean: 1.0, lower: 0.5, upper: 3.0, n: 9 });
+    }
 
     #[test]
     fn wilsons_interval_of_five_in_ten_and_of_all() {

@@ -1,10 +1,12 @@
-//! Statistics of small samples: bootstrap intervals, normal intervals, paired comparisons, slopes.
+//! Statistics of small samples: intervals, the exact test of paired comparisons, slopes.
 
-pub mod bootstrap;
 pub mod comparison;
-mod interval;
+pub mod interval;
+pub mod sign_flip;
 mod slope;
+pub mod student;
 
-pub use bootstrap::Interval;
-pub use interval::{around, error_of, extreme, root_mean_square, share_interval, standard_error};
+pub use interval::{
+    Interval, around, error_of, extreme, root_mean_square, share_interval, standard_error,
+};
 pub use slope::{log_slope, log_slope_error, slope};

@@ -27,6 +27,7 @@ use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::Serialize;
 use serde_json::json;
+use std::ops::Range;
 
 /// Settings of a curve.
 #[derive(Debug, Clone, Serialize)]
@@ -50,8 +51,8 @@ pub(crate) const FEATURES: &str = "feature dual, feature attention";
 /// Feature dual against softmax attention.
 pub(crate) const FEATURES_SOFTMAX: &str = "feature dual, softmax attention";
 
-/// Columns: distance over prompts and orders (mean, 95 % quantiles), its mean square with the standard
-/// error over the orders, the closed form of that, and the largest distance relative to the output's norm.
+/// Columns: distance of the labels over prompts and orders (mean, 95 % quantiles), its mean square with the standard
+/// error over the orders, the closed form of that, and the largest distance of whole outputs relative to their norm.
 pub(crate) fn schema() -> Schema {
     let float = |name: &str| (name.to_owned(), ColumnType::Float);
     vec![
@@ -81,7 +82,7 @@ pub(crate) fn cell(name: String, settings: CurveSettings, device: Device) -> Cel
     Cell::new(
         name,
         settings.weights().into_iter().sum(),
-        json!({ "kind": "equivalence/2", "settings": settings }),
+        json!({ "kind": "equivalence/3", "settings": settings }),
         schema(),
         move |context| measure(context, &settings, device),
     )
@@ -207,26 +208,33 @@ impl Trained {
     }
 }
 
-/// Distances of one dual over prompts and orders, by step.
+/// Distances of one dual over prompts and orders, by step, in the entries that training reaches: those of the label.
+///
+/// The rows of `w_v` for the input's entries have no gradient and stay at their start; their part of the output would
+/// show the start's standard deviation.
 pub(crate) struct Curve {
+    label: Range<usize>,
     distances: Vec<Vec<f64>>,
     closed: Vec<Vec<f64>>,
     largest_relative: Vec<f64>,
 }
 
 impl Curve {
-    pub(crate) fn new(steps: usize) -> Self {
+    pub(crate) fn new(steps: usize, label: Range<usize>) -> Self {
         Self {
+            label,
             distances: vec![Vec::new(); steps],
             closed: vec![Vec::new(); steps],
             largest_relative: vec![0.0; steps],
         }
     }
 
+    /// Keeps the label's distance, and the largest distance of whole outputs relative to attention's norm.
     pub(crate) fn record(&mut self, step: usize, prediction: &[f64], attention: &[f64]) {
+        let label = self.label.clone();
+        self.distances[step].push(distance(&prediction[label.clone()], &attention[label]));
         let far = distance(prediction, attention);
         let norm = order::sum_of_squares(attention).sqrt();
-        self.distances[step].push(far);
         let so_far = self.largest_relative[step];
         self.largest_relative[step] = largest::value([so_far, far / norm]);
     }
@@ -234,11 +242,14 @@ impl Curve {
     /// `E |tail + o|^2`: the closed form of the tail sums, moved by the offset `o` that remains after
     /// the last step (zero where dual and attention have the same kernel).
     pub(crate) fn record_closed_form(&mut self, increments: &[Vec<f64>], offset: &[f64]) {
+        let part = |whole: &[f64]| whole[self.label.clone()].to_vec();
+        let increments: Vec<Vec<f64>> = increments.iter().map(|a| part(a)).collect();
+        let offset = part(offset);
         let n = increments.len() as f64;
         let column = |c: usize| increments.iter().map(|a| a[c]).collect::<Vec<_>>();
         let totals: Vec<f64> = (0..offset.len()).map(|c| order::sum(&column(c))).collect();
-        let (cross, square) = (order::dot(&totals, offset), order::sum_of_squares(offset));
-        for (i, tail) in mean_square_curve(increments).into_iter().enumerate() {
+        let (cross, square) = (order::dot(&totals, &offset), order::sum_of_squares(&offset));
+        for (i, tail) in mean_square_curve(&increments).into_iter().enumerate() {
             let left = (n - i as f64) / n;
             // the residual is h' - f_i = tail - o, with o = f_N - h'
             self.closed[i].push(tail - 2.0 * left * cross + square);
@@ -259,8 +270,9 @@ fn measure(
     let map = Positive::new(rows);
     let softmax = trained.attention(&Kernel::Softmax)?;
     let featured = trained.attention(&Kernel::Positive(omegas))?;
-    let n = settings.train.prompt.n_demos;
-    let mut curves = [EXACT, FEATURES, FEATURES_SOFTMAX].map(|name| (name, Curve::new(n + 1)));
+    let (n, label) = (settings.train.prompt.n_demos, settings.train.prompt.label());
+    let curve = |name| (name, Curve::new(n + 1, label.clone()));
+    let mut curves = [EXACT, FEATURES, FEATURES_SOFTMAX].map(curve);
     let orders = Stream::new(0, "dual/orders");
     for p in 0..trained.prompts.len() {
         let heads = trained.heads(p)?;

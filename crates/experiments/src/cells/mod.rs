@@ -3,6 +3,7 @@
 pub(crate) mod equivalence;
 mod kept;
 pub(crate) mod orders;
+pub(crate) mod references;
 pub(crate) mod training;
 pub(crate) mod transformer;
 

@@ -15,7 +15,8 @@ use serde_json::json;
 
 /// Columns of a training cell's result: set of prompts, step, test loss, and `2 test loss / E[s^2]`.
 ///
-/// The set is [`HELD_OUT`] along the training and [`FINAL`] once at the end.
+/// The set is [`HELD_OUT`] along the training and [`FINAL`] once at the end; in the row [`MEDIAN`] the median of the
+/// final set's losses stands in place of their mean.
 pub(crate) fn schema() -> Schema {
     vec![
         ("set".into(), ColumnType::Text),
@@ -29,6 +30,8 @@ pub(crate) fn schema() -> Schema {
 pub(crate) const HELD_OUT: &str = "held-out";
 /// The larger set for comparisons after training.
 pub(crate) const FINAL: &str = "final";
+/// The larger set once more, its losses by their median: heavy tails rule a mean.
+const MEDIAN: &str = "final, median";
 
 /// A cell that trains with `settings` and evaluates on `n_final` prompts at the end.
 ///
@@ -46,7 +49,7 @@ pub(crate) fn cell(
     Ok(Cell::new(
         name,
         weight(&settings, n_final),
-        json!({ "kind": "training/2", "settings": settings, "n_final": n_final }),
+        json!({ "kind": "training/3", "settings": settings, "n_final": n_final }),
         schema(),
         move |context| train(context, &settings, n_final, device),
     ))
@@ -67,15 +70,21 @@ pub(crate) fn held_out(result: &Table) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
 
 /// Relative losses on the final set of training cells' results, in their order.
 pub(crate) fn finals(results: &[&Table]) -> anyhow::Result<Vec<f64>> {
-    let last = |result: &&Table| -> anyhow::Result<f64> {
-        match rows(result, FINAL)?.1[..] {
-            [loss] => Ok(loss),
-            ref other => {
-                bail!("{}: set {FINAL}: found {} rows, expected one", result.name(), other.len())
-            }
+    results.iter().map(|result| single(result, FINAL)).collect()
+}
+
+/// Median losses on the final set, relative to `E[s^2]`, as [`finals`].
+pub(crate) fn medians(results: &[&Table]) -> anyhow::Result<Vec<f64>> {
+    results.iter().map(|result| single(result, MEDIAN)).collect()
+}
+
+fn single(result: &Table, set: &str) -> anyhow::Result<f64> {
+    match rows(result, set)?.1[..] {
+        [loss] => Ok(loss),
+        ref other => {
+            bail!("{}: set {set}: found {} rows, expected one", result.name(), other.len())
         }
-    };
-    results.iter().map(last).collect()
+    }
 }
 
 /// Rough number of operations in units of 1e9, for order of work and remaining time only.
@@ -121,9 +130,13 @@ pub(crate) fn watched(
     n_final: usize,
 ) -> anyhow::Result<Table> {
     let curve = trainer.run(&Kept::new(context)?)?;
-    let last = trainer.evaluate(Set::Test, n_final)?;
+    let (last, mut losses) = trainer.evaluate_each(Set::Test, n_final)?;
     let at_end = CurvePoint { step: steps, loss: last.loss, nmse: last.nmse() };
-    let rows = || curve.iter().map(|point| (HELD_OUT, point)).chain([(FINAL, &at_end)]);
+    let middle = losses.len() / 2;
+    let loss = *losses.select_nth_unstable_by(middle, f64::total_cmp).1;
+    let median = CurvePoint { step: steps, loss, nmse: 2.0 * loss / last.mean_square_target };
+    let ends = [(FINAL, &at_end), (MEDIAN, &median)];
+    let rows = || curve.iter().map(|point| (HELD_OUT, point)).chain(ends);
     let table = Table::builder("training")
         .texts("set", &rows().map(|row| row.0).collect::<Vec<_>>())
         .integers("step", rows().map(|row| row.1.step as i64).collect())

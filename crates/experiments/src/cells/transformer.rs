@@ -35,7 +35,7 @@ pub(crate) fn training_cell(
         name,
         weight(&settings, n_final),
         json!({
-            "kind": "transformer-training/2", "settings": settings, "n_final": n_final
+            "kind": "transformer-training/3", "settings": settings, "n_final": n_final
         }),
         training::schema(),
         move |context| train_one(context, &settings, n_final, device),
@@ -75,7 +75,7 @@ pub(crate) fn curve_cell(
         name,
         weight(&settings, 0) + dual_weight(prompts, orders),
         json!({
-            "kind": "transformer-equivalence/2", "settings": settings, "prompts": prompts,
+            "kind": "transformer-equivalence/3", "settings": settings, "prompts": prompts,
             "orders": orders
         }),
         equivalence::schema(),
@@ -101,7 +101,7 @@ fn curve(
     let Some((last, before)) = duals.split_last() else { anyhow::bail!("no layer") };
     let validation = stack.validation(prompts);
     let stream = Stream::new(0, "dual/orders");
-    let mut curve = Curve::new(n + 1);
+    let mut curve = Curve::new(n + 1, settings.train.prompt.label());
     for p in 0..prompts {
         let tokens: Vec<f64> = validation.prompt(p).into_iter().map(f64::from).collect();
         let output = candle_output(&layers, &tokens, n)?;

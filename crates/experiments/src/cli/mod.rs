@@ -13,8 +13,9 @@ pub(crate) use lens::{LensArguments, Subject};
 use crate::inputs::InputArguments;
 use crate::profile::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use icl_model::adam::Course;
 use icl_model::device::DeviceName;
-use icl_model::settings::Backend;
+use icl_model::settings::{Backend, Start};
 use icl_model::task::Scale;
 use icl_numerics::lanes::Isa;
 use std::path::PathBuf;
@@ -178,7 +179,7 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// Task: linear, trigonometric, exponential
+    /// Task: linear, trigonometric, cosine, exponential, shifted-exponential
     #[arg(long)]
     pub(crate) task: String,
     /// Size of an input
@@ -196,8 +197,8 @@ pub(crate) struct TrainArguments {
     /// Modification, `id` or `id:option=value,...`
     #[arg(long, default_value = "plain")]
     pub(crate) modification: String,
-    /// Scale of W t: raw or unit; otherwise the task's own
-    #[arg(long, value_parser = parse_scale)]
+    /// Scale of W t: raw, unit or half (its standard deviation); otherwise the task's own
+    #[arg(long, value_parser = parse_named::<Scale>)]
     pub(crate) scale: Option<Scale>,
     /// Positive random features; 0 for exact softmax
     #[arg(long, default_value_t = 0)]
@@ -217,6 +218,12 @@ pub(crate) struct TrainArguments {
     /// Standard deviation of the initial projections
     #[arg(long, default_value_t = 0.3)]
     pub(crate) initial_sd: f64,
+    /// Sign of the heads' initial weights from label to label: drawn, opposed (the better optimum), aligned
+    #[arg(long, default_value = "drawn", value_parser = parse_named::<Start>)]
+    pub(crate) start: Start,
+    /// How the step size changes along the training: constant, cosine
+    #[arg(long, default_value = "constant", value_parser = parse_named::<Course>)]
+    pub(crate) schedule: Course,
     /// Held-out prompts
     #[arg(long, default_value_t = 131_072)]
     pub(crate) n_test: usize,
@@ -227,7 +234,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// fused or reference
-    #[arg(long, default_value = "fused", value_parser = parse_implementation)]
+    #[arg(long, default_value = "fused", value_parser = parse_named::<Backend>)]
     pub(crate) implementation: Backend,
     /// Continue from this file, with its optimiser if it holds one
     #[arg(long, value_name = "FILE")]
@@ -240,20 +247,9 @@ pub(crate) struct TrainArguments {
     pub(crate) json: bool,
 }
 
-fn parse_scale(text: &str) -> Result<Scale, String> {
-    match text {
-        "raw" => Ok(Scale::Raw),
-        "unit" => Ok(Scale::Unit),
-        _ => Err("expected raw or unit".into()),
-    }
-}
-
-fn parse_implementation(text: &str) -> Result<Backend, String> {
-    match text {
-        "fused" => Ok(Backend::Fused),
-        "reference" => Ok(Backend::Reference),
-        _ => Err("expected fused or reference".into()),
-    }
+/// A choice by its name in settings; the error lists all.
+fn parse_named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]

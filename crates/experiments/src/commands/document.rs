@@ -14,7 +14,7 @@ use crate::registry;
 use crate::settings::{SettingsFile, Tag};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};
-use artifact::claim::{Claim, Side, Verdict};
+use artifact::claim::{Claim, Side};
 use artifact::digest::{sha256, short};
 use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
@@ -126,7 +126,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
             |path| path.replacen("figures/", "figures/paper/", 1),
         );
         let claims = expected_claims(workspace, id)?;
-        let good = |claim: &&Claim| claim.verdict <= Verdict::Thin;
+        let good = |claim: &&Claim| claim.verdict.is_met();
         let tally = |expected: bool| {
             let of: Vec<&Claim> = claims.iter().filter(|c| c.expected == expected).collect();
             match of.len() {

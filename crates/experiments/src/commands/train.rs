@@ -79,9 +79,11 @@ fn settings(arguments: &TrainArguments) -> anyhow::Result<TrainSettings> {
         adam: AdamSettings {
             learning_rate: arguments.learning_rate,
             clip: arguments.clip,
+            schedule: arguments.schedule.over(arguments.steps),
             ..AdamSettings::default()
         },
         init_std: arguments.initial_sd,
+        start: arguments.start,
         n_validation: arguments.n_test,
         validate_every: arguments.test_every,
         seed: arguments.seed,

@@ -17,7 +17,7 @@ use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::bootstrap;
+use artifact::statistics::interval;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
@@ -257,7 +257,7 @@ fn trend(settings: &Settings, runs: &Table, kind: &str, column: &str) -> anyhow:
     };
     let correlations: Vec<f64> = (0..settings.seeds as usize).map(correlation).collect();
     let count = MEASURES.len() * settings.kinds.len();
-    let mean = bootstrap::mean_of_several(&correlations, count, "collapse/bootstrap")?;
+    let mean = interval::mean_of_several(&correlations, count)?;
     let strength = kind.replace("{}", "x");
     let name = format!("{strength}/{column}");
     let place = Place { item: ITEM.id, claim: &name, table: "runs" };
@@ -287,7 +287,7 @@ fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
     let line = |i: usize, kind: &str, column: &str| -> anyhow::Result<Series> {
         let mut columns: [Vec<f64>; 3] = Default::default();
         for sample in curve(settings, runs, kind, column)? {
-            let mean = bootstrap::mean(&sample, "collapse/figure")?;
+            let mean = interval::mean(&sample)?;
             let row = [mean.mean, mean.lower, mean.upper];
             columns.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
         }

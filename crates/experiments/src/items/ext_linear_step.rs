@@ -6,9 +6,9 @@ use crate::regression::{Entries, best_step, one_step_loss};
 use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use artifact::cell::{Cell, Results};
-use artifact::claim::{Claim, Place, tested};
+use artifact::claim::{Claim, Place, Side, over_seeds};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, bootstrap::bootstrap_mean};
+use artifact::statistics::{Interval, interval};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::device::Device;
@@ -18,7 +18,6 @@ use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::settings::TrainSettings;
 use icl_model::training::LayerTraining;
 use icl_numerics::largest;
-use icl_numerics::stream::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -112,15 +111,13 @@ fn summary(settings: &Settings, results: &Results) -> anyhow::Result<Table> {
     let names = ["step_size", "step_lower", "step_upper", "step_closed", "relative_loss"];
     let more = ["loss_lower", "loss_upper", "loss_closed"];
     let mut columns: [Vec<f64>; 8] = Default::default();
-    for (i, n) in settings.n_demos.iter().enumerate() {
+    for n in &settings.n_demos {
         let runs = results.each((0..settings.seeds).map(|seed| name(*n, seed)))?;
         let interval = |column: &str| -> anyhow::Result<[f64; 3]> {
             let sample: Vec<f64> =
                 runs.iter().map(|run| Ok(run.floats(column)?[0])).collect::<anyhow::Result<_>>()?;
-            let stream = Stream::new(0, &format!("linear-step/{column}"));
-            let mut draws = stream.sample(i as u64);
-            let interval = bootstrap_mean(&sample, 0.95, |n| draws.below(n))?;
-            Ok([interval.mean, interval.lower, interval.upper])
+            let Interval { mean, lower, upper, .. } = interval::mean(&sample)?;
+            Ok([mean, lower, upper])
         };
         let eta = best_step(Entries::Normal, *n, settings.d);
         let loss = one_step_loss(Entries::Normal, *n, settings.d, eta);
@@ -169,32 +166,28 @@ const LOSS: Columns = Columns {
 
 /// The largest distance of a ratio to its closed form from one, over `N`: its value and the lower end of its
 /// interval (zero if that covers the closed form), and the outermost upper end of all.
-fn worst(table: &Table, of: Columns) -> anyhow::Result<[f64; 3]> {
+fn worst(table: &Table, of: Columns, n: usize) -> anyhow::Result<Interval> {
     let (mean, closed) = (table.floats(of.mean)?, table.floats(of.closed)?);
     let (lower, upper) = (table.floats(of.lower)?, table.floats(of.upper)?);
     let away = |i: usize| {
         let c = closed[i];
-        let ratio = Interval { mean: mean[i] / c, lower: lower[i] / c, upper: upper[i] / c };
+        let ratio = Interval { mean: mean[i] / c, lower: lower[i] / c, upper: upper[i] / c, n };
         ratio.distance_from_one()
     };
     let away: Vec<Interval> = (0..mean.len()).map(away).collect();
     let worst = largest::value(away.iter().map(|one| one.mean));
     let lower = away.iter().find(|one| one.mean == worst).map_or(f64::NAN, |one| one.lower);
-    Ok([worst, lower, largest::value(away.iter().map(|one| one.upper))])
+    let upper = largest::value(away.iter().map(|one| one.upper));
+    Ok(Interval { mean: worst, lower, upper, n })
 }
 
 fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
-    let step = worst(table, STEP)?;
-    let loss = worst(table, LOSS)?;
-    let claim = |name: &str, statement: &str, [value, low, high]: [f64; 3]| Claim {
-        expected: settings.expected,
-        ..tested(
-            Place { item: ITEM.id, claim: name, table: "steps" },
-            statement,
-            value,
-            [low, high],
-            0.02,
-        )
+    let seeds = settings.seeds as usize;
+    let (step, loss) = (worst(table, STEP, seeds)?, worst(table, LOSS, seeds)?);
+    let claim = |name: &str, statement: &str, deviation: Interval| {
+        let place = Place { item: ITEM.id, claim: name, table: "steps" };
+        let claim = over_seeds(place, statement, deviation, Side::AtMost, 0.02);
+        Claim { expected: settings.expected, ..claim }
     };
     Ok(vec![
         claim("step", "Learned step against N/(N + d + 1): largest deviation over N", step),
@@ -227,7 +220,7 @@ fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
         ],
         caption: format!(
             "ext-linear-step. One layer of linear attention trained on regression with normal inputs, d = {}: the \
-             step of the gradient step that it is closest to, and its loss; mean and 95 % bootstrap band over {} \
+             step of the gradient step that it is closest to, and its loss; mean and 95 % interval over {} \
              seeds, and the closed forms N/(N + d + 1) and (d + 1)/(N + d + 1).",
             settings.d, settings.seeds
         ),

@@ -7,7 +7,7 @@ use crate::views::heads;
 use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Place, at_most, sampled};
 use artifact::figure::{Figure, HeatPanel, Panel};
-use artifact::statistics::bootstrap;
+use artifact::statistics::interval;
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
@@ -184,7 +184,7 @@ fn approach(n: usize, exact: &[f64], fewest: &[f64], most: &[f64]) -> anyhow::Re
         let row = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum();
         matrix.chunks_exact(n).zip(exact.chunks_exact(n)).map(row).collect()
     };
-    let ratio = bootstrap::ratio(&by_query(most), &by_query(fewest), "heatmaps/bootstrap")?;
+    let ratio = interval::ratio(&by_query(most), &by_query(fewest))?;
     let claim = at_most(
         Place { item: ITEM.id, claim: "approach", table: "errors" },
         "Mean absolute error with the most features over that with the fewest, one draw, over the prompt's queries",

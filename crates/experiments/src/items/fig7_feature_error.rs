@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{around, bootstrap, log_slope, log_slope_error, standard_error};
+use artifact::statistics::{around, interval, log_slope, log_slope_error, standard_error};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::feature_map::{self, Entry, Estimate, FeatureMap, Setting, squared_sum};
 use icl_numerics::largest;
@@ -333,7 +333,7 @@ fn variance_claims(
     // pairs of one query are not independent: queries are resampled
     let by_query: Vec<f64> =
         below.chunks_exact(settings.n_tokens).map(|row| order::mean(row).unwrap_or(0.0)).collect();
-    let share = bootstrap::mean(&by_query, "feature-error/orthogonal")?;
+    let share = interval::mean(&by_query)?;
     let claim = at_least(
         Place { item: id, claim: "orthogonal", table: "variances" },
         "Share of pairs in which orthogonal rows are at or below independent ones",

@@ -1,26 +1,22 @@
 //! Claims of a figure.
 
 use super::Run;
-use super::settings::{Floor, Settings};
+use super::settings::Settings;
 use crate::cells::equivalence;
+use crate::cells::references::References;
 use anyhow::Context as _;
-use artifact::claim::{Claim, Measurement, Place, agree, at_most, tested};
-use artifact::statistics::{
-    bootstrap,
-    comparison::{Comparison, Differences, compare},
-};
+use artifact::claim::{Claim, Measurement, Place, Side, agree, at_most, compared, over_seeds};
+use artifact::statistics::comparison::{Comparison, Differences, FEWEST, compare};
+use artifact::statistics::interval;
 use artifact::table::Table;
-use icl_numerics::largest;
+use icl_numerics::{largest, order};
 
 /// Every setting against plain, seed by seed.
-pub(super) fn comparisons(id: &str, runs: &[Run]) -> anyhow::Result<Vec<Comparison>> {
+pub(super) fn comparisons(settings: &Settings, runs: &[Run]) -> anyhow::Result<Vec<Comparison>> {
     let plain = &runs.first().context("plain is missing")?.finals;
-    let differences = |run: &Run| Differences {
-        name: run.setting.clone(),
-        values: run.finals.iter().zip(plain).map(|(a, b)| a - b).collect(),
-    };
-    let all: Vec<Differences> = runs[1..].iter().map(differences).collect();
-    Ok(compare(&all, &format!("comparison/{id}"))?)
+    let differences =
+        |run: &Run| Differences::relative(&run.setting, &run.finals, plain, settings.margin);
+    Ok(compare(&runs[1..].iter().map(differences).collect::<Vec<_>>())?)
 }
 
 pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<Claim>> {
@@ -65,44 +61,72 @@ pub(super) fn equivalence_claims(id: &str, table: &Table) -> anyhow::Result<Vec<
     Ok(claims)
 }
 
-pub(super) fn floor_claim(
+/// What is expected of plain: more than a predictor without inputs, the floor where it is known, one optimum.
+pub(super) fn plain_claims(
     id: &str,
     settings: &Settings,
-    runs: &[Run],
+    plain: &Run,
+    references: &References,
 ) -> anyhow::Result<Vec<Claim>> {
-    let Floor { relative_loss, factor, expected } = settings.floor;
-    if relative_loss == 0.0 {
-        return Ok(Vec::new());
+    let over = |reference: f64| {
+        interval::mean(&plain.finals.iter().map(|loss| loss / reference).collect::<Vec<f64>>())
+    };
+    let place = |claim| Place { item: id, claim, table: "finals" };
+    let (name, best) = references.best_trivial()?;
+    let beats = format!(
+        "Plain's loss is at most {LEARNED} of that of the best predictor without inputs ({name}), on the same prompts"
+    );
+    let mut claims = vec![over_seeds(place("learned"), &beats, over(best)?, Side::AtMost, LEARNED)];
+    if let Some(floor) = references.floor() {
+        let reaches = format!(
+            "Plain's loss is at most {NEAR_FLOOR} times attention's floor on the same prompts"
+        );
+        claims.push(over_seeds(place("floor"), &reaches, over(floor)?, Side::AtMost, NEAR_FLOOR));
     }
-    let finals = &runs.first().context("plain is missing")?.finals;
-    let interval = bootstrap::mean(finals, &format!("floor/{id}"))?;
-    let statement = format!(
-        "Plain reaches {factor} x {relative_loss} of E[s^2], the best of a restricted family of its weights"
+    if settings.transformer.is_none() {
+        let (least, most) =
+            (largest::least(plain.finals.clone()), largest::value(plain.finals.clone()));
+        claims.push(at_most(
+            place("one-optimum"),
+            "All seeds of plain end within 1 % of each other",
+            most / least - 1.0,
+            0.01,
+        ));
+    }
+    Ok(claims
+        .into_iter()
+        .map(|claim| Claim { expected: settings.seeds >= FEWEST as u64, ..claim })
+        .collect())
+}
+
+/// Share of the best predictor without inputs below which a layer has learned from its prompt.
+pub(super) const LEARNED: f64 = 0.95;
+/// Largest loss over the floor's.
+const NEAR_FLOOR: f64 = 1.005;
+
+/// Whether the last quarter of training still changes a setting's mean loss.
+pub(super) fn settled(id: &str, runs: &[Run]) -> Claim {
+    let change = |run: &Run| {
+        let last = run.steps.last().copied().unwrap_or(0);
+        let at = run.steps.iter().position(|step| 4 * step >= 3 * last).unwrap_or(0);
+        let mean =
+            |i: usize| order::sum(&run.losses.iter().map(|row| row[i]).collect::<Vec<f64>>());
+        (mean(at) / mean(run.steps.len() - 1) - 1.0).abs()
+    };
+    let claim = at_most(
+        Place { item: id, claim: "settled", table: "training" },
+        "The last quarter of training changes no setting's mean loss by more than 1 %",
+        largest::value(runs.iter().map(change)),
+        0.01,
     );
-    let bound = factor * relative_loss;
-    let ends = [interval.lower, interval.upper];
-    let claim = tested(
-        Place { item: id, claim: "floor", table: "finals" },
-        &statement,
-        interval.mean,
-        ends,
-        bound,
-    );
-    Ok(vec![Claim { expected, ..claim }])
+    Claim { expected: false, ..claim }
 }
 
 /// "Better than plain" is under test, not expected.
 pub(super) fn comparison_claims(id: &str, comparisons: &[Comparison]) -> Vec<Claim> {
     let one = |one: &Comparison| {
         let statement = format!("{} has a lower test loss than plain", one.name);
-        let ends = [one.lower, one.upper];
-        tested(
-            Place { item: id, claim: &one.name, table: "comparison" },
-            &statement,
-            one.mean,
-            ends,
-            0.0,
-        )
+        compared(Place { item: id, claim: &one.name, table: "comparison" }, &statement, one)
     };
     comparisons.iter().map(one).collect()
 }

@@ -1,11 +1,14 @@
 //! Drawing of a figure from its tables.
 
+use super::claims::LEARNED;
 use super::settings::{PLAIN, PanelSettings, Settings, Transformer};
+use super::tables::mean;
 use crate::cells::equivalence;
+use crate::cells::references::References;
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 use icl_model::task;
-use icl_numerics::largest;
+use icl_numerics::largest::{self, least};
 
 /// Rows of `table` where `column` is `value`.
 fn rows(table: &Table, column: &str, value: &str) -> anyhow::Result<Vec<usize>> {
@@ -17,39 +20,62 @@ fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {
     rows.iter().map(|i| values[*i]).collect()
 }
 
-pub(super) fn figure(
-    id: &str,
-    settings: &Settings,
-    equivalence: &Table,
-    bands: &Table,
-) -> anyhow::Result<Figure> {
-    let mut panels = vec![Panel::Lines(equivalence_panel(equivalence)?)];
+/// What a figure is drawn from.
+pub(super) struct Tables<'a> {
+    pub(super) equivalence: &'a Table,
+    pub(super) bands: &'a Table,
+    pub(super) references: &'a References,
+    /// Plain's losses over the variance, by seed.
+    pub(super) plain: &'a [f64],
+}
+
+pub(super) fn figure(id: &str, settings: &Settings, tables: &Tables<'_>) -> anyhow::Result<Figure> {
+    let mut panels = vec![Panel::Lines(equivalence_panel(tables.equivalence)?)];
     for panel in &settings.panels {
-        panels.push(Panel::Lines(loss_panel(panel, bands)?));
+        panels.push(Panel::Lines(loss_panel(panel, tables)?));
     }
-    let caption = caption(id, settings)?;
+    let caption = caption(id, settings, tables)?;
     Ok(Figure { id: id.to_owned(), columns: 2, panel_height: 210.0, panels, caption })
 }
 
-fn caption(id: &str, settings: &Settings) -> anyhow::Result<String> {
+/// Says first what a reader must not miss: that plain has learned little from its prompts.
+fn warning(tables: &Tables<'_>) -> anyhow::Result<String> {
+    let (name, best) = tables.references.best_trivial()?;
+    let share = mean(tables.plain) / best;
+    Ok(if share <= LEARNED {
+        String::new()
+    } else {
+        format!(
+            "Plain's loss is {share:.3} of that of a predictor without inputs ({name}): little is learned in context \
+             here. "
+        )
+    })
+}
+
+fn caption(id: &str, settings: &Settings, tables: &Tables<'_>) -> anyhow::Result<String> {
     let task = task::find(&settings.task)?;
-    let features =
-        format!(" ({} for features, d_r = {})", settings.dual_feature_orders, settings.dual_d_r);
-    let (model, output, features) = match settings.transformer {
-        None => (String::new(), "attention's output", features),
-        Some(Transformer { layers, hidden, residual }) => {
-            let paths = if residual { "with" } else { "without" };
-            let model = format!(
-                " {layers} Transformer layer(s) {paths} residual paths, {hidden} hidden units."
-            );
-            (model, "the last layer's output for the query", String::new())
-        }
-    };
+    let (mut model, mut output) = (String::new(), "attention's label");
+    let mut features = format!(
+        " ({} for features, d_r = {}: against softmax attention, and against attention with the same features)",
+        settings.dual_feature_orders, settings.dual_d_r
+    );
+    if let Some(Transformer { layers, hidden, residual }) = settings.transformer {
+        let paths = if residual { "with" } else { "without" };
+        model = format!(
+            " {layers} Transformer layer(s) {paths} residual paths, {hidden} hidden units."
+        );
+        (output, features) = ("the last layer's label for the query", String::new());
+    }
+    let (name, best) = tables.references.best_trivial()?;
+    let floor = tables.references.floor();
+    let floor = floor.map_or(String::new(), |floor| format!(", dashed: the floor {floor:.4}"));
     Ok(format!(
-        "{id}. Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s).{model} Upper left: distance of the dual's \
+        "{id}. {}Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s).{model} Upper left: distance of the dual's \
          prediction from {output} along its gradient steps, root mean square over {} held-out prompts and {} random \
-         orders{features} with the band that holds 95 % of them; dashed: the closed form. Others: test loss of the modifications \
-         against plain; mean and 95 % bootstrap band over {} seeds.",
+         orders{features} with the band that holds 95 % of them; dashed: the closed form. Others: test loss over the \
+         target's variance against plain; mean and 95 % interval over {} seeds; dotted: the best predictor without \
+         inputs ({name}, {best:.3}){floor}.",
+        warning(tables)?,
         task.id(),
         task.equation(),
         settings.d_t,
@@ -70,8 +96,11 @@ fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
     };
     let (measured, closed) = (root("mean_square")?, root("closed_form")?);
     let mut series = Vec::new();
-    let shown =
-        [(equivalence::EXACT, "exact dual"), (equivalence::FEATURES_SOFTMAX, "feature dual")];
+    let shown = [
+        (equivalence::EXACT, "exact dual"),
+        (equivalence::FEATURES_SOFTMAX, "feature dual"),
+        (equivalence::FEATURES, "to feature attention"),
+    ];
     for (i, (name, label)) in shown.into_iter().enumerate() {
         let rows = rows(table, "dual", name)?;
         if rows.is_empty() {
@@ -91,12 +120,13 @@ fn equivalence_panel(table: &Table) -> anyhow::Result<LinePanel> {
     Ok(LinePanel {
         title: "equivalence".into(),
         x: Axis::linear("gradient step of the dual"),
-        y: Axis::linear("‖f(q) − h′‖ (rms)"),
+        y: Axis::linear("|f(q) − h′| of the label (rms)"),
         series,
     })
 }
 
-fn loss_panel(panel: &PanelSettings, table: &Table) -> anyhow::Result<LinePanel> {
+fn loss_panel(panel: &PanelSettings, tables: &Tables<'_>) -> anyhow::Result<LinePanel> {
+    let table = tables.bands;
     let steps = table.numbers("step")?;
     let (mean, lower, upper) =
         (table.floats("mean")?, table.floats("lower")?, table.floats("upper")?);
@@ -111,10 +141,16 @@ fn loss_panel(panel: &PanelSettings, table: &Table) -> anyhow::Result<LinePanel>
     for (i, name) in panel.modifications.iter().enumerate() {
         series.push(draw(&panel.title, name, Style::series(i))?);
     }
+    let ends = [least(steps.iter().copied()), largest::value(steps.iter().copied())];
+    let level = |label, style, value| Series::line(label, style, ends.to_vec(), vec![value; 2]);
+    series.push(level("no inputs", Style::LIMIT, tables.references.best_trivial()?.1));
+    if let Some(floor) = tables.references.floor() {
+        series.push(level("floor", Style::THEORY, floor));
+    }
     Ok(LinePanel {
         title: panel.title.clone(),
         x: Axis::linear("training step"),
-        y: Axis::linear("2 · test loss / E[s²]"),
+        y: Axis::linear("test loss / Var(s)"),
         series,
     })
 }

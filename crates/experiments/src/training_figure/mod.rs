@@ -6,9 +6,11 @@ mod settings;
 mod tables;
 
 use crate::cells::equivalence::{self, CurveSettings};
+use crate::cells::references::{self, ReferenceSettings, References};
 use crate::cells::{training, transformer};
 use crate::item::{Context, Outputs, Plan};
 use crate::settings::SettingsFile;
+use anyhow::Context as _;
 use artifact::cell::Results;
 use artifact::tolerance::Tolerance;
 use settings::{PLAIN, Settings};
@@ -36,6 +38,9 @@ pub(crate) fn plan(
             transformer::curve_cell(EQUIVALENCE.into(), stack, prompts, orders, device)
         }
     }];
+    let (train, n_final, floor) = (settings.train(PLAIN, 0), settings.n_final, settings.floor);
+    let compared = ReferenceSettings { train, n_final, floor };
+    cells.push(references::cell(REFERENCES.into(), compared, device));
     for (panel, modification) in settings.runs() {
         for seed in 0..settings.seeds {
             let (name, n_final) = (run_name(&panel, &modification, seed), settings.n_final);
@@ -54,21 +59,32 @@ pub(crate) fn plan(
 /// Cell and table of the equivalence curve.
 const EQUIVALENCE: &str = "equivalence";
 
+/// Cell and table of what losses are compared with.
+const REFERENCES: &str = "references";
+
 /// Name of a training cell.
 fn run_name(panel: &str, setting: &str, seed: u64) -> String {
     format!("{panel}/{setting}/{seed}")
 }
 
-/// Relative losses of one setting: held-out by seed and step, and at the end on the final set by seed.
+/// Losses of one setting over `Var(s)`: held-out by seed and step, and at the end on the final set by seed; there also
+/// the root of the median loss over the target's median absolute deviation.
 struct Run {
     panel: String,
     setting: String,
     steps: Vec<i64>,
     losses: Vec<Vec<f64>>,
     finals: Vec<f64>,
+    robust: Vec<f64>,
 }
 
-fn collect(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Run>> {
+fn collect(
+    settings: &Settings,
+    results: &Results,
+    references: &References,
+) -> anyhow::Result<Vec<Run>> {
+    let (held_out, last) = (references.held_out_square()?, references.final_square()?);
+    let robust = references.robust_scale()?;
     let one = |(panel, setting): (String, String)| -> anyhow::Result<Run> {
         let names = (0..settings.seeds).map(|seed| run_name(&panel, &setting, seed));
         let tables = results.each(names)?;
@@ -76,25 +92,41 @@ fn collect(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Run>> {
         for table in &tables {
             let curve = training::held_out(table)?;
             steps = curve.0;
-            losses.push(curve.1);
+            losses.push(curve.1.iter().map(|loss| held_out * loss).collect());
         }
-        Ok(Run { panel, setting, steps, losses, finals: training::finals(&tables)? })
+        let finals = training::finals(&tables)?.iter().map(|loss| last * loss).collect();
+        let medians = training::medians(&tables)?;
+        let robust = medians.iter().map(|loss| robust * (last * loss).sqrt()).collect();
+        Ok(Run { panel, setting, steps, losses, finals, robust })
     };
     settings.runs().into_iter().map(one).collect()
 }
 
 fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let equivalence = results.get(EQUIVALENCE)?.clone().named(EQUIVALENCE);
-    let runs = collect(settings, results)?;
+    let reference_table = results.get(REFERENCES)?.clone().named(REFERENCES);
+    let references = References::of(&reference_table)?;
+    let runs = collect(settings, results, &references)?;
     let training = tables::training_table(&runs)?;
     let finals = tables::final_table(&runs)?;
-    let bands = tables::band_table(id, &runs)?;
-    let comparisons = claims::comparisons(id, &runs)?;
+    let bands = tables::band_table(&runs)?;
+    let comparisons = claims::comparisons(settings, &runs)?;
     let comparison = tables::comparison_table(&runs, &comparisons)?;
     let mut all_claims = claims::equivalence_claims(id, &equivalence)?;
-    all_claims.extend(claims::floor_claim(id, settings, &runs)?);
+    let plain = runs.first().context("plain is missing")?;
+    all_claims.extend(claims::plain_claims(id, settings, plain, &references)?);
+    all_claims.push(claims::settled(id, &runs));
     all_claims.extend(claims::comparison_claims(id, &comparisons));
-    let figure = drawing::figure(id, settings, &equivalence, &bands)?;
+    let figure = drawing::figure(
+        id,
+        settings,
+        &drawing::Tables {
+            equivalence: &equivalence,
+            bands: &bands,
+            references: &references,
+            plain: &plain.finals,
+        },
+    )?;
     let training_tolerance = Tolerance {
         absolute: 0.0,
         relative: 1e-3,
@@ -106,12 +138,13 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
     Ok(Outputs {
         tables: vec![
             (equivalence, BTreeMap::new()),
-            (training, all(&["relative_loss"])),
-            (finals, all(&["relative_loss"])),
+            (reference_table, BTreeMap::new()),
+            (training, all(&["loss_over_variance"])),
+            (finals, all(&["loss_over_variance", "robust_error"])),
             (bands, all(&["mean", "lower", "upper"])),
             (comparison, BTreeMap::new()),
         ],
-        figures: vec![(figure, vec![EQUIVALENCE, "bands"])],
+        figures: vec![(figure, vec![EQUIVALENCE, "bands", REFERENCES, "finals"])],
         claims: all_claims,
     })
 }
@@ -119,16 +152,13 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use artifact::claim::Verdict;
+    use artifact::statistics::comparison::{Differences, compare};
 
     fn run(setting: &str, finals: [f64; 6]) -> Run {
         let losses = finals.iter().map(|last| vec![1.0, *last]).collect();
-        Run {
-            panel: "p".into(),
-            setting: setting.into(),
-            steps: vec![0, 9],
-            losses,
-            finals: finals.to_vec(),
-        }
+        let (panel, setting, steps) = ("p".into(), setting.into(), vec![0, 9]);
+        Run { panel, setting, steps, losses, finals: finals.to_vec(), robust: finals.to_vec() }
     }
 
     fn runs() -> Vec<Run> {
@@ -140,16 +170,32 @@ mod tests {
     #[test]
     fn settings_are_compared_with_plain_seed_by_seed() {
         let runs = runs();
-        let comparisons = claims::comparisons("test", &runs).unwrap();
-        let words: Vec<_> = comparisons.iter().map(|one| (one.name.as_str(), one.word())).collect();
-        assert_eq!(words, [("lower", "better"), ("higher", "worse")]);
+        let differences =
+            |run: &Run| Differences::relative(&run.setting, &run.finals, &runs[0].finals, 0.01);
+        // six seeds alone cannot show two differences after Holm: 2 of 64 times two is above 5 %
+        let found = compare(&[differences(&runs[1])]).unwrap();
+        assert_eq!(found[0].word().text(), "better");
+        let found = compare(&[differences(&runs[1]), differences(&runs[2])]).unwrap();
+        assert!(found.iter().all(|one| one.word().text() == "undecided"));
         // the spread over seeds, which both share, is not in the difference
-        assert!(comparisons.iter().all(|one| one.upper - one.lower < 0.001));
-        let table = tables::comparison_table(&runs, &comparisons).unwrap();
-        assert_eq!(table.texts("verdict").unwrap(), ["better", "worse"]);
-        let claims = claims::comparison_claims("test", &comparisons);
+        assert!(found.iter().all(|one| one.difference.upper - one.difference.lower < 0.004));
+        let table = tables::comparison_table(&runs, &found).unwrap();
+        assert_eq!(table.texts("verdict").unwrap(), ["undecided"; 2]);
+        let claims = claims::comparison_claims("test", &found);
         assert!(claims.iter().all(|claim| !claim.expected && claim.sampled));
         assert_eq!(claims[0].id, "test/lower");
+    }
+
+    #[test]
+    fn a_loss_that_still_falls_is_not_settled() {
+        let falling = |last: f64| Run {
+            steps: vec![0, 10, 20, 30, 40],
+            losses: vec![vec![1.0, 0.9, 0.8, 0.7, last]],
+            ..run("x", [last; 6])
+        };
+        assert_eq!(claims::settled("t", &[falling(0.699)]).verdict, Verdict::Holds);
+        let claim = claims::settled("t", &[falling(0.699), falling(0.65)]);
+        assert!(claim.verdict == Verdict::Fails && !claim.breaks());
     }
 
     #[test]
@@ -157,7 +203,7 @@ mod tests {
         let runs = runs();
         let finals = tables::final_table(&runs).unwrap();
         assert_eq!((finals.rows(), tables::training_table(&runs).unwrap().rows()), (18, 36));
-        let bands = tables::band_table("test", &runs).unwrap();
+        let bands = tables::band_table(&runs).unwrap();
         let (means, lower) = (bands.floats("mean").unwrap(), bands.floats("lower").unwrap());
         let upper = bands.floats("upper").unwrap();
         assert!((means[1] - 0.5).abs() < 1e-12 && means[0] == 1.0 && lower[0] == upper[0]);

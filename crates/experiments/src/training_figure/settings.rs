@@ -2,10 +2,10 @@
 
 use crate::item::Context;
 use crate::settings::SettingsFile;
-use icl_model::adam::AdamSettings;
+use icl_model::adam::{AdamSettings, Course};
 use icl_model::kernel::KernelSettings;
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::settings::{Backend, StackSettings, TrainSettings};
+use icl_model::settings::{Backend, StackSettings, Start, TrainSettings};
 use icl_model::task::Scale;
 use serde::Deserialize;
 
@@ -24,7 +24,9 @@ pub(crate) struct Settings {
     pub(super) batch: usize,
     pub(super) learning_rate: f64,
     pub(super) clip: f64,
+    pub(super) schedule: Course,
     pub(super) initial_sd: f64,
+    pub(super) start: Start,
     pub(super) test_every: usize,
     pub(super) n_test: usize,
     pub(super) n_final: usize,
@@ -34,7 +36,10 @@ pub(crate) struct Settings {
     pub(super) dual_orders: usize,
     pub(super) dual_feature_orders: usize,
     pub(super) dual_d_r: usize,
-    pub(super) floor: Floor,
+    /// Smallest effect of interest, a share of plain's mean loss.
+    pub(super) margin: f64,
+    /// Whether attention's floor is known.
+    pub(super) floor: bool,
     /// Whole layers instead of attention alone.
     #[serde(default)]
     pub(super) transformer: Option<Transformer>,
@@ -57,15 +62,6 @@ pub(super) struct PanelSettings {
     pub(super) modifications: Vec<String>,
 }
 
-/// A known value that plain has to reach, as a share of `E[s^2]`; 0 where none is known.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Floor {
-    pub(super) relative_loss: f64,
-    pub(super) factor: f64,
-    pub(super) expected: bool,
-}
-
 pub(super) const PLAIN: &str = "plain";
 
 impl Settings {
@@ -83,6 +79,9 @@ impl Settings {
             if found < low || found > high {
                 return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
             }
+        }
+        if !(0.0..1.0).contains(&settings.margin) {
+            return Err(file.refuse("margin", &settings.margin.to_string(), "0 to 1"));
         }
         settings
             .train(PLAIN, 0)
@@ -106,9 +105,11 @@ impl Settings {
             adam: AdamSettings {
                 learning_rate: self.learning_rate,
                 clip: self.clip,
+                schedule: self.schedule.over(self.steps),
                 ..AdamSettings::default()
             },
             init_std: self.initial_sd,
+            start: self.start,
             n_validation: self.n_test,
             validate_every: self.test_every,
             seed,

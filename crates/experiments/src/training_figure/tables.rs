@@ -1,11 +1,11 @@
 //! Tables of a figure.
 
 use super::Run;
-use artifact::statistics::{bootstrap::bootstrap_mean, comparison::Comparison};
+use artifact::statistics::comparison::Comparison;
+use artifact::statistics::interval;
 use artifact::table::Table;
-use icl_numerics::stream::Stream;
 
-/// Every run's test loss: panel, setting, seed, step, relative loss.
+/// Every run's test loss: panel, setting, seed, step, loss over the target's variance.
 pub(super) fn training_table(runs: &[Run]) -> anyhow::Result<Table> {
     let (mut panels, mut names, mut seeds, mut steps, mut losses) =
         (vec![], vec![], vec![], vec![], vec![]);
@@ -25,33 +25,37 @@ pub(super) fn training_table(runs: &[Run]) -> anyhow::Result<Table> {
         .texts("setting", &names)
         .integers("seed", seeds)
         .integers("step", steps)
-        .floats("relative_loss", losses)
+        .floats("loss_over_variance", losses)
         .build()?;
     Ok(table)
 }
 
-/// Every run's loss after training on the final set: panel, setting, seed, relative loss.
+/// Every run after training, on the final set: panel, setting, seed, loss over the target's variance, and the root of
+/// the median loss over the target's median absolute deviation.
 pub(super) fn final_table(runs: &[Run]) -> anyhow::Result<Table> {
-    let rows = || runs.iter().flat_map(|run| run.finals.iter().enumerate().map(move |f| (run, f)));
+    let rows = || {
+        runs.iter().flat_map(|run| {
+            run.finals.iter().zip(&run.robust).enumerate().map(move |row| (run, row))
+        })
+    };
     let table = Table::builder("finals")
         .texts("panel", &rows().map(|(run, _)| run.panel.as_str()).collect::<Vec<_>>())
         .texts("setting", &rows().map(|(run, _)| run.setting.as_str()).collect::<Vec<_>>())
         .integers("seed", rows().map(|(_, (seed, _))| seed as i64).collect())
-        .floats("relative_loss", rows().map(|(_, (_, loss))| *loss).collect())
+        .floats("loss_over_variance", rows().map(|(_, (_, losses))| *losses.0).collect())
+        .floats("robust_error", rows().map(|(_, (_, losses))| *losses.1).collect())
         .build()?;
     Ok(table)
 }
 
-/// Mean and 95 % bootstrap band over seeds: what the figure shows.
-pub(super) fn band_table(id: &str, runs: &[Run]) -> anyhow::Result<Table> {
+/// Mean and 95 % interval over seeds, by Student's t: what the figure shows.
+pub(super) fn band_table(runs: &[Run]) -> anyhow::Result<Table> {
     let (mut panels, mut names, mut steps) = (vec![], vec![], vec![]);
     let (mut means, mut lowers, mut uppers) = (vec![], vec![], vec![]);
-    let stream = Stream::new(0, &format!("bootstrap/{id}"));
     for run in runs {
         for (i, step) in run.steps.iter().enumerate() {
             let sample: Vec<f64> = run.losses.iter().map(|row| row[i]).collect();
-            let mut draws = stream.sample(i as u64);
-            let interval = bootstrap_mean(&sample, 0.95, |n| draws.below(n))?;
+            let interval = interval::mean(&sample)?;
             panels.push(run.panel.as_str());
             names.push(run.setting.as_str());
             steps.push(*step);
@@ -76,15 +80,17 @@ pub(super) fn comparison_table(runs: &[Run], comparisons: &[Comparison]) -> anyh
     let names: Vec<&str> = comparisons.iter().map(|one| one.name.as_str()).collect();
     let panels: Vec<&str> = runs[1..].iter().map(|run| run.panel.as_str()).collect();
     let finals = runs[1..].iter().map(|run| mean(&run.finals)).collect();
-    let verdicts: Vec<&str> = comparisons.iter().map(Comparison::word).collect();
+    let verdicts: Vec<&str> = comparisons.iter().map(|one| one.word().text()).collect();
     let table = Table::builder("comparison")
         .texts("panel", &panels)
         .texts("setting", &names)
-        .floats("relative_loss", finals)
-        .floats("difference", column(|one| one.mean))
-        .floats("lower", column(|one| one.lower))
-        .floats("upper", column(|one| one.upper))
-        .floats("p_holm", column(|one| one.p_holm))
+        .floats("loss_over_variance", finals)
+        .floats("difference", column(|one| one.difference.mean))
+        .floats("lower", column(|one| one.difference.lower))
+        .floats("upper", column(|one| one.difference.upper))
+        .floats("margin", column(|one| one.margin))
+        .floats("p_difference", column(|one| one.evidence.p_difference))
+        .floats("p_equivalence", column(|one| one.evidence.p_equivalence))
         .floats("detectable", column(|one| one.detectable))
         .texts("verdict", &verdicts)
         .build()?;

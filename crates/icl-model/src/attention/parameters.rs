@@ -110,6 +110,12 @@ impl Parameters {
         Some(&self.values[range])
     }
 
+    /// The values of the variable `name`, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        let range = self.range(name)?;
+        Some(&mut self.values[range])
+    }
+
     /// Where the variable `name` lies in the packed values.
     pub fn range(&self, name: &str) -> Option<std::ops::Range<usize>> {
         self.ranges().into_iter().find(|(v, _)| v.name == name).map(|(_, range)| range)

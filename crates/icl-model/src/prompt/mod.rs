@@ -7,6 +7,7 @@
 //! are then the same.
 
 mod batch;
+mod pool;
 mod sampler;
 
 pub use batch::PromptBatch;
@@ -45,6 +46,11 @@ impl PromptShape {
     /// Token size `d = d_t + d_s`.
     pub fn d(&self) -> usize {
         self.d_t + self.d_s
+    }
+
+    /// Where the target stands in a token.
+    pub fn label(&self) -> std::ops::Range<usize> {
+        self.d_t..self.d()
     }
 
     /// Tokens of a prompt, `N + 1`.

@@ -1,5 +1,6 @@
 //! Prompts drawn sixteen at a time from a named stream.
 
+use super::pool::Pool;
 use super::{CHUNK, Inputs, PromptBatch, PromptShape};
 use crate::task::{Scale, Task};
 use icl_numerics::elementary;
@@ -21,13 +22,6 @@ pub struct PromptSampler {
     choices: Stream,
     pool: Option<Arc<Pool>>,
     isa: Isa,
-}
-
-/// Finitely many tasks.
-struct Pool {
-    size: u64,
-    /// `W` of every task, `[size, d_s, d_t]`.
-    weights: Vec<f32>,
 }
 
 impl PromptSampler {
@@ -55,13 +49,8 @@ impl PromptSampler {
     /// Task `k` is sample `k` of the stream `(pool_seed, "pool")`, so a smaller pool is a part of a larger one.
     #[must_use]
     pub fn with_pool(self, pool_seed: u64, size: usize) -> Self {
-        let stream = Stream::new(pool_seed, "pool");
-        let one = |k: usize| {
-            let mut draws = stream.sample(k as u64);
-            (0..self.shape.d_s * self.shape.d_t).map(|_| draws.normal() as f32).collect::<Vec<_>>()
-        };
-        let weights = (0..size).flat_map(one).collect();
-        Self { pool: Some(Arc::new(Pool { size: size as u64, weights })), ..self }
+        let pool = Pool::new(pool_seed, size, self.shape.d_s * self.shape.d_t);
+        Self { pool: Some(Arc::new(pool)), ..self }
     }
 
     /// The same with other inputs.
@@ -110,18 +99,6 @@ impl PromptSampler {
             self.sample_group(first / LANES as u64 + g as u64, tokens, targets);
         }
         PromptBatch { shape: self.shape, n_prompts: n, tokens, targets }
-    }
-}
-
-impl Pool {
-    /// `W` of the task that every lane's word chooses, by multiplication.
-    fn choose(&self, words: [u32; LANES], weights: &mut [Lane16]) {
-        let per_task = self.weights.len() / self.size as usize;
-        for (lane, word) in words.into_iter().enumerate() {
-            let task = ((u64::from(word) * self.size) >> 32) as usize;
-            let own = &self.weights[task * per_task..(task + 1) * per_task];
-            weights.iter_mut().zip(own).for_each(|(all, w)| all.0[lane] = *w);
-        }
     }
 }
 
@@ -276,47 +253,6 @@ mod tests {
                 mix.iter().zip([a, b, c]).map(|(m, row)| m * f64::from(row[3])).sum();
             let scale = largest::at_least(largest::magnitude(mix.iter().copied()), 1.0);
             assert!((predicted - f64::from(batch.target(p)[0])).abs() < 1e-5 * scale / whole.abs());
-        }
-    }
-
-    #[test]
-    fn tasks_of_a_pool_come_back_with_the_same_inputs_as_without_it() {
-        let (isa, d_t) = (Isa::detect(), 3);
-        let shape = PromptShape::new(5, d_t, 1).unwrap();
-        let linear = task::find("linear").unwrap();
-        let free = PromptSampler::new(linear, Scale::Raw, shape, 1, "test", isa);
-        let batch = |sampler: &PromptSampler| sampler.batch(0, 400);
-        let pool = |size: usize| batch(&free.clone().with_pool(9, size));
-        let (unlimited, four) = (batch(&free), pool(4));
-        let stream = Stream::new(9, "pool");
-        let mut counts = [0; 4];
-        for p in 0..400 {
-            let (tokens, reference) = (four.prompt(p), unlimited.prompt(p));
-            // which of the pool's tasks answers the first demonstration
-            let row = &tokens[..=d_t];
-            assert_eq!(row[..d_t], reference[..d_t]);
-            let fits = |k: &u64| {
-                let mut draws = stream.sample(*k);
-                let label: f64 = row[..d_t].iter().map(|t| draws.normal() * f64::from(*t)).sum();
-                (label - f64::from(row[d_t])).abs() < 1e-5
-            };
-            let task = (0..4).find(fits).expect("a task of the pool");
-            counts[task as usize] += 1;
-        }
-        // binomial(400, 1/4): mean 100, standard deviation 8.7
-        assert!(counts.iter().all(|n| (60..140).contains(n)), "{counts:?}");
-        // a pool of one has one task; portable lanes choose the same
-        let portable = free.clone().with_pool(9, 4);
-        let portable = PromptSampler { isa: Isa::Portable, ..portable }.batch(0, 400);
-        assert!((0..400).all(|p| portable.prompt(p) == four.prompt(p)));
-        let one = pool(1);
-        let label = |p: usize| f64::from(one.target(p)[0]);
-        let mut draws = stream.sample(0);
-        let w: Vec<f64> = (0..d_t).map(|_| draws.normal()).collect();
-        for p in 0..400 {
-            let query = &one.prompt(p)[5 * (d_t + 1)..];
-            let want: f64 = query.iter().zip(&w).map(|(t, w)| f64::from(*t) * w).sum();
-            assert!((label(p) - want).abs() < 1e-5);
         }
     }
 

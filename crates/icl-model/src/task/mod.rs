@@ -28,8 +28,13 @@ pub trait Task: Sync {
 }
 
 /// All tasks.
-pub static ALL: &[&dyn Task] =
-    &[&linear::Linear, &trigonometric::Trigonometric, &exponential::Exponential];
+pub static ALL: &[&dyn Task] = &[
+    &linear::Linear,
+    &trigonometric::Trigonometric,
+    &trigonometric::Cosine,
+    &exponential::Exponential,
+    &exponential::ShiftedExponential,
+];
 
 /// The task named `id`.
 ///
@@ -46,7 +51,7 @@ pub fn find(id: &str) -> Result<&'static dyn Task, ModelError> {
 /// How `W t` is scaled before the task's function.
 ///
 /// Paper gap: whether the source scales it is not known. `Unit` divides by the standard deviation
-/// `sqrt(d_t / 3)`; without it the cosine is too fast to learn and the exponential's tail too heavy.
+/// `sqrt(d_t / 3)`; without it sine and cosine are too fast to learn and the exponential's tail too heavy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
@@ -54,6 +59,8 @@ pub enum Scale {
     Raw,
     /// `W t / sqrt(d_t / 3)`, of unit variance.
     Unit,
+    /// `W t / (2 sqrt(d_t / 3))`, of standard deviation one half.
+    Half,
 }
 
 impl Scale {
@@ -62,6 +69,7 @@ impl Scale {
         match self {
             Self::Raw => 1.0,
             Self::Unit => (3.0 / d_t as f64).sqrt() as f32,
+            Self::Half => ((3.0 / d_t as f64).sqrt() / 2.0) as f32,
         }
     }
 }
@@ -76,6 +84,9 @@ mod tests {
             assert_eq!(find(task.id()).unwrap().equation(), task.equation());
         }
         let message = find("no-such-task").err().unwrap().to_string();
-        assert!(message.contains("linear, trigonometric, exponential"), "{message}");
+        assert!(
+            message.contains("linear, trigonometric, cosine, exponential, shifted-exponential"),
+            "{message}"
+        );
     }
 }

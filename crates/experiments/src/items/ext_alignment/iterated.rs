@@ -10,9 +10,9 @@ use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
-use artifact::claim::{Claim, Place, at_most, sampled};
+use artifact::claim::{Claim, Place, Side, over_seeds};
 use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, bootstrap};
+use artifact::statistics::{Interval, interval};
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention::Parameters;
 use icl_model::device::Device;
@@ -156,14 +156,15 @@ fn pairs(iterated: &Table, comparison: &str) -> anyhow::Result<Pairs> {
 /// After fifty applications the layer is where gradient descent is.
 pub(crate) fn claim(id: &str, expected: bool, iterated: &Table) -> anyhow::Result<Claim> {
     let (_, [ours, theirs]) = pairs(iterated, ITERATED)?.pop().context("no application")?;
-    let far = bootstrap::ratio(&ours, &theirs, "iterated/claim")?.distance_from_one();
-    let claim = at_most(
+    let far = interval::ratio(&ours, &theirs)?.distance_from_one();
+    let claim = over_seeds(
         Place { item: id, claim: "iterated", table: "iterated" },
         "Median loss after fifty dampened applications of linear attention, against gradient descent's",
-        far.mean,
+        far,
+        Side::AtMost,
         0.05,
     );
-    Ok(Claim { expected, ..sampled(claim, [far.lower, far.upper]) })
+    Ok(Claim { expected, ..claim })
 }
 
 /// The layer's and gradient descent's median loss.
@@ -176,7 +177,7 @@ pub(crate) fn panel(
     let mut columns: [[Vec<f64>; 4]; 2] = Default::default();
     for (x, samples) in pairs(iterated, comparison)? {
         for (columns, sample) in columns.iter_mut().zip(&samples) {
-            let Interval { mean, lower, upper } = bootstrap::mean(sample, "iterated/figure")?;
+            let Interval { mean, lower, upper, .. } = interval::mean(sample)?;
             columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
         }
     }

@@ -12,9 +12,9 @@ use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::{Cell, Results};
-use artifact::claim::{Claim, Place, at_least, at_most, sampled};
+use artifact::claim::{Claim, Place, Side, at_most, over_seeds};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, bootstrap};
+use artifact::statistics::{Interval, interval};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
 use icl_model::device::Device;
@@ -58,9 +58,6 @@ struct Settings {
 /// Trained layers that are compared with the gradient step.
 const LAYERS: [(&str, KernelSettings, usize); 2] =
     [("linear attention", Kernel::Linear, 1), ("2 softmax heads", Kernel::SoftmaxWithoutQuery, 2)];
-
-/// Stream of the resamples.
-const BOOTSTRAP: &str = "alignment/bootstrap";
 
 fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     let settings: Settings = file.typed(context.profile)?;
@@ -270,39 +267,35 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
     let linear = LAYERS[0].0;
     let cosine = Selection { layer: linear, shift: NONE, column: "cosine" };
     let (_, cosine) = samples(table, cosine)?.pop().context("no training step")?;
-    let cosine = bootstrap::mean(&cosine, BOOTSTRAP)?;
+    let cosine = interval::mean(&cosine)?;
     let mut shifted: Vec<Interval> = Vec::new();
     for shift in Shift::ALL {
         let of = |column| Selection { layer: linear, shift: shift.name(), column };
         let (ours, theirs) = (samples(table, of("loss"))?, samples(table, of("gd_loss"))?);
         for ((_, ours), (_, theirs)) in ours.iter().zip(&theirs) {
-            let ratio = bootstrap::ratio(ours, theirs, BOOTSTRAP)?;
+            let ratio = interval::ratio(ours, theirs)?;
             shifted.push(ratio.distance_from_one());
         }
     }
-    let worst = largest::value(shifted.iter().map(|one| one.mean));
-    let lower = shifted.iter().find(|one| one.mean == worst).map_or(worst, |one| one.lower);
-    let upper = largest::value(shifted.iter().map(|one| one.upper));
+    let mean = largest::value(shifted.iter().map(|one| one.mean));
+    let one = shifted.iter().find(|one| one.mean == mean).context("no shift")?;
+    let worst = Interval { upper: largest::value(shifted.iter().map(|one| one.upper)), ..*one };
     let exact = largest::value(constructed.floats("difference")?);
     let place = |claim, table| Place { item: ITEM.id, claim, table };
     let mut claims = vec![
-        sampled(
-            at_least(
-                place("cosine", "alignment"),
-                "Cosine of linear attention's and the gradient step's sensitivities after training",
-                cosine.mean,
-                0.99,
-            ),
-            [cosine.lower, cosine.upper],
+        over_seeds(
+            place("cosine", "alignment"),
+            "Cosine of linear attention's and the gradient step's sensitivities after training",
+            cosine,
+            Side::AtLeast,
+            0.99,
         ),
-        sampled(
-            at_most(
-                place("shifted", "alignment"),
-                "Loss of linear attention against the gradient step's, the worst shift",
-                worst,
-                0.05,
-            ),
-            [lower, upper],
+        over_seeds(
+            place("shifted", "alignment"),
+            "Loss of linear attention against the gradient step's, the worst shift",
+            worst,
+            Side::AtMost,
+            0.05,
         ),
     ];
     claims.iter_mut().for_each(|claim| claim.expected = settings.expected);
@@ -319,7 +312,7 @@ fn claims(settings: &Settings, table: &Table, constructed: &Table) -> anyhow::Re
 fn line(table: &Table, of: Selection<'_>, name: &str, style: Style) -> anyhow::Result<Series> {
     let mut columns: [Vec<f64>; 4] = Default::default();
     for (x, sample) in samples(table, of)? {
-        let Interval { mean, lower, upper } = bootstrap::mean(&sample, BOOTSTRAP)?;
+        let Interval { mean, lower, upper, .. } = interval::mean(&sample)?;
         columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
     }
     let [x, mean, lower, upper] = columns;

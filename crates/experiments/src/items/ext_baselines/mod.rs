@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Measurement, Place, agree, at_least, at_most, sampled, tested};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
-use artifact::statistics::{bootstrap, error_of, standard_error};
+use artifact::statistics::{error_of, interval, standard_error};
 use artifact::table::{ColumnType, Table};
 use icl_model::kernel::{Kernel, KernelSettings};
 use icl_model::prompt::PromptShape;
@@ -220,8 +220,8 @@ fn blocks(errors: &[f64], scale: f64) -> Vec<f64> {
 }
 
 /// Mean and 95 % bootstrap interval.
-fn interval(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let interval = bootstrap::mean(sample, &format!("baselines/bootstrap/{purpose}"))?;
+fn interval(sample: &[f64], _: &str) -> anyhow::Result<[f64; 3]> {
+    let interval = interval::mean(sample)?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 

@@ -11,7 +11,7 @@ use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Place, tested};
-use artifact::statistics::bootstrap;
+use artifact::statistics::interval;
 use artifact::table::{ColumnType, Schema, Table};
 use function_class::{ClassSource, Demonstrations, FunctionClass, Prompts, Strategy};
 use icl_model::adam::AdamSettings;
@@ -254,8 +254,8 @@ fn losses(table: &Table, predictor: &str, prompts: Prompts) -> anyhow::Result<Ve
     Ok(rows.map(|i| values[i]).collect())
 }
 
-fn band(sample: &[f64], purpose: &str) -> anyhow::Result<[f64; 3]> {
-    let interval = bootstrap::mean(sample, &format!("function-class/{purpose}"))?;
+fn band(sample: &[f64], _: &str) -> anyhow::Result<[f64; 3]> {
+    let interval = interval::mean(sample)?;
     Ok([interval.mean, interval.lower, interval.upper])
 }
 

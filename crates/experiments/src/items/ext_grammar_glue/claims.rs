@@ -3,9 +3,11 @@
 use super::ITEM;
 use super::run::PRETRAINING;
 use super::settings::{BAG, MAJORITY, PLAIN, Settings, UNTRAINED};
-use super::tables::{Against, Sample, interval, sample};
+use super::tables::{Against, Sample, sample};
 use anyhow::Context as _;
-use artifact::claim::{Claim, Place, at_least, at_most, sampled, tested};
+use artifact::claim::{Claim, Place, Side, at_most, compared, over_seeds};
+use artifact::statistics::comparison::Comparison;
+use artifact::statistics::{Interval, interval};
 use artifact::table::Table;
 use icl_numerics::largest;
 
@@ -28,16 +30,16 @@ pub(super) fn above_floors(settings: &Settings, samples: &[Sample]) -> anyhow::R
         let floors = majority.iter().zip(bag).map(|(a, b)| largest::at_least(*a, *b));
         let above: Vec<f64> =
             plain.iter().zip(floors).map(|(plain, floor)| plain - floor).collect();
-        let mean = interval(&above, tasks.len(), 2.0, "grammar-glue/floors")?;
+        let mean = interval::mean_of_several(&above, tasks.len())?;
         let name = format!("{}/above-floors", task.id());
         let place = Place { item: ITEM.id, claim: &name, table: "scores" };
         let statement = format!(
             "{}: plain, pre-trained, over the better of majority and bag of words",
             task.id()
         );
-        let claim = at_least(place, &statement, mean.mean, settings.above_floor.bound);
-        let claim = Claim { expected: settings.above_floor.expected, ..claim };
-        claims.push(sampled(claim, [mean.lower, mean.upper]));
+        let bound = settings.above_floor.bound;
+        let claim = over_seeds(place, &statement, mean, Side::AtLeast, bound);
+        claims.push(Claim { expected: settings.above_floor.expected, ..claim });
     }
     Ok(claims)
 }
@@ -46,20 +48,25 @@ pub(super) fn above_floors(settings: &Settings, samples: &[Sample]) -> anyhow::R
 pub(super) fn comparisons(all: &[Against]) -> Vec<Claim> {
     let one = |Against { task, comparison }: &Against| {
         let id = task.id();
-        let (value, ends) = (comparison.mean, [comparison.lower, comparison.upper]);
         if comparison.name == UNTRAINED {
             let name = format!("{id}/pre-training");
             let place = Place { item: ITEM.id, claim: &name, table: "comparison" };
             let statement =
                 format!("{id}: plain has a higher score with pre-training than without");
-            let claim = at_least(place, &statement, value, 0.0);
-            return Claim { expected: false, ..sampled(claim, ends) };
+            // the table's difference is plain's score less that of the setting without
+            return compared(place, &statement, &turned(comparison));
         }
         let name = format!("{id}/{}", comparison.name);
         let place = Place { item: ITEM.id, claim: &name, table: "comparison" };
         let statement = format!("{id}: {} has a higher score than plain", comparison.name);
-        // the difference is plain's score less the setting's
-        tested(place, &statement, value, ends, 0.0)
+        compared(place, &statement, comparison)
     };
     all.iter().map(one).collect()
+}
+
+/// The comparison of plain with the setting.
+fn turned(comparison: &Comparison) -> Comparison {
+    let Interval { mean, lower, upper, n } = comparison.difference;
+    let difference = Interval { mean: -mean, lower: -upper, upper: -lower, n };
+    Comparison { difference, ..comparison.clone() }
 }

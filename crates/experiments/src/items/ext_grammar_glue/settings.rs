@@ -20,6 +20,7 @@ pub(super) struct Settings {
     dev: usize,
     pub(super) tuning: TuneSettings,
     pub(super) seeds: u64,
+    pub(super) margin: f64,
     pub(super) masked_words: Bound,
     pub(super) above_floor: Bound,
 }

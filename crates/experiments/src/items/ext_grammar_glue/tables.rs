@@ -1,20 +1,14 @@
 //! Scores by task, setting and seed, and their tables.
 
-use super::ITEM;
 use super::run::name;
 use super::settings::{PLAIN, Settings, UNTRAINED};
 use anyhow::Context as _;
 use artifact::cell::Results;
-use artifact::statistics::Interval;
-use artifact::statistics::bootstrap;
 use artifact::statistics::comparison::{Comparison, Differences, compare};
+use artifact::statistics::{Interval, interval};
 use artifact::table::Table;
 use icl_glue::Task;
 use icl_numerics::order;
-
-/// Seeds below which nothing is said of what other seeds would give: a bootstrap of fewer numbers says little more
-/// than the numbers.
-pub(super) const FEWEST: usize = 5;
 
 /// The scores of one setting on one task by the task's first metric, seed by seed.
 pub(super) struct Sample {
@@ -86,25 +80,9 @@ pub(super) fn sample<'a>(
     found.with_context(|| format!("{task} {setting}: no scores"))
 }
 
-/// Mean over seeds with its interval, at Bonferroni's level for `count` samples judged together. Of fewer than
-/// [`FEWEST`] seeds the interval is all that a score, or a difference of two, can be: `within`.
-pub(super) fn interval(
-    sample: &[f64],
-    count: usize,
-    within: f64,
-    purpose: &str,
-) -> anyhow::Result<Interval> {
-    if sample.len() >= FEWEST {
-        return Ok(bootstrap::mean_of_several(sample, count, purpose)?);
-    }
-    let mean = order::mean(sample).context("no seed")?;
-    Ok(Interval { mean, lower: -within, upper: within })
-}
-
 /// Mean and interval of every sample.
 pub(super) fn summary(samples: &[Sample]) -> anyhow::Result<Table> {
-    let purpose = format!("bootstrap/{}", ITEM.id);
-    let of = |sample: &Sample| interval(&sample.scores, 1, 1.0, &purpose);
+    let of = |sample: &Sample| interval::mean(&sample.scores);
     let intervals: Vec<Interval> = samples.iter().map(of).collect::<Result<_, _>>()?;
     let column = |f: fn(&Interval) -> f64| intervals.iter().map(f).collect();
     let table = Table::builder("summary")
@@ -125,7 +103,7 @@ pub(super) struct Against {
 }
 
 /// Pre-training left out, and every modification, against plain: plain's score less the setting's, so that less is better,
-/// at Holm's level over all of them. Where fewer than [`FEWEST`] seeds differ, the interval is all that it can be.
+/// with Holm's adjustment over all of them.
 pub(super) fn against_plain(
     settings: &Settings,
     samples: &[Sample],
@@ -138,17 +116,12 @@ pub(super) fn against_plain(
         for setting in std::iter::once(UNTRAINED).chain(others) {
             let scores = &sample(samples, task, setting)?.scores;
             let values = plain.iter().zip(scores).map(|(plain, own)| plain - own).collect();
-            all.push(Differences { name: setting.to_owned(), values });
+            let margin = settings.margin * order::mean(plain).context("no seed")?.abs();
+            all.push(Differences { name: setting.to_owned(), values, margin });
             tasks.push(task);
         }
     }
-    let mut comparisons = compare(&all, &format!("comparison/{}", ITEM.id))?;
-    for (one, differences) in comparisons.iter_mut().zip(&all) {
-        // seeds that tie, as at the full score, say nothing of which is better
-        if differences.values.iter().filter(|x| **x != 0.0).count() < FEWEST {
-            (one.lower, one.upper, one.p_holm) = (-2.0, 2.0, 1.0);
-        }
-    }
+    let comparisons = compare(&all)?;
     let against = |(task, comparison)| Against { task, comparison };
     Ok(tasks.into_iter().zip(comparisons).map(against).collect())
 }
@@ -158,12 +131,14 @@ pub(super) fn comparison(all: &[Against]) -> anyhow::Result<Table> {
     let table = Table::builder("comparison")
         .texts("task", &all.iter().map(|one| one.task.id()).collect::<Vec<_>>())
         .texts("setting", &all.iter().map(|one| one.comparison.name.as_str()).collect::<Vec<_>>())
-        .floats("below_plain", column(|one| one.mean))
-        .floats("lower", column(|one| one.lower))
-        .floats("upper", column(|one| one.upper))
-        .floats("p_holm", column(|one| one.p_holm))
+        .floats("below_plain", column(|one| one.difference.mean))
+        .floats("lower", column(|one| one.difference.lower))
+        .floats("upper", column(|one| one.difference.upper))
+        .floats("margin", column(|one| one.margin))
+        .floats("p_difference", column(|one| one.evidence.p_difference))
+        .floats("p_equivalence", column(|one| one.evidence.p_equivalence))
         .floats("detectable", column(|one| one.detectable))
-        .texts("verdict", &all.iter().map(|one| one.comparison.word()).collect::<Vec<_>>())
+        .texts("verdict", &all.iter().map(|one| one.comparison.word().text()).collect::<Vec<_>>())
         .build()?;
     Ok(table)
 }
@@ -171,15 +146,6 @@ pub(super) fn comparison(all: &[Against]) -> anyhow::Result<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_seeds_have_the_widest_interval_and_more_have_their_own() {
-        let few = interval(&[0.9, 0.9], 4, 1.0, "test").unwrap();
-        assert_eq!((few.mean, few.lower, few.upper), (0.9, -1.0, 1.0));
-        let more = interval(&[0.9, 0.8, 0.9, 0.8, 0.9], 4, 1.0, "test").unwrap();
-        assert!(more.lower >= 0.8 && more.upper <= 0.9 && more.lower < more.upper);
-        assert!(interval(&[], 1, 1.0, "test").is_err());
-    }
 
     /// The metric that is compared is the first that `icl_glue` gives.
     #[test]

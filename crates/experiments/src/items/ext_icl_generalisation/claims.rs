@@ -69,26 +69,53 @@ fn gap_falls(settings: &Settings, gaps: &Table) -> anyhow::Result<Vec<Claim>> {
     let falls = "Gap between fresh tasks and the pool's with the next number of tasks over that with the one before: largest ratio";
     let worst = outermost(&ratios, 1.0);
     let slopes = slopes(settings, gaps)?;
+    let halves = "Twice the part of the gap that is a higher risk, over the gap, from 64 tasks on: distance from one";
     let steep = "Slope of the gap against the number of tasks, both logarithmic, from 64 tasks on";
     Ok(vec![
         claim::over_seeds(place("gap-falls", "gaps"), falls, worst, Side::AtMost, 1.0),
+        claim::over_seeds(
+            place("halves", "gaps"),
+            halves,
+            parts(settings, gaps)?,
+            Side::AtMost,
+            0.2,
+        ),
         claim::over_seeds(place("slope-low", "gaps"), steep, slopes, Side::AtLeast, -1.2),
         claim::over_seeds(place("slope-high", "gaps"), steep, slopes, Side::AtMost, -0.8),
     ])
 }
 
-/// Slopes seed by seed over pools that are large against the number of parameters that they determine.
+/// Columns of pools that are large against the number of parameters that they determine, seed by seed.
+fn large_pools(
+    settings: &Settings,
+    gaps: &Table,
+    name: &str,
+) -> anyhow::Result<Vec<(f64, Vec<f64>)>> {
+    let large = settings.pools.iter().filter(|size| **size >= 64);
+    large.map(|size| Ok((*size as f64, of_pool(gaps, *size, name)?))).collect()
+}
+
+/// Slopes of the gap seed by seed.
 fn slopes(settings: &Settings, gaps: &Table) -> anyhow::Result<Interval> {
-    let large: Vec<usize> = settings.pools.iter().copied().filter(|size| *size >= 64).collect();
-    let columns: Vec<Vec<f64>> =
-        large.iter().map(|size| of_pool(gaps, *size, "gap")).collect::<anyhow::Result<_>>()?;
-    let sizes: Vec<f64> = large.iter().map(|size| *size as f64).collect();
+    let columns = large_pools(settings, gaps, "gap")?;
+    let sizes: Vec<f64> = columns.iter().map(|(size, _)| *size).collect();
     let one = |seed: usize| {
-        let gaps: Vec<f64> = columns.iter().map(|column| column[seed]).collect();
+        let gaps: Vec<f64> = columns.iter().map(|(_, column)| column[seed]).collect();
         log_slope(&sizes, &gaps)
     };
     let slopes: Vec<f64> = (0..settings.seeds as usize).map(one).collect();
     Ok(interval::mean(&slopes)?)
+}
+
+/// How far the two parts of the gap, a lower loss on the pool and a higher risk, are from halves.
+fn parts(settings: &Settings, gaps: &Table) -> anyhow::Result<Interval> {
+    let summed = |name: &str| -> anyhow::Result<Vec<f64>> {
+        let columns = large_pools(settings, gaps, name)?;
+        let one = |seed: usize| columns.iter().map(|(_, column)| column[seed]).sum();
+        Ok((0..settings.seeds as usize).map(one).collect())
+    };
+    let twice: Vec<f64> = summed("regret")?.iter().map(|x| 2.0 * x).collect();
+    Ok(interval::ratio(&twice, &summed("gap")?)?.distance_from_one())
 }
 
 fn largest_pool(settings: &Settings, gaps: &Table) -> anyhow::Result<Claim> {

@@ -1,6 +1,6 @@
 //! The claims.
 
-use super::descent::Family;
+use super::constants::Family;
 use super::{ITEM, Settings, tables};
 use artifact::claim::{Claim, Place, Side, at_least, at_most, over_seeds, sampled};
 use artifact::statistics::{Interval, extreme, interval};

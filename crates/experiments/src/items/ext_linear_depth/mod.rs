@@ -4,8 +4,9 @@
 //! query are exact, those over demonstrations are means over one set of prompts for all.
 
 mod claims;
-mod descent;
+mod constants;
 mod drawing;
+mod moments;
 mod runs;
 mod tables;
 

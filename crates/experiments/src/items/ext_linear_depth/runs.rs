@@ -1,6 +1,7 @@
 //! The cells: one trained stack each, and the constants of descent for one kind of inputs.
 
-use super::descent::{Family, Moments, Step};
+use super::constants::{Family, Step};
+use super::moments::Moments;
 use super::{Settings, inputs_name};
 use crate::cells::{Kept, machine};
 use crate::named::Named as _;

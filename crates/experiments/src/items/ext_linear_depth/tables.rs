@@ -1,6 +1,6 @@
 //! What is exported: every run, the constants, and one row for every depth.
 
-use super::descent::Family;
+use super::constants::Family;
 use super::{Settings, inputs_name, runs};
 use crate::named::Named as _;
 use artifact::cell::Results;

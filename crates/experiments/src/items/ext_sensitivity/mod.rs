@@ -8,7 +8,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use anyhow::Context as _;
 use artifact::cell::Results;
-use artifact::claim::{Claim, Place, at_most, tested};
+use artifact::claim::{Claim, Place, at_most, compared};
 use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::comparison::{Comparison, Differences, compare};
 use artifact::table::Table;
@@ -151,10 +151,10 @@ fn compare_all(settings: &Settings, effects: &mut [Effect]) -> anyhow::Result<()
         let (plain, modified) = effect.finals.split_first().context("plain is missing")?;
         for (name, losses) in settings.modifications.iter().zip(modified) {
             let values = losses.iter().zip(plain).map(|(a, b)| a - b).collect();
-            all.push(Differences { name: name.clone(), values });
+            all.push(Differences { name: name.clone(), values, margin: 0.01 * effect.plain });
         }
     }
-    let mut comparisons = compare(&all, "sensitivity")?.into_iter();
+    let mut comparisons = compare(&all)?.into_iter();
     for effect in effects {
         effect.comparisons = comparisons.by_ref().take(settings.modifications.len()).collect();
     }
@@ -209,10 +209,10 @@ fn table(settings: &Settings, effects: &[Effect]) -> anyhow::Result<Table> {
         .floats("identity", floats(|e, _| e.identity))
         .floats("plain", floats(|e, _| e.plain))
         .texts("setting", &rows().map(|(_, c)| c.name.as_str()).collect::<Vec<_>>())
-        .floats("difference", floats(|_, c| c.mean))
-        .floats("lower", floats(|_, c| c.lower))
-        .floats("upper", floats(|_, c| c.upper))
-        .texts("verdict", &rows().map(|(_, c)| c.word()).collect::<Vec<_>>())
+        .floats("difference", floats(|_, c| c.difference.mean))
+        .floats("lower", floats(|_, c| c.difference.lower))
+        .floats("upper", floats(|_, c| c.difference.upper))
+        .texts("verdict", &rows().map(|(_, c)| c.word().text()).collect::<Vec<_>>())
         .build()?;
     anyhow::ensure!(table.rows() == effects.len() * settings.modifications.len(), "an empty cell");
     Ok(table)
@@ -231,21 +231,16 @@ fn claims(effects: &[Effect]) -> Vec<Claim> {
             let name = format!("{}/{}", effect.gap.name, one.name);
             let statement =
                 format!("{}: {} has a lower test loss than plain", effect.gap.name, one.name);
-            let ends = [one.lower, one.upper];
-            claims.push(tested(
-                Place { item: ITEM.id, claim: &name, table: "gaps" },
-                &statement,
-                one.mean,
-                ends,
-                0.0,
-            ));
+            let place = Place { item: ITEM.id, claim: &name, table: "gaps" };
+            claims.push(compared(place, &statement, one));
         }
     }
     claims
 }
 
 fn figure(settings: &Settings, effects: &[Effect]) -> Figure {
-    let relative = |e: &Effect| e.comparisons.iter().map(|c| c.mean / e.plain).collect::<Vec<_>>();
+    let relative =
+        |e: &Effect| e.comparisons.iter().map(|c| c.difference.mean / e.plain).collect::<Vec<_>>();
     let entries: Vec<f64> = effects.iter().flat_map(relative).collect();
     let top = largest::at_least(largest::magnitude(entries.iter().copied()), 1e-9);
     let panel = HeatPanel {

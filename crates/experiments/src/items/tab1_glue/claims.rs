@@ -3,8 +3,8 @@
 use super::inference::Compared;
 use super::runs::{Floors, Runs};
 use super::{ITEM, PLAIN};
-use artifact::claim::{Claim, Place, tested};
-use artifact::statistics::bootstrap;
+use artifact::claim::{self, Claim, Place, Side, over_seeds};
+use artifact::statistics::interval;
 use icl_glue::Floor;
 
 fn place<'a>(claim: &'a str, table: &'a str) -> Place<'a> {
@@ -24,9 +24,7 @@ pub(super) fn claims(
             "{}, {}: {} scores higher than plain (plain minus it is at most 0)",
             one.model, one.task, one.setting
         );
-        let ends = [one.comparison.lower, one.comparison.upper];
-        let place = place(&name, "comparison");
-        claims.push(tested(place, &statement, one.comparison.mean, ends, 0.0));
+        claims.push(claim::compared(place(&name, "comparison"), &statement, &one.comparison));
     }
     for plain in runs.iter().filter(|one| one.setting == PLAIN) {
         let floors = floors.iter().filter(|floors| floors.task == plain.task);
@@ -43,13 +41,13 @@ fn floor_claim(plain: &Runs, floors: &Floors, floor: &str) -> anyhow::Result<Opt
     let Some(score) = floors.dev_score(floor)? else { return Ok(None) };
     let gaps: Vec<f64> = plain.dev_scores()?.into_iter().map(|own| score - own).collect();
     let name = format!("{}/{}/{floor}", short(&plain.model), plain.task.id());
-    let interval = bootstrap::mean(&gaps, &format!("floor/{name}"))?;
+    let gap = interval::mean(&gaps)?;
     let statement = format!(
         "{}, {}: plain scores higher than the floor of {floor} (the floor minus it is at most 0)",
         plain.model, plain.task
     );
-    let ends = [interval.lower, interval.upper];
-    Ok(Some(tested(place(&name, "table1"), &statement, interval.mean, ends, 0.0)))
+    let claim = over_seeds(place(&name, "table1"), &statement, gap, Side::AtMost, 0.0);
+    Ok(Some(Claim { expected: false, ..claim }))
 }
 
 /// The model's label up to its first comma.

@@ -14,7 +14,7 @@ pub(super) struct Compared {
     pub(super) model: String,
     pub(super) task: Task,
     pub(super) setting: String,
-    /// Plain minus setting, so that less is better, as with losses; over seeds, at Holm's level of all comparisons.
+    /// Plain minus setting, so that less is better, as with losses; over seeds, adjusted for all comparisons.
     pub(super) comparison: Comparison,
     /// 95 % interval of plain minus setting over rows and seeds drawn again together.
     pub(super) both: [f64; 2],
@@ -23,8 +23,8 @@ pub(super) struct Compared {
 /// Resamples of rows and seeds.
 const RESAMPLES: usize = 1000;
 
-/// Every setting against plain; Holm's level counts all of them.
-pub(super) fn comparisons(runs: &[Runs]) -> anyhow::Result<Vec<Compared>> {
+/// Every setting against plain, adjusted for all of them; `margin` is a share of plain's score.
+pub(super) fn comparisons(runs: &[Runs], margin: f64) -> anyhow::Result<Vec<Compared>> {
     let pairs: Vec<(&Runs, &Runs)> = runs
         .iter()
         .filter(|one| one.setting != PLAIN)
@@ -33,10 +33,11 @@ pub(super) fn comparisons(runs: &[Runs]) -> anyhow::Result<Vec<Compared>> {
     let differences = |(one, plain): &(&Runs, &Runs)| -> anyhow::Result<Differences> {
         let (own, plain) = (one.dev_scores()?, plain.dev_scores()?);
         let values = plain.iter().zip(own).map(|(plain, own)| plain - own).collect();
-        Ok(Differences { name: one.setting.clone(), values })
+        let margin = margin * order::mean(&plain).context("no seed")?.abs();
+        Ok(Differences { name: one.setting.clone(), values, margin })
     };
     let all: Vec<Differences> = pairs.iter().map(differences).collect::<anyhow::Result<_>>()?;
-    let compared = compare(&all, "comparison/tab1-glue")?;
+    let compared = compare(&all)?;
     let both: Vec<[f64; 2]> = pairs
         .par_iter()
         .map(|(one, plain)| over_both(plain, one))

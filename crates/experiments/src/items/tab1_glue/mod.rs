@@ -50,6 +50,8 @@ impl<T: Copy> PerTask<T> {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    /// Smallest effect of interest, a share of plain's score.
+    margin: f64,
     /// Folders of models that the table needs.
     models: Vec<String>,
     /// Folders of models that have rows where they are there.
@@ -167,7 +169,7 @@ fn assemble(settings: &Settings, sources: &Sources, results: &Results) -> anyhow
         .into_iter()
         .map(|task| Floors::read(task, results.get(&floors_name(task))?))
         .collect::<anyhow::Result<_>>()?;
-    let comparisons = inference::comparisons(&runs)?;
+    let comparisons = inference::comparisons(&runs, settings.margin)?;
     let table = tables::table(&runs, &floors)?;
     let figure = drawing::figure(settings, sources, &runs, &floors);
     let exact = BTreeMap::new;

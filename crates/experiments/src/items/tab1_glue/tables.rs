@@ -5,7 +5,7 @@ use super::inference::Compared;
 use super::runs::{Floors, Labelled, Runs};
 use crate::inputs::{DataFiles, Hashed};
 use anyhow::Context as _;
-use artifact::statistics::bootstrap;
+use artifact::statistics::interval;
 use artifact::table::Table;
 use icl_glue::{Score, Task};
 use icl_numerics::order;
@@ -79,14 +79,16 @@ pub(super) fn comparison(all: &[Compared]) -> anyhow::Result<Table> {
         .texts("model", &texts(&|one| one.model.clone()))
         .texts("task", &texts(&|one| one.task.folder().to_owned()))
         .texts("setting", &texts(&|one| one.setting.clone()))
-        .floats("plain_minus_setting", floats(&|one| one.comparison.mean))
-        .floats("lower", floats(&|one| one.comparison.lower))
-        .floats("upper", floats(&|one| one.comparison.upper))
-        .floats("p_holm", floats(&|one| one.comparison.p_holm))
+        .floats("plain_minus_setting", floats(&|one| one.comparison.difference.mean))
+        .floats("lower", floats(&|one| one.comparison.difference.lower))
+        .floats("upper", floats(&|one| one.comparison.difference.upper))
+        .floats("margin", floats(&|one| one.comparison.margin))
+        .floats("p_difference", floats(&|one| one.comparison.evidence.p_difference))
+        .floats("p_equivalence", floats(&|one| one.comparison.evidence.p_equivalence))
         .floats("rows_and_seeds_lower", floats(&|one| one.both[0]))
         .floats("rows_and_seeds_upper", floats(&|one| one.both[1]))
         .floats("detectable", floats(&|one| one.comparison.detectable))
-        .texts("verdict", &texts(&|one| one.comparison.word().to_owned()));
+        .texts("verdict", &texts(&|one| one.comparison.word().text().to_owned()));
     Ok(table.build()?)
 }
 
@@ -167,8 +169,7 @@ fn best_lines(row: &str, runs: &[&Runs]) -> anyhow::Result<Vec<Line>> {
         };
         let mean = |all: &[f64]| order::mean(all).context("no seed");
         let dev = of(&chosen.dev)?;
-        let purpose = format!("table/{}/{row}/{name}", task.id());
-        let interval = bootstrap::mean(&dev, &purpose)?;
+        let interval = interval::mean(&dev)?;
         let sd = order::variance(&dev).unwrap_or(0.0).sqrt();
         let (selection, other) = (mean(&of(&chosen.selection)?)?, mean(&of(&on_dev.dev)?)?);
         let texts = [&chosen.model, task.folder(), row, name, &chosen.setting].map(str::to_owned);

@@ -10,6 +10,12 @@
 //! exceeds its mean by more than w r sqrt(2 ln(1/delta) / N) with probability at most delta  (McDiarmid)
 //! ```
 //!
+//! and for one `W`, such as the weights that the dual has after its step on that very sample ([`Population::solution`]),
+//!
+//! ```text
+//! l(W) over the population - over the sample = <W, C_N - C>
+//! ```
+//!
 //! with the cross-covariance `C = E v phi(k)^T`, its sample version `C_N`, and `r = max |v| sqrt(K(k,k))`:
 //! replacing one pair moves the supremum by at most `2 w r / N`. Norms of operators are computed by the
 //! kernel trick. Theory: `docs/theory.md`, section 9.
@@ -30,6 +36,15 @@ pub struct Population {
     row_means: Vec<f64>,
     /// `r`.
     radius: f64,
+}
+
+/// Weights that a dual has after its step, by what the bound and the gap read of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Solution {
+    /// `|W_1|_F`.
+    pub norm: f64,
+    /// Loss of `W_1` over the population minus its loss over the sample.
+    pub gap: f64,
 }
 
 impl Population {
@@ -82,6 +97,22 @@ impl Population {
         // |C_N|^2 - 2 <C_N, C> + |C|^2: a square, negative only by rounding
         let square = order::sum(&own) / (n * n) - 2.0 * order::sum(&cross) / n + self.norm_squared;
         w * largest::at_least(square, 0.0).sqrt()
+    }
+
+    /// The dual's weights after its step on a sample without a query side, `W_1 = (1/D) sum_i v_i phi(k_i)^T`: the
+    /// sample's cross-covariance, times `N/D`.
+    pub fn solution(&self, sample: &[usize], normaliser: f64) -> Solution {
+        let n = sample.len() as f64;
+        let mut pairs = Vec::with_capacity(sample.len() * sample.len());
+        for i in sample {
+            let row = self.gram.row(*i);
+            pairs.extend(sample.iter().map(|j| row[*j]));
+        }
+        let means: Vec<f64> = sample.iter().map(|i| self.row_means[*i]).collect();
+        let square = order::sum(&pairs);
+        // <W, C_N> - <W, C>
+        let gap = (square / n - order::sum(&means)) / normaliser;
+        Solution { norm: largest::at_least(square, 0.0).sqrt() / normaliser, gap }
     }
 
     /// Root mean square of the supremum over samples of size `n`.
@@ -138,6 +169,34 @@ mod tests {
             .sum();
         let want = population.root_mean_square(2, 1.0);
         Tolerance::roundoff_f64(40).assert_close((squares / 9.0).sqrt(), want, 1.0, "rms");
+    }
+
+    /// Linear kernel in one dimension: `W` is a number, the sum of `v k` over the sample, over `D`.
+    #[test]
+    fn a_solution_has_the_norm_and_the_gap_of_its_number() {
+        let (keys, values) = ([0.0, 1.0, -0.5], [1.0, -2.0, 0.5]);
+        let (sample, normaliser) = ([0, 2, 2, 1], 4.0);
+        let got = population().solution(&sample, normaliser);
+        let sum: f64 = sample.iter().map(|i| values[*i] * keys[*i]).sum();
+        let w = sum / normaliser;
+        let expectation: f64 = keys.iter().zip(values).map(|(k, v)| k * v).sum::<f64>() / 3.0;
+        let tolerance = Tolerance::roundoff_f64(40);
+        tolerance.assert_close(got.norm, w.abs(), 1.0, "norm");
+        tolerance.assert_close(got.gap, w * (sum / 4.0 - expectation), 1.0, "gap");
+        // no weights of that norm have a larger gap
+        assert!(got.gap.abs() <= population().supremum(&sample, got.norm) * (1.0 + 1e-12));
+    }
+
+    /// All nine samples of size two, `D = N`: the mean gap is `(E |v|^2 K(k,k) - |C|^2) / N`.
+    #[test]
+    fn the_mean_gap_of_solutions_equals_the_enumeration() {
+        let population = population();
+        let gaps: f64 = (0..3)
+            .flat_map(|i| (0..3).map(move |j| [i, j]))
+            .map(|sample| population.solution(&sample, 2.0).gap)
+            .sum();
+        let root = population.root_mean_square(2, 1.0);
+        Tolerance::roundoff_f64(40).assert_close(gaps / 9.0, root * root, 1.0, "mean gap");
     }
 
     #[test]

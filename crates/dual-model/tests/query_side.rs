@@ -1,6 +1,6 @@
 //! The query side's own term `W_0 phi(q)`, which the regularised loss scales: where it is zero at the optimum.
 //!
-//! Theory: `docs/theory.md`, section 13. Values `[b_y y; x]` make the dual's prediction linear in the input part
+//! Theory: `docs/theory.md`, section 14. Values `[b_y y; x]` make the dual's prediction linear in the input part
 //! `b_x` of the label's row of `W_V`: `[r, t]`, prediction `r + b_x . t`, so that the gradient of the loss
 //! `E (prediction - y_q)^2 / 2` at `b_x = 0` is `E (r - y_q) t`.
 

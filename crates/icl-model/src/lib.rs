@@ -6,6 +6,7 @@
 //! * [`ops`]: candle operations whose bits do not depend on the CPU.
 //! * [`mod@reference`]: layers made of them, for heads that are summed and heads side by side.
 //! * [`fused`]: the figures' layer and stack as one hand-written pass over sixteen prompts at a time, the fast path.
+//! * [`linear_stack`]: layers of linear attention on linear regression, and their training.
 //! * [`objective`], [`model`]: what is minimised, and the four implementations.
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
 //! * [`device`]: where numbers are computed.
@@ -23,6 +24,7 @@ pub mod device;
 mod error;
 pub mod fused;
 pub mod kernel;
+pub mod linear_stack;
 pub mod mask;
 pub mod model;
 pub mod objective;

@@ -28,7 +28,7 @@ pub enum Backend {
 /// With the query token in the softmax the layer has two optima, and this sign says which of them training finds; see
 /// [`dual_model::floor`](../../dual_model/floor/index.html) and `docs/theory.md`, section 12. Two heads find the best
 /// of theirs from opposite signs. A third optimum, at which scores read labels and outputs inputs, takes some seeds from
-/// either sign if there are few inputs; the pure starts keep out of it (section 13).
+/// either sign if there are few inputs; the pure starts keep out of it (section 14).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
@@ -99,6 +99,9 @@ pub struct TrainSettings {
     /// Labels; the task's own, the query's masked, unless stated.
     #[serde(default, skip_serializing_if = "Labels::is_neutral")]
     pub labels: Labels,
+    /// Tasks of a finite pool from which training prompts have theirs; every prompt has its own without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<usize>,
     /// Heads.
     pub n_heads: usize,
     /// Modification, `id:option=value,...`.
@@ -137,6 +140,7 @@ impl TrainSettings {
             inputs: Inputs::Uniform,
             map: MapEntries::Normal,
             labels: Labels::default(),
+            pool: None,
             n_heads: 1,
             modification: "plain".into(),
             kernel: Kernel::Softmax,
@@ -163,6 +167,18 @@ impl TrainSettings {
         Ok(sampler.with_labels(self.labels))
     }
 
+    /// The training prompts, with tasks from the pool `(seed, "pool")` if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::sampler`].
+    pub fn training_sampler(&self, isa: Isa) -> Result<PromptSampler, ModelError> {
+        let sampler = self.sampler(self.seed, "train", isa)?;
+        Ok(match self.pool {
+            Some(size) => sampler.with_pool(self.seed, size),
+            None => sampler,
+        })
+    }
+
     /// Sizes of the layer.
     pub fn shape(&self) -> LayerShape {
         LayerShape { d: self.prompt.d(), n_heads: self.n_heads }
@@ -186,6 +202,7 @@ impl TrainSettings {
         let counts = [
             ("n_heads", self.n_heads, 1, 64),
             ("d_r", self.kernel.d_r(), 0, crate::fused::MAX_FEATURES),
+            ("pool", self.pool.unwrap_or(1), 1, 1 << 20),
             ("steps", self.steps, 0, 10_000_000),
             ("batch", self.batch, 16, 1 << 20),
             ("n_test", self.n_validation, 16, 1 << 20),

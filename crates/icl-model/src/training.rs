@@ -9,7 +9,7 @@ use crate::model::{
     self, ByCandle, FusedLayerModel, FusedStackModel, Kept, PromptData, PromptModel,
     PromptObjective, ReferenceLayer, ReferenceStack,
 };
-use crate::objective::Evaluation;
+use crate::objective::{Evaluation, Losses};
 use crate::prompt::{PromptBatch, PromptSource};
 use crate::reference::TransformerLayer;
 use crate::settings::{Backend, StackSettings, TrainSettings};
@@ -97,6 +97,19 @@ impl LayerTraining {
         self.objective.data.validation.batch(0, self.settings.n_validation)
     }
 
+    /// Losses over the first `n` prompts of any source.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn losses(
+        &self,
+        parameters: &Parameters,
+        prompts: &dyn PromptSource,
+        n: usize,
+    ) -> Result<Losses, ModelError> {
+        model::losses(self.objective.model.as_ref(), parameters.packed(), prompts, n)
+    }
+
     /// The s-part of `h'_q` for every prompt, `[n_prompts][d_s]`.
     ///
     /// # Errors
@@ -125,7 +138,7 @@ fn data(settings: &TrainSettings, device: Device) -> Result<PromptData, ModelErr
     let sampler = |seed: u64, purpose: &str| settings.sampler(seed, purpose, device.isa());
     let validation = sampler(EVALUATION_SEED, VALIDATION)?;
     Ok(PromptData {
-        training: Box::new(sampler(settings.seed, "train")?),
+        training: Box::new(settings.training_sampler(device.isa())?),
         validation: Box::new(Kept::new(validation, settings.n_validation)),
         test: Box::new(sampler(EVALUATION_SEED, TEST)?),
     })

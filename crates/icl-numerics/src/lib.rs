@@ -7,6 +7,7 @@
 //! * [`math`]: the `f64` elementary functions, pure Rust from the pinned `libm` crate.
 //! * [`largest`]: the largest number or difference, NaN when one is not finite.
 //! * [`cholesky`]: systems of linear equations.
+//! * [`symmetric`]: eigenvalues, eigenvectors and roots of symmetric matrices.
 //! * [`order`]: sums whose order is written in source.
 //! * [`mod@product`]: products of matrices, each entry one chain of fused multiply-adds.
 //! * [`threads`]: on which threads independent units of work run.

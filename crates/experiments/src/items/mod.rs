@@ -11,6 +11,8 @@ pub(crate) mod ext_function_classes;
 pub(crate) mod ext_gap;
 pub(crate) mod ext_gradient_checks;
 pub(crate) mod ext_grammar_glue;
+pub(crate) mod ext_icl_generalisation;
+pub(crate) mod ext_linear_depth;
 pub(crate) mod ext_linear_step;
 pub(crate) mod ext_mutants;
 pub(crate) mod ext_search;

@@ -98,6 +98,7 @@ impl Settings {
             inputs: Inputs::default(),
             map: MapEntries::default(),
             labels: Labels::default(),
+            pool: None,
             n_heads: self.n_heads,
             modification: modification.to_owned(),
             kernel: KernelSettings::with_features(self.d_r),

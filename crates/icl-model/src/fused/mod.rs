@@ -19,10 +19,12 @@ mod augmentation;
 mod features;
 mod head;
 mod linear;
+mod linear_stack;
 mod negatives;
 mod stack;
 mod weights;
 
+pub use linear_stack::FusedLinearStack;
 pub use stack::{FusedStack, StackShape};
 
 use crate::ModelError;

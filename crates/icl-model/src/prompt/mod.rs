@@ -4,10 +4,11 @@
 //! stream is a pure function of `p`: it takes `d_s d_t` words for the entries of `W`, rounded up to an even number
 //! (normals are Box-Muller pairs), and `(N + 1) d_t` words for uniform inputs, whatever the batch, the lanes or the
 //! threads; normal inputs take `N + 1` times `d_t` words, rounded up to an even number. [`Labels`] other than the
-//! task's own draw from a stream of theirs.
+//! task's own draw from a stream of theirs. Tasks may come from a finite pool instead; inputs are then the same.
 
 mod batch;
 mod labels;
+mod pool;
 mod sampler;
 mod words;
 

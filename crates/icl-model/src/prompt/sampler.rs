@@ -1,12 +1,14 @@
 //! Prompts drawn sixteen at a time from a named stream.
 
 use super::labels::Disturb;
+use super::pool::Pool;
 use super::words::Words;
 use super::{CHUNK, Inputs, Labels, MapEntries, PromptBatch, PromptShape};
 use crate::task::{Scale, Task};
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::stream::Stream;
 use icl_numerics::threads::Threads;
+use std::sync::Arc;
 
 /// Samples prompts of one task from a named stream.
 #[derive(Clone)]
@@ -20,6 +22,9 @@ pub struct PromptSampler {
     stream: Stream,
     labels: Labels,
     noise: Stream,
+    /// Which task of a pool a prompt has.
+    choices: Stream,
+    pool: Option<Arc<Pool>>,
     isa: Isa,
 }
 
@@ -39,9 +44,20 @@ impl PromptSampler {
     ) -> Self {
         let stream = Stream::new(seed, &format!("prompts/{purpose}"));
         let noise = Stream::new(seed, &format!("prompts/{purpose}/labels"));
+        let choices = Stream::new(seed, &format!("prompts/{purpose}/pool"));
         let (inputs, map) = (Inputs::default(), MapEntries::default());
         let labels = Labels::default();
-        Self { shape, task, scale, inputs, map, stream, labels, noise, isa }
+        Self { shape, task, scale, inputs, map, stream, labels, noise, choices, pool: None, isa }
+    }
+
+    /// The same inputs with tasks from a pool of `size`: `W` of prompt `p` is that of a task of the pool, drawn with
+    /// replacement from the stream `(seed, "prompts/<purpose>/pool")` of the sampler.
+    ///
+    /// Task `k` is sample `k` of the stream `(pool_seed, "pool")`, so a smaller pool is a part of a larger one.
+    #[must_use]
+    pub fn with_pool(self, pool_seed: u64, size: usize) -> Self {
+        let pool = Pool::new(pool_seed, size, self.shape.d_s * self.shape.d_t);
+        Self { pool: Some(Arc::new(pool)), ..self }
     }
 
     /// The same with other inputs.
@@ -130,6 +146,11 @@ impl Kernel for Draw<'_> {
         for pair in weights.chunks_exact_mut(2) {
             let [a, b] = words.map_entries(self.sampler.map);
             (pair[0], pair[1]) = (l.store(a), l.store(b));
+        }
+        if let Some(pool) = &self.sampler.pool {
+            // the words above are drawn all the same: inputs do not depend on the pool
+            let words = self.sampler.choices.block_on_lanes(l, self.first, 0);
+            pool.choose(l.store_u(words[0]), &mut weights);
         }
         let factor = l.splat(self.sampler.scale.factor(d_t));
         debug_assert_eq!(self.targets.len(), d_s);

@@ -86,7 +86,8 @@ fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     let features: usize = settings.features.iter().sum();
     let training = settings.steps as f64 / 100.0;
     let drawing = (features * settings.draws * settings.prompts) as f64 / 3e4;
-    let parts: [(&str, Part, fn() -> Schema, f64); 3] = [
+    type Named = (&'static str, Part, fn() -> Schema, f64);
+    let parts: [Named; 3] = [
         (Z, needed::along, needed::z_schema, training),
         (MEASURED, measure::measure, measure::schema, training + drawing),
         (NEEDED, needed::needed, needed::schema, training + settings.prompts as f64 / 5.0),

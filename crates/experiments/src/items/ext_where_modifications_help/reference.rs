@@ -9,7 +9,7 @@
 //!
 //! With `w ~ N(0, I)` and normal noise the first is the mean of the answer given the prompt, ridge regression with
 //! `lambda = sigma^2`; a guess `g` is one more label, of the input `x_q`. The others are the families of
-//! `docs/theory.md`, section 13: scores read inputs and outputs labels, with `beta` of both signs, or the roles of both
+//! `docs/theory.md`, section 14: scores read inputs and outputs labels, with `beta` of both signs, or the roles of both
 //! are exchanged along one coordinate. The query's own score is `beta |x_q|^2 + agreement g^2`, or 0, and `g = 0` is a
 //! masked label. Weights are searched on prompts of a stream of their own; losses are those on the prompts on which
 //! trained layers are judged.

@@ -1,0 +1,58 @@
+//! The figure: loss against depth.
+
+use super::{ITEM, Settings, inputs_name, tables};
+use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use artifact::table::Table;
+
+pub(super) fn figure(settings: &Settings, runs: &Table, depth: &Table) -> anyhow::Result<Figure> {
+    let panels = settings.inputs().map(|(scales, layers)| panel(scales, layers, runs, depth));
+    Ok(Figure {
+        id: ITEM.id.into(),
+        columns: 2,
+        panel_height: 240.0,
+        panels: panels.collect::<anyhow::Result<_>>()?,
+        caption: format!(
+            "ext-linear-depth. Expected squared error (E y² = {}) of layers of linear attention trained on linear \
+             regression, d = {}, N = {}, one point for each of {} seeds and their mean, against as many steps of: \
+             gradient descent with the best step size; preconditioned descent (whitened inputs, the best size of every \
+             step); GD++ (inputs shrunk between steps as well, the best constants). All on the same demonstrations. Left: \
+             inputs of unit variance. Right: entries of the inputs with standard deviations {}.",
+            settings.d(),
+            settings.d(),
+            settings.n_demos,
+            settings.seeds,
+            settings.scales.last().map_or_else(String::new, |scales| inputs_name(scales)),
+        ),
+    })
+}
+
+fn panel(scales: &[f64], layers: &[usize], runs: &Table, depth: &Table) -> anyhow::Result<Panel> {
+    let inputs = depth.texts("inputs")?;
+    let own = |column: Vec<f64>| -> Vec<f64> {
+        let rows = inputs.iter().zip(column).filter(|(name, _)| **name == inputs_name(scales));
+        rows.map(|(_, x)| x).collect()
+    };
+    let x = own(depth.numbers("layers")?);
+    let line = |label: &str, style: Style, column: &str| -> anyhow::Result<Series> {
+        Ok(Series::line(label, style, x.clone(), own(depth.floats(column)?)))
+    };
+    let (mut at, mut losses) = (Vec::new(), Vec::new());
+    for count in layers {
+        let column = tables::column(runs, scales, *count, "loss")?;
+        at.extend(vec![*count as f64; column.len()]);
+        losses.extend(column);
+    }
+    let unit = scales.iter().all(|scale| *scale == 1.0);
+    Ok(Panel::Lines(LinePanel {
+        title: if unit { "inputs of unit variance" } else { "inputs of unequal variance" }.into(),
+        x: Axis::linear("layers, steps"),
+        y: Axis::log("E (prediction - y)²"),
+        series: vec![
+            line("gradient descent", Style::series(1), "descent")?,
+            line("preconditioned descent", Style::series(2), "preconditioned")?,
+            line("GD++", Style::THEORY, "plus_plus")?,
+            line("linear attention", Style::series(0).unmarked(), "loss")?,
+            Series::points("", Style::series(0), at, losses),
+        ],
+    }))
+}

@@ -25,6 +25,8 @@
 //! * [`dual`]: the exact dual, `W` as coefficients on `phi(k_i)` (representer form).
 //! * [`feature_dual`]: the dual with an explicit `W` on finite features.
 //! * [`feature_map`]: the maps `phi` behind one trait and one registry, one file each.
+//! * [`contrastive`]: the same model under a loss with negatives.
+//! * [`feature_error`]: errors of attention by random features; [`balance`]: other projections with the same scores.
 //! * [`modification`]: the three modified losses.
 //! * [`head`]: keys, queries and values of one head, and their scale; [`projection`]: the same by blocks.
 //! * [`sequence`]: every token as query, several heads, masks.
@@ -40,9 +42,13 @@
 
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]
 
+pub mod balance;
+pub mod contrastive;
 pub mod dual;
 mod error;
+
 pub mod feature_dual;
+pub mod feature_error;
 pub mod feature_map;
 pub mod floor;
 pub mod gap;

@@ -67,7 +67,7 @@ fn an_altered_digit_is_found_and_named_and_a_damaged_table_is_refused() {
     let verify = || outcome(icl().current_dir(root()).arg("verify").arg(dir.path()));
     let (code, text, _) = verify();
     assert_eq!(code, 1, "{text}");
-    for part in ["training.csv", "row 5", "column `relative_loss`", "expected"] {
+    for part in ["training.csv", "row 5", "column `loss_over_variance`", "expected"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let (code, text, _) =
@@ -79,7 +79,7 @@ fn an_altered_digit_is_found_and_named_and_a_damaged_table_is_refused() {
     assert_eq!((code, &output["level"], &output["class"]), (1, &"differs".into(), &"exact".into()));
     let finding = &output["findings"][0];
     assert_eq!((&finding["file"], &finding["row"]), (&path.into(), &5.into()), "{finding}");
-    assert_eq!(finding["column"], "relative_loss", "{finding}");
+    assert_eq!(finding["column"], "loss_over_variance", "{finding}");
     assert_eq!(finding["found"].as_str().map(str::len), finding["expected"].as_str().map(str::len));
     assert_ne!(finding["found"], finding["expected"]);
     std::fs::write(&table, good.replacen("plain", "plain,extra", 1)).unwrap();

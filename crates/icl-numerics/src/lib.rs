@@ -10,6 +10,7 @@
 //! * [`order`]: sums whose order is written in source.
 //! * [`mod@product`]: products of matrices, each entry one chain of fused multiply-adds.
 //! * [`threads`]: on which threads independent units of work run.
+//! * [`symmetric`]: eigenvalues of small symmetric matrices.
 //! * [`tolerance`]: bounds that carry the reason for their size.
 //! * [`finite_difference`]: central differences, the judge of every gradient.
 //!
@@ -27,5 +28,6 @@ pub mod math;
 pub mod order;
 pub mod product;
 pub mod stream;
+pub mod symmetric;
 pub mod threads;
 pub mod tolerance;

@@ -88,6 +88,10 @@ impl FeatureMap for Exact {
     fn variance(&self, _x: &[f64], _y: &[f64]) -> Option<f64> {
         Some(0.0)
     }
+
+    fn relative_covariance(&self, _x: &[f64], _keys: [&[f64]; 2]) -> Option<f64> {
+        Some(0.0)
+    }
 }
 
 #[cfg(test)]

@@ -101,4 +101,26 @@ impl FeatureMap for FavorPlusPlus {
         let square = math::exp(2.0 * order::dot(x, y));
         Some((math::exp(exponent) - square) / self.omegas.len() as f64)
     }
+
+    fn rows(&self) -> usize {
+        self.omegas.len()
+    }
+
+    /// `(1-4A)^{nd/2} (1-4nA)^{-d/2} exp((1-4A)/(2(1-4nA)) |n x + sum_j y_j|^2 - n|x|^2/2 - sum_j |y_j|^2/2 - x . y_j)`
+    /// for `n` keys; infinite from `A = 1/(4n)` on.
+    fn row_moment(&self, x: &[f64], keys: &[&[f64]]) -> Option<f64> {
+        let (a, d, n) = (self.a, self.d as f64, keys.len() as f64);
+        let (four, left) = (1.0 - 4.0 * a, 1.0 - 4.0 * n * a);
+        if left <= 0.0 {
+            return None;
+        }
+        let sum: Vec<f64> =
+            (0..x.len()).map(|i| n * x[i] + keys.iter().map(|y| y[i]).sum::<f64>()).collect();
+        let own = |y: &&[f64]| order::sum_of_squares(y) / 2.0 + order::dot(x, y);
+        let exponent = d / 2.0 * (n * math::ln(four) - math::ln(left))
+            + four / (2.0 * left) * order::sum_of_squares(&sum)
+            - n * order::sum_of_squares(x) / 2.0
+            - keys.iter().map(own).sum::<f64>();
+        Some(math::exp(exponent))
+    }
 }

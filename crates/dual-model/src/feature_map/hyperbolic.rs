@@ -1,6 +1,6 @@
 //! Hyperbolic features: positive features in antithetic pairs.
 
-use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, even_moment, shifted, squared_sum};
 use icl_numerics::{math, order};
 
 /// Registry entry.
@@ -64,5 +64,14 @@ impl FeatureMap for Hyperbolic {
         // e^z (1 - e^{-z})^2 = (e^z - 1)(1 - e^{-z})
         let one = kernel * kernel * math::expm1(z) * -math::expm1(-z);
         Some(one / (2.0 * self.omegas.len() as f64))
+    }
+
+    fn rows(&self) -> usize {
+        self.omegas.len()
+    }
+
+    /// Of two keys `cosh((x + y) . (x + y'))`.
+    fn row_moment(&self, x: &[f64], keys: &[&[f64]]) -> Option<f64> {
+        Some(even_moment(&shifted(x, keys, 1.0), 1.0))
     }
 }

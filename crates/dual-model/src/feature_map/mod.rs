@@ -88,6 +88,23 @@ pub trait FeatureMap: Send + Sync {
     /// Closed-form variance of `phi(x) . phi(y)` over draws of `omega`: zero without randomness, `None` if
     /// there is no closed form.
     fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64>;
+
+    /// Independent draws that an estimate is the mean of.
+    fn rows(&self) -> usize {
+        1
+    }
+
+    /// `E prod_j X_j / K(x, y_j)` of one draw's estimates `X_j` of the entries `(x, y_j)`: 1 for one key. `None` if
+    /// nothing is drawn or there is no closed form.
+    fn row_moment(&self, _x: &[f64], _keys: &[&[f64]]) -> Option<f64> {
+        None
+    }
+
+    /// Covariance of the estimates of `K(x, y)` and `K(x, y')` over draws, divided by both kernels; for `y = y'`
+    /// the variance over `K^2`.
+    fn relative_covariance(&self, x: &[f64], [y, other]: [&[f64]; 2]) -> Option<f64> {
+        Some((self.row_moment(x, &[y, other])? - 1.0) / self.rows() as f64)
+    }
 }
 
 /// What `phi(x) . phi(y)` is to the softmax kernel `exp(x . y)`.
@@ -240,6 +257,32 @@ pub fn gaussian_rows(stream: &Stream, d_r: usize, d: usize) -> Vec<Vec<f64>> {
 pub fn squared_sum(x: &[f64], y: &[f64]) -> f64 {
     let sum: Vec<f64> = x.iter().zip(y).map(|(x, y)| x + y).collect();
     order::dot(&sum, &sum)
+}
+
+/// `x + sign y` for every key `y`.
+fn shifted(x: &[f64], keys: &[&[f64]], sign: f64) -> Vec<Vec<f64>> {
+    keys.iter().map(|y| x.iter().zip(*y).map(|(x, y)| x + sign * y).collect()).collect()
+}
+
+/// `sum_{i<j} s_i s_j a_i . a_j`, where bit `i` of `signs` says that `s_i = -1`.
+fn pair_products(a: &[Vec<f64>], signs: usize) -> f64 {
+    let mut sum = 0.0;
+    for (j, other) in a.iter().enumerate() {
+        for (i, one) in a[..j].iter().enumerate() {
+            let product = order::dot(one, other);
+            sum += if (signs >> i ^ signs >> j) & 1 == 1 { -product } else { product };
+        }
+    }
+    sum
+}
+
+/// `E prod_j cosh(omega . a_j)` over `E cosh(omega . a_j)` for all `j`, or the same of `cos` with `sign = -1`: the mean
+/// of `exp(sign sum_{i<j} s_i s_j a_i . a_j)` over all signs.
+fn even_moment(a: &[Vec<f64>], sign: f64) -> f64 {
+    // the first sign only turns all the others
+    let patterns = 1_usize << a.len().saturating_sub(1);
+    let terms = (0..patterns).map(|signs| math::exp(sign * pair_products(a, signs)));
+    terms.sum::<f64>() / patterns as f64
 }
 
 #[cfg(test)]

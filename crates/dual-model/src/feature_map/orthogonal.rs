@@ -1,8 +1,8 @@
 //! Positive features with orthogonal rows.
 
-use super::{Entry, Estimate, FeatureMap, Positive, Scaled, gaussian_rows, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Positive, Scaled, gaussian_rows, shifted, squared_sum};
 use icl_numerics::stream::Stream;
-use icl_numerics::{math, order};
+use icl_numerics::{largest, math, order};
 
 /// Registry entry.
 pub(super) const ENTRY: Entry = Entry {
@@ -37,6 +37,12 @@ impl Orthogonal {
     /// `m` rows for inputs of size `d`.
     pub fn new(stream: &Stream, m: usize, d: usize) -> Self {
         Self { map: Positive::new(orthogonal_rows(stream, m, d)), m, d }
+    }
+
+    /// Ordered pairs of different rows of one block.
+    fn pairs(&self) -> f64 {
+        let (blocks, rest) = (self.m / self.d, self.m % self.d);
+        (blocks * self.d * (self.d - 1) + rest * rest.saturating_sub(1)) as f64
     }
 }
 
@@ -83,6 +89,63 @@ fn kummer(a: f64, b: f64, x: f64) -> f64 {
     sum
 }
 
+/// Largest `(|a|^2 + |b|^2)/2` of [`block_moment`]: its terms are numbers of `f64`.
+const LARGEST_EXPONENT: f64 = 100.0;
+
+/// `E exp(omega . a + omega' . b) e^{-(|a|^2 + |b|^2)/2}` of two different rows of one block; `None` beyond exponents of
+/// 100.
+///
+/// With lengths `r`, `r'` the mean over directions is Herz's `0F1(d/2; S/4)` of the matrix
+/// `S = [r^2 |a|^2, r r' a.b; r r' a.b, r'^2 |b|^2]`, a series in its determinant and trace
+/// (R. Muirhead, 1975); `E r^{2p} = 2^p (d/2)_p`. With `c = d/2` and `g = (|a|^2 |b|^2 - (a.b)^2)/4`:
+///
+/// ```text
+/// sum_{k,i,j} g^k (|a|^2/2)^i (|b|^2/2)^j (c)_{i+k} (c)_{j+k} / ((c - 1/2)_k (c)_{2k+i+j} k! i! j!)
+/// ```
+fn block_moment([a, b]: [&[f64]; 2]) -> Option<f64> {
+    let squares = [a, b].map(order::sum_of_squares);
+    let (c, exponent) = (a.len() as f64 / 2.0, (squares[0] + squares[1]) / 2.0);
+    if exponent.is_nan() || exponent > LARGEST_EXPONENT {
+        return None;
+    }
+    let product = order::dot(a, b);
+    let g = largest::at_least((squares[0] * squares[1] - product * product) / 4.0, 0.0);
+    // g^k (c)_k^2 / ((c - 1/2)_k (c)_2k k!)
+    let (mut factor, mut sum) = (1.0, 0.0);
+    for k in 0..TERMS {
+        let term = factor * inner_sum(c, k as f64, squares.map(|square| square / 2.0));
+        sum += term;
+        if term <= sum * f64::EPSILON / 4.0 {
+            break;
+        }
+        let k = k as f64;
+        factor *= g * (c + k) * (c + k)
+            / ((c - 0.5 + k) * (c + 2.0 * k) * (c + 2.0 * k + 1.0) * (k + 1.0));
+    }
+    Some(sum * math::exp(-exponent))
+}
+
+/// Most terms of a series.
+const TERMS: usize = 400;
+
+/// `sum_{i,j} x^i y^j (c+k)_i (c+k)_j / ((c+2k)_{i+j} i! j!)`, until the terms of one `i + j` no longer count.
+fn inner_sum(c: f64, k: f64, [x, y]: [f64; 2]) -> f64 {
+    let (mut of_x, mut of_y): (Vec<f64>, Vec<f64>) = (vec![1.0], vec![1.0]);
+    let (mut below, mut sum) = (1.0, 1.0);
+    for n in 1..TERMS {
+        let step = |last: f64, x: f64| last * x * (c + k + (n - 1) as f64) / n as f64;
+        of_x.push(step(of_x[n - 1], x));
+        of_y.push(step(of_y[n - 1], y));
+        below *= c + 2.0 * k + (n - 1) as f64;
+        let terms: f64 = (0..=n).map(|i| of_x[i] * of_y[n - i]).sum();
+        sum += terms / below;
+        if terms / below <= sum * f64::EPSILON / 4.0 {
+            break;
+        }
+    }
+    sum
+}
+
 impl FeatureMap for Orthogonal {
     fn key_features(&self, x: &[f64]) -> Vec<f64> {
         self.map.key_features(x)
@@ -99,13 +162,30 @@ impl FeatureMap for Orthogonal {
     fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         let (m, d) = (self.m, self.d);
         let z = squared_sum(x, y);
-        let blocks = m / d;
-        let rest = m % d;
-        let pairs = (blocks * d * (d - 1) + rest * rest.saturating_sub(1)) as f64;
+        let pairs = self.pairs();
         let norms = order::dot(x, x) + order::dot(y, y);
         let both = kummer(d as f64, d as f64 / 2.0, z / 2.0);
         let covariance = math::exp(-norms) * (both - math::exp(z));
         Some(self.map.variance(x, y)? + pairs * covariance / (m * m) as f64)
+    }
+
+    fn rows(&self) -> usize {
+        self.m
+    }
+
+    /// That of one row alone: the rows of a block are not independent.
+    fn row_moment(&self, x: &[f64], keys: &[&[f64]]) -> Option<f64> {
+        self.map.row_moment(x, keys)
+    }
+
+    fn relative_covariance(&self, x: &[f64], keys: [&[f64]; 2]) -> Option<f64> {
+        let own = self.map.relative_covariance(x, keys)?;
+        let sums = shifted(x, &keys, 1.0);
+        let between = match self.pairs() {
+            0.0 => 0.0,
+            pairs => pairs * (block_moment([&sums[0], &sums[1]])? - 1.0),
+        };
+        Some(own + between / (self.m * self.m) as f64)
     }
 }
 
@@ -133,6 +213,18 @@ mod tests {
             1.0,
             "mean squared length",
         );
+    }
+
+    #[test]
+    fn two_rows_of_a_block_have_the_moment_of_kummer_for_one_key_and_of_independent_rows_for_none()
+    {
+        let t = Tolerance::roundoff_f64(400);
+        let a = [0.9, -1.3, 0.4, 2.0];
+        let z = order::sum_of_squares(&a);
+        let want = kummer(4.0, 2.0, z / 2.0) * math::exp(-z);
+        t.assert_close(block_moment([&a, &a]).unwrap(), want, 1.0, "a = b");
+        t.assert_close(block_moment([&a, &[0.0; 4]]).unwrap(), 1.0, 1.0, "b = 0");
+        assert!(block_moment([&[20.0; 4], &a]).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Positive random features (FAVOR+).
 
-use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, pair_products, shifted, squared_sum};
 use icl_numerics::{largest, math, order};
 use std::f64::consts::LN_10;
 
@@ -67,6 +67,15 @@ impl FeatureMap for Positive {
     fn variance(&self, x: &[f64], y: &[f64]) -> Option<f64> {
         let kernel = self.kernel(x, y);
         Some(kernel * kernel * math::expm1(squared_sum(x, y)) / self.omegas.len() as f64)
+    }
+
+    fn rows(&self) -> usize {
+        self.omegas.len()
+    }
+
+    /// `exp(sum_{i<j} (x + y_i) . (x + y_j))`.
+    fn row_moment(&self, x: &[f64], keys: &[&[f64]]) -> Option<f64> {
+        Some(math::exp(pair_products(&shifted(x, keys, 1.0), 0)))
     }
 }
 

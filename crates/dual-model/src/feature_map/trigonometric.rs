@@ -1,6 +1,6 @@
 //! Trigonometric features (random Fourier features of the softmax kernel).
 
-use super::{Entry, Estimate, FeatureMap, Scaled, squared_sum};
+use super::{Entry, Estimate, FeatureMap, Scaled, even_moment, shifted, squared_sum};
 use icl_numerics::{math, order};
 
 /// Registry entry.
@@ -72,5 +72,14 @@ impl FeatureMap for Trigonometric {
         let decay = math::expm1(-difference);
         let scale = math::exp(z - 2.0 * order::dot(x, y));
         Some(scale * decay * decay / (2.0 * self.omegas.len() as f64))
+    }
+
+    fn rows(&self) -> usize {
+        self.omegas.len()
+    }
+
+    /// Of two keys `cosh((x - y) . (x - y'))`.
+    fn row_moment(&self, x: &[f64], keys: &[&[f64]]) -> Option<f64> {
+        Some(even_moment(&shifted(x, keys, -1.0), -1.0))
     }
 }

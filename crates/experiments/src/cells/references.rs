@@ -10,6 +10,7 @@
 //! ```
 
 use super::machine;
+use super::training::{FINAL, HELD_OUT};
 use anyhow::Context as _;
 use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
@@ -39,14 +40,17 @@ const FLOOR_PROMPTS: u64 = 65_536;
 pub(crate) const TRIVIAL: [&str; 4] =
     ["constant", "mean label", "scaled mean", "affine in the mean"];
 const FLOOR: &str = "floor";
-const HELD_OUT_SQUARE: &str = "mean square, held-out";
-const FINAL_SQUARE: &str = "mean square";
+const SQUARE: &str = "mean square";
 const DEVIATION: &str = "median absolute deviation";
 const STANDARD: &str = "standard deviation";
 
-/// Columns: what, and its value; losses over `Var(s)` of the final set.
+/// Columns: set of prompts, what, and its value; losses over `Var(s)` of the set.
 fn schema() -> Schema {
-    vec![("reference".into(), ColumnType::Text), ("value".into(), ColumnType::Float)]
+    vec![
+        ("set".into(), ColumnType::Text),
+        ("reference".into(), ColumnType::Text),
+        ("value".into(), ColumnType::Float),
+    ]
 }
 
 /// A cell that computes the references.
@@ -54,7 +58,7 @@ pub(crate) fn cell(name: String, settings: ReferenceSettings, device: Device) ->
     let train = &settings.train;
     // only what the prompts and the floor depend on is part of the cell's identity
     let specification = json!({
-        "kind": "references/1", "task": train.task, "scale": train.scale, "prompt": train.prompt,
+        "kind": "references/2", "task": train.task, "scale": train.scale, "prompt": train.prompt,
         "inputs": train.inputs, "heads": train.n_heads, "n_held_out": train.n_validation,
         "n_final": settings.n_final, "floor": settings.floor,
     });
@@ -65,13 +69,14 @@ pub(crate) fn cell(name: String, settings: ReferenceSettings, device: Device) ->
     })
 }
 
-/// The references of a result.
+/// The references of a set of prompts, [`FINAL`] or [`HELD_OUT`].
 pub(crate) struct References(Vec<(String, f64)>);
 
 impl References {
-    pub(crate) fn of(table: &Table) -> anyhow::Result<Self> {
-        let values = table.floats("value")?;
-        Ok(Self(table.texts("reference")?.into_iter().zip(values).collect()))
+    pub(crate) fn of(table: &Table, set: &str) -> anyhow::Result<Self> {
+        let rows = table.texts("reference")?.into_iter().zip(table.floats("value")?);
+        let of_set = table.texts("set")?.into_iter().zip(rows).filter(|row| row.0 == set);
+        Ok(Self(of_set.map(|row| row.1).collect()))
     }
 
     fn get(&self, name: &str) -> anyhow::Result<f64> {
@@ -79,14 +84,9 @@ impl References {
         found.with_context(|| format!("references: found no `{name}`"))
     }
 
-    /// `E[s^2] / Var(s)` of the final set: turns losses relative to the one into losses relative to the other.
-    pub(crate) fn final_square(&self) -> anyhow::Result<f64> {
-        self.get(FINAL_SQUARE)
-    }
-
-    /// The same of the held-out set.
-    pub(crate) fn held_out_square(&self) -> anyhow::Result<f64> {
-        self.get(HELD_OUT_SQUARE)
+    /// `E[s^2] / Var(s)`: turns losses relative to the one into losses relative to the other.
+    pub(crate) fn square(&self) -> anyhow::Result<f64> {
+        self.get(SQUARE)
     }
 
     /// `sd(s) / MAD(s)`: turns a root of a loss relative to the variance into a robust relative error.
@@ -116,21 +116,32 @@ fn compute(
     let sampler = |purpose| train.sampler(EVALUATION_SEED, purpose, device.isa());
     let heads = if settings.floor { best_heads(train, device)? } else { Vec::new() };
     context.advance(0.5);
-    let held_out = Moments::of(&sampler(VALIDATION)?, train.n_validation, &[]);
-    let on_final = Moments::of(&sampler(TEST)?, settings.n_final, &heads);
-    let mut rows = on_final.losses();
-    rows.push((HELD_OUT_SQUARE, held_out.square / held_out.variance()));
-    rows.push((FINAL_SQUARE, on_final.square / on_final.variance()));
-    rows.push((STANDARD, on_final.variance().sqrt()));
-    rows.push((DEVIATION, on_final.deviation));
-    if settings.floor {
-        rows.push((FLOOR, on_final.floor_error / on_final.variance()));
+    let mut rows = Vec::new();
+    for (set, purpose, n) in
+        [(HELD_OUT, VALIDATION, train.n_validation), (FINAL, TEST, settings.n_final)]
+    {
+        let moments = Moments::of(&sampler(purpose)?, n, &heads);
+        let variance = moments.variance();
+        rows.extend(moments.losses().into_iter().map(|(name, loss)| (set, name, loss)));
+        rows.push((set, SQUARE, moments.square / variance));
+        rows.push((set, STANDARD, variance.sqrt()));
+        rows.push((set, DEVIATION, moments.deviation));
+        if settings.floor {
+            rows.push((set, FLOOR, moments.floor_error / variance));
+        }
     }
     let table = Table::builder("references")
-        .texts("reference", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
-        .floats("value", rows.iter().map(|row| row.1).collect())
+        .texts("set", &rows.iter().map(|row| row.0).collect::<Vec<_>>())
+        .texts("reference", &rows.iter().map(|row| row.1).collect::<Vec<_>>())
+        .floats("value", rows.iter().map(|row| row.2).collect())
         .build()?;
     Ok(table)
+}
+
+/// The loss of attention with given heads on prompts `0 .. n`, relative to `E[s^2]` there.
+pub(crate) fn relative_loss(sampler: &PromptSampler, n: usize, heads: &[Head]) -> f64 {
+    let moments = Moments::of(sampler, n, heads);
+    moments.floor_error / moments.square
 }
 
 /// The best weights of attention with the query token in its softmax.
@@ -247,7 +258,7 @@ mod tests {
             &settings,
             Device::Cpu(icl_numerics::lanes::Isa::detect()),
         );
-        References::of(&table.unwrap()).unwrap()
+        References::of(&table.unwrap(), FINAL).unwrap()
     }
 
     #[test]
@@ -277,6 +288,6 @@ mod tests {
         let found = references("cosine", Scale::Unit, 1, false);
         let (name, best) = found.best_trivial().unwrap();
         assert!(name == "affine in the mean" && best < 0.97, "{best}");
-        assert!(found.final_square().unwrap() > 1.5 && found.floor().is_none());
+        assert!(found.square().unwrap() > 1.5 && found.floor().is_none());
     }
 }

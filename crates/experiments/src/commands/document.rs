@@ -3,6 +3,7 @@
 //! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
 //! registries, the settings and the expected outputs.
 
+use super::findings::findings;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
 use crate::console::say;
@@ -18,6 +19,7 @@ use artifact::claim::{Claim, Side};
 use artifact::digest::{sha256, short};
 use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
+use artifact::statistics::comparison::Evidence;
 use artifact::verify::read_claims;
 use dual_model::feature_map;
 use std::collections::BTreeMap;
@@ -66,6 +68,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             bail!("{name}: part `{part}`: found no `{END}`, expected it after the part; add it");
         };
         let content = match part {
+            "findings" => findings(workspace)?,
             "items" => items(workspace)?,
             "claims" => claims(workspace)?,
             "gaps" => gaps(workspace)?,
@@ -74,7 +77,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "roofline" => roofline(workspace)?,
             "feature-maps" => feature_maps(),
             other => bail!(
-                "{name}: found part `{other}`, expected items, claims, gaps, costs, peers, roofline or \
+                "{name}: found part `{other}`, expected findings, items, claims, gaps, costs, peers, roofline or \
                  feature-maps"
             ),
         };
@@ -102,7 +105,7 @@ fn feature_maps() -> String {
     out
 }
 
-fn expected_claims(workspace: &Workspace, id: &str) -> anyhow::Result<Vec<Claim>> {
+pub(super) fn expected_claims(workspace: &Workspace, id: &str) -> anyhow::Result<Vec<Claim>> {
     let path = workspace.expected(Profile::Paper).data.join(id).join("claims.json");
     Ok(read_claims(&path)?)
 }
@@ -112,7 +115,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
     let costs = Costs::read(workspace);
     let manifest = Manifest::read(&workspace.expected(Profile::Paper).figures).ok();
     let mut out = String::from(
-        "| item | paper | command | minutes | output | level | claims met | tested against plain or peers |\n\
+        "| item | paper | command | minutes | output | level | claims met | under test |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for item in registry::built_in() {
@@ -127,12 +130,10 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         );
         let claims = expected_claims(workspace, id)?;
         let good = |claim: &&Claim| claim.verdict.is_met();
-        let tally = |expected: bool| {
-            let of: Vec<&Claim> = claims.iter().filter(|c| c.expected == expected).collect();
-            match of.len() {
-                0 => "-".into(),
-                n => format!("{} of {n}", of.iter().filter(|claim| good(claim)).count()),
-            }
+        let of: Vec<&Claim> = claims.iter().filter(|claim| claim.expected).collect();
+        let met = match of.len() {
+            0 => "-".into(),
+            n => format!("{} of {n}", of.iter().filter(|claim| good(claim)).count()),
         };
         let level = match entry {
             Some(entry) => level(workspace, entry),
@@ -142,8 +143,8 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
             out,
             "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | [{output}]({output}) | {level} | {} | {} |",
             item.paper,
-            tally(true),
-            tally(false)
+            met,
+            words(&claims)
         )?;
     }
     Ok(out)
@@ -165,7 +166,7 @@ fn level(workspace: &Workspace, entry: &ManifestItem) -> &'static str {
     }
 }
 
-fn number(x: f64) -> String {
+pub(super) fn number(x: f64) -> String {
     let size = x.abs();
     if x == 0.0 {
         "0".into()
@@ -174,6 +175,22 @@ fn number(x: f64) -> String {
     } else {
         format!("{x:.2e}")
     }
+}
+
+/// A claim's interval in words.
+pub(super) fn interval(claim: &Claim) -> String {
+    let [low, high] = claim.interval.map(number);
+    if claim.sampled { format!("[{low}, {high}]") } else { "exact".into() }
+}
+
+/// How many comparisons and other tests ended with which word.
+fn words(claims: &[Claim]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| !claim.expected) {
+        *counts.entry(claim.verdict.word()).or_default() += 1;
+    }
+    let parts: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
+    if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }
 
 /// ARTIFACT: every claim with value, interval, bound and verdict, profile paper.
@@ -187,20 +204,23 @@ fn claims(workspace: &Workspace) -> anyhow::Result<String> {
                 Side::AtMost => "≤",
                 Side::AtLeast => "≥",
             };
-            let [low, high] = claim.interval;
-            let interval = if claim.sampled {
-                format!("[{}, {}]", number(low), number(high))
-            } else {
-                "exact".into()
+            let bound = match claim.comparison {
+                None => format!("{sign} {}", number(claim.bound)),
+                Some(Evidence { n, p_difference, p_equivalence }) => format!(
+                    "{n} pairs, p {}, of equivalence {}",
+                    number(p_difference),
+                    number(p_equivalence)
+                ),
             };
-            let tested = if claim.expected { "" } else { " (tested, not expected)" };
+            let is_tested = !claim.expected && claim.comparison.is_none();
+            let tested = if is_tested { " (tested, not expected)" } else { "" };
             writeln!(
                 out,
-                "| `{}` | {} | {} | {interval} | {sign} {} | {}{tested} |",
+                "| `{}` | {} | {} | {} | {bound} | {}{tested} |",
                 claim.id,
                 claim.statement.replace('|', "\\|"),
                 number(claim.value),
-                number(claim.bound),
+                interval(&claim),
                 claim.verdict.word()
             )?;
         }

@@ -3,6 +3,7 @@
 pub(crate) mod ext_alignment;
 pub(crate) mod ext_baselines;
 pub(crate) mod ext_bert_dual;
+pub(crate) mod ext_branches;
 pub(crate) mod ext_collapse;
 pub(crate) mod ext_exact_dual;
 pub(crate) mod ext_feature_failure;
@@ -16,6 +17,7 @@ pub(crate) mod ext_search;
 pub(crate) mod ext_sensitivity;
 pub(crate) mod ext_stacks;
 pub(crate) mod ext_streaming;
+pub(crate) mod ext_trained_features;
 pub(crate) mod fig10_long_prompt;
 pub(crate) mod fig11_two_heads;
 pub(crate) mod fig12_random_feature_layer;

@@ -4,6 +4,7 @@ use crate::cells::machine;
 use crate::profile::Profile;
 use crate::settings::SettingsFile;
 use crate::views::heads;
+use anyhow::Context as _;
 use candle_core::{DType, Tensor};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
@@ -20,6 +21,7 @@ use icl_model::trainer::Unkept;
 use icl_model::training::{LayerTraining, StackTraining};
 use icl_numerics::order;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Settings of a scheme: few tokens, so that matrices can be read.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -39,6 +41,12 @@ pub(crate) struct Settings {
     /// Training steps of a Transformer before it is drawn.
     #[serde(default)]
     pub(crate) steps: usize,
+    /// Held-out prompts behind a share; 0 where there is none.
+    #[serde(default)]
+    pub(crate) prompts: usize,
+    /// Temperature of a contrastive loss; 0 where there is none.
+    #[serde(default)]
+    pub(crate) temperature: f64,
 }
 
 impl Settings {
@@ -52,10 +60,14 @@ impl Settings {
             ("hidden", settings.hidden, 0, 6),
             ("layers", settings.layers, 0, 4),
             ("steps", settings.steps, 0, 10_000),
+            ("prompts", settings.prompts, 0, 65_536),
         ] {
             if !(low..=high).contains(&found) {
                 return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
             }
+        }
+        if !(0.0..=1e3).contains(&settings.temperature) {
+            return Err(file.refuse("temperature", &settings.temperature.to_string(), "0 to 1000"));
         }
         settings
             .layer()
@@ -70,7 +82,7 @@ impl Settings {
             prompt: PromptShape { n_demos: self.n_demos, d_t: self.d_t, d_s: 1 },
             steps: self.steps,
             batch: 64,
-            n_validation: 64,
+            n_validation: self.prompts.max(64),
             validate_every: self.steps.max(1),
             init_std: self.initial_sd,
             seed: self.seed,
@@ -90,15 +102,30 @@ pub(crate) struct SchemePrompt {
 impl SchemePrompt {
     /// Draws the layer and projects the prompt.
     pub(crate) fn new(settings: &Settings, device: Device) -> anyhow::Result<Self> {
+        let one = settings.prompt..settings.prompt + 1;
+        Self::several(settings, device, one)?.pop().context("no prompt")
+    }
+
+    /// Draws the layer and projects these prompts of the held-out set.
+    pub(crate) fn several(
+        settings: &Settings,
+        device: Device,
+        prompts: Range<usize>,
+    ) -> anyhow::Result<Vec<Self>> {
         let layer = LayerTraining::new(settings.layer(), &machine(device))?;
         let mut trainer = layer.trainer();
         trainer.run(&Unkept)?;
         let (n_demos, d) = (settings.n_demos, settings.d_t + 1);
-        let flat = layer.validation().prompt(settings.prompt).into_iter().map(f64::from).collect();
-        let tokens = Matrix::new(n_demos + 1, d, flat)?;
-        let head = one_head(&heads::of_parameters(trainer.parameters(), d)?, &tokens)?;
+        let matrices = heads::of_parameters(trainer.parameters(), d)?;
         let weights = trainer.parameters().weights(DType::F64, device)?;
-        Ok(Self { tokens, head, n_demos, weights })
+        let held_out = layer.validation();
+        let project = |prompt: usize| {
+            let flat = held_out.prompt(prompt).into_iter().map(f64::from).collect();
+            let tokens = Matrix::new(n_demos + 1, d, flat)?;
+            let head = one_head(&matrices, &tokens)?;
+            anyhow::Ok(Self { tokens, head, n_demos, weights: weights.clone() })
+        };
+        prompts.map(project).collect()
     }
 
     /// Features that are exact on the prompt's keys.

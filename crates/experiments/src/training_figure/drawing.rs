@@ -24,7 +24,10 @@ fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {
 pub(super) struct Tables<'a> {
     pub(super) equivalence: &'a Table,
     pub(super) bands: &'a Table,
-    pub(super) references: &'a References,
+    /// References on the prompts of the curves.
+    pub(super) held_out: &'a References,
+    /// References on the prompts of the final losses.
+    pub(super) last: &'a References,
     /// Plain's losses over the variance, by seed.
     pub(super) plain: &'a [f64],
 }
@@ -40,7 +43,7 @@ pub(super) fn figure(id: &str, settings: &Settings, tables: &Tables<'_>) -> anyh
 
 /// Says first what a reader must not miss: that plain has learned little from its prompts.
 fn warning(tables: &Tables<'_>) -> anyhow::Result<String> {
-    let (name, best) = tables.references.best_trivial()?;
+    let (name, best) = tables.last.best_trivial()?;
     let share = mean(tables.plain) / best;
     Ok(if share <= LEARNED {
         String::new()
@@ -66,15 +69,15 @@ fn caption(id: &str, settings: &Settings, tables: &Tables<'_>) -> anyhow::Result
         );
         (output, features) = ("the last layer's label for the query", String::new());
     }
-    let (name, best) = tables.references.best_trivial()?;
-    let floor = tables.references.floor();
+    let (name, best) = tables.held_out.best_trivial()?;
+    let floor = tables.held_out.floor();
     let floor = floor.map_or(String::new(), |floor| format!(", dashed: the floor {floor:.4}"));
     Ok(format!(
         "{id}. {}Task {} ({}), d_t = {}, d_s = {}, N = {}, {} head(s).{model} Upper left: distance of the dual's \
          prediction from {output} along its gradient steps, root mean square over {} held-out prompts and {} random \
          orders{features} with the band that holds 95 % of them; dashed: the closed form. Others: test loss over the \
          target's variance against plain; mean and 95 % interval over {} seeds; dotted: the best predictor without \
-         inputs ({name}, {best:.3}){floor}.",
+         inputs on the same prompts ({name}, {best:.3}){floor}.",
         warning(tables)?,
         task.id(),
         task.equation(),
@@ -143,8 +146,8 @@ fn loss_panel(panel: &PanelSettings, tables: &Tables<'_>) -> anyhow::Result<Line
     }
     let ends = [least(steps.iter().copied()), largest::value(steps.iter().copied())];
     let level = |label, style, value| Series::line(label, style, ends.to_vec(), vec![value; 2]);
-    series.push(level("no inputs", Style::LIMIT, tables.references.best_trivial()?.1));
-    if let Some(floor) = tables.references.floor() {
+    series.push(level("no inputs", Style::LIMIT, tables.held_out.best_trivial()?.1));
+    if let Some(floor) = tables.held_out.floor() {
         series.push(level("floor", Style::THEORY, floor));
     }
     Ok(LinePanel {

@@ -38,7 +38,8 @@ pub(crate) fn plan(
             transformer::curve_cell(EQUIVALENCE.into(), stack, prompts, orders, device)
         }
     }];
-    let (train, n_final, floor) = (settings.train(PLAIN, 0), settings.n_final, settings.floor);
+    let (train, n_final, floor) =
+        (settings.train(PLAIN, 0), settings.n_final, settings.floor > 0.0);
     let compared = ReferenceSettings { train, n_final, floor };
     cells.push(references::cell(REFERENCES.into(), compared, device));
     for (panel, modification) in settings.runs() {
@@ -81,10 +82,11 @@ struct Run {
 fn collect(
     settings: &Settings,
     results: &Results,
-    references: &References,
+    held_out: &References,
+    last: &References,
 ) -> anyhow::Result<Vec<Run>> {
-    let (held_out, last) = (references.held_out_square()?, references.final_square()?);
-    let robust = references.robust_scale()?;
+    let robust = last.robust_scale()?;
+    let (held_out, last) = (held_out.square()?, last.square()?);
     let one = |(panel, setting): (String, String)| -> anyhow::Result<Run> {
         let names = (0..settings.seeds).map(|seed| run_name(&panel, &setting, seed));
         let tables = results.each(names)?;
@@ -105,8 +107,9 @@ fn collect(
 fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let equivalence = results.get(EQUIVALENCE)?.clone().named(EQUIVALENCE);
     let reference_table = results.get(REFERENCES)?.clone().named(REFERENCES);
-    let references = References::of(&reference_table)?;
-    let runs = collect(settings, results, &references)?;
+    let held_out = References::of(&reference_table, training::HELD_OUT)?;
+    let references = References::of(&reference_table, training::FINAL)?;
+    let runs = collect(settings, results, &held_out, &references)?;
     let training = tables::training_table(&runs)?;
     let finals = tables::final_table(&runs)?;
     let bands = tables::band_table(&runs)?;
@@ -123,7 +126,8 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
         &drawing::Tables {
             equivalence: &equivalence,
             bands: &bands,
-            references: &references,
+            held_out: &held_out,
+            last: &references,
             plain: &plain.finals,
         },
     )?;

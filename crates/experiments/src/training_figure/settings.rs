@@ -38,8 +38,8 @@ pub(crate) struct Settings {
     pub(super) dual_d_r: usize,
     /// Smallest effect of interest, a share of plain's mean loss.
     pub(super) margin: f64,
-    /// Whether attention's floor is known.
-    pub(super) floor: bool,
+    /// Largest factor of plain's loss over attention's floor; 0 where no floor is known.
+    pub(super) floor: f64,
     /// Whole layers instead of attention alone.
     #[serde(default)]
     pub(super) transformer: Option<Transformer>,

@@ -38,6 +38,10 @@ pub(crate) fn show(
         if let Some(effect) = &entry.effect {
             print_wrapped(&format!("  otherwise: {effect}"), 78);
         }
+        if !entry.measured.is_empty() {
+            let names = entry.measured.join("; ");
+            print_wrapped(&format!("  otherwise: ext-sensitivity measures {names}"), 78);
+        }
     }
     match plan {
         Ok(plan) => {

@@ -30,6 +30,7 @@ named! {
 }
 
 /// One number.
+#[allow(clippy::struct_field_names, reason = "a value has a value, a measure has one too")]
 pub(super) struct Value {
     pub(super) measure: Measure,
     /// Tasks of the pool on which it is measured; 0 for fresh ones.

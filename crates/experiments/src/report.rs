@@ -1,7 +1,7 @@
 //! Printing of verification reports.
 
 use crate::console::{note, say};
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Verdict};
 use artifact::digest::short;
 use artifact::verify::{Level, OutputReport, Report};
 use std::collections::BTreeMap;
@@ -30,8 +30,8 @@ pub(crate) fn print_report(dir: &Path, report: &Report, counts: &BTreeMap<&str, 
         let cells = counts.get(id).map_or(String::new(), |(new, kept)| format!("{new}+{kept}"));
         let own = |claim: &&Claim| claim.id.split('/').next() == Some(id);
         let tally = |expected: bool| {
-            let claims: Vec<&Claim> =
-                report.claims.iter().filter(own).filter(|c| c.expected == expected).collect();
+            let judged = |c: &&Claim| c.expected == expected && c.judge() != Verdict::NotJudged;
+            let claims: Vec<&Claim> = report.claims.iter().filter(own).filter(judged).collect();
             let good = |c: &&&Claim| c.judge().is_met();
             match claims.len() {
                 0 => String::new(),

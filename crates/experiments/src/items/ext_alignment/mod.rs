@@ -367,7 +367,7 @@ fn figure(settings: &Settings, table: &Table, iterated: &Table) -> anyhow::Resul
              size, d = {}, N = {}, normal inputs. Above: cosine and distance of the predictions' derivatives \
              towards the query, and distance of the predictions, during training. Middle: loss on problems unlike \
              those of training. Below: the layer applied again and again to what is left of the labels (dampened by \
-             0.75), and its weights moved towards those of the gradient step. Means and 95 % bootstrap bands over {} seeds.",
+             0.75), and its weights moved towards those of the gradient step. Means and 95 % intervals over {} seeds.",
             settings.d, settings.n_demos, settings.seeds
         ),
     })

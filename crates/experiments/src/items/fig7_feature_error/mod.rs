@@ -43,6 +43,8 @@ struct Settings {
     steps: usize,
     prompt: usize,
     trained_draws: usize,
+    /// Whether draws are enough for the claims of errors to be expected to hold.
+    expected: bool,
 }
 
 fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
@@ -220,7 +222,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let means = mean_variances(&pairs)?;
     let variances = Table::stack("variances", pairs)?;
     let z = results.get(Z)?.clone().named(Z);
-    let claims = claims::claims(&errors, &variances, &means)?;
+    let claims = claims::claims(settings.expected, &errors, &variances, &means)?;
     let figure = drawing::figure(settings, &errors, &z)?;
     let tables = [errors, variances, means, z];
     Ok(Outputs {

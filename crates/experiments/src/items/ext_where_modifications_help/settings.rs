@@ -97,7 +97,7 @@ impl Place {
     /// The branch of the family in which training starts.
     pub(super) fn start_branch(&self) -> &'static str {
         match self.start {
-            Start::Aligned | Start::PureAligned => ALIGNED,
+            Start::Aligned | Start::WithinAligned => ALIGNED,
             _ => OPPOSED,
         }
     }
@@ -168,7 +168,7 @@ impl Settings {
     }
 
     /// A modification for `N` demonstrations: `{half}` stands for half of them.
-    fn modification(name: &str, place: &Place) -> String {
+    pub(super) fn modification(&self, name: &str, place: &Place) -> String {
         name.replace("{half}", &(place.n_demos / 2).to_string())
     }
 
@@ -186,7 +186,7 @@ impl Settings {
                     QueryLabel::Masked
                 },
             },
-            modification: Self::modification(modification, place),
+            modification: self.modification(modification, place),
             steps: self.steps,
             batch: self.batch,
             adam: AdamSettings {

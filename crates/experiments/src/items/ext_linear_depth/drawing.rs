@@ -5,7 +5,9 @@ use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 
 pub(super) fn figure(settings: &Settings, runs: &Table, depth: &Table) -> anyhow::Result<Figure> {
-    let panels = settings.inputs().map(|(scales, layers)| panel(scales, layers, runs, depth));
+    let deepest = settings.layers.iter().flatten().copied().max().unwrap_or(1);
+    let panels =
+        settings.inputs().map(|(scales, layers)| panel(scales, layers, deepest, runs, depth));
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
@@ -26,7 +28,13 @@ pub(super) fn figure(settings: &Settings, runs: &Table, depth: &Table) -> anyhow
     })
 }
 
-fn panel(scales: &[f64], layers: &[usize], runs: &Table, depth: &Table) -> anyhow::Result<Panel> {
+fn panel(
+    scales: &[f64],
+    layers: &[usize],
+    deepest: usize,
+    runs: &Table,
+    depth: &Table,
+) -> anyhow::Result<Panel> {
     let inputs = depth.texts("inputs")?;
     let own = |column: Vec<f64>| -> Vec<f64> {
         let rows = inputs.iter().zip(column).filter(|(name, _)| **name == inputs_name(scales));
@@ -45,7 +53,7 @@ fn panel(scales: &[f64], layers: &[usize], runs: &Table, depth: &Table) -> anyho
     let unit = scales.iter().all(|scale| *scale == 1.0);
     Ok(Panel::Lines(LinePanel {
         title: if unit { "inputs of unit variance" } else { "inputs of unequal variance" }.into(),
-        x: Axis::linear("layers, steps"),
+        x: Axis::linear("layers, steps").from_to(0.0, deepest as f64 + 1.0),
         y: Axis::log("E (prediction - y)²"),
         series: vec![
             line("gradient descent", Style::series(1), "descent")?,

@@ -62,7 +62,7 @@ impl Start {
             Self::WithinAligned => (1.0, true),
         };
         let (d, d_t) = (shape.d(), shape.d_t);
-        let sign = |head: usize| if head % 2 == 0 { first } else { -first };
+        let sign = |head: usize| if head.is_multiple_of(2) { first } else { -first };
         let name = |projection: &str| format!("{prefix}{projection}");
         let queries = parameters.get(&name("w_q")).unwrap_or_default().to_vec();
         let values = parameters.get_mut(&name("w_v")).unwrap_or_default();
@@ -71,12 +71,6 @@ impl Start {
                 row[i] = f32::copysign(row[i], sign(head));
                 row[..if within { d_t } else { 0 }].fill(0.0);
             }
-        });
-        if pure {
-            heads("w_v", &|_, w| {
-                w[d_t * d..].chunks_exact_mut(d).for_each(|row| row[..d_t].fill(0.0));
-            });
-            heads("w_k", &|_, w| w.chunks_exact_mut(d).for_each(|row| row[d_t..].fill(0.0)));
         }
         let keys = parameters.get_mut(&name("w_k")).unwrap_or_default();
         let rows = keys.chunks_exact_mut(d).zip(queries.chunks_exact(d)).enumerate();

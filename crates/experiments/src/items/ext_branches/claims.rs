@@ -17,7 +17,7 @@ pub(super) fn claims(
     floors: &Table,
 ) -> anyhow::Result<Vec<Claim>> {
     let (weights, branches) = (ends.floats("label_weight")?, ends.texts("branch")?);
-    let (losses, over) = (ends.floats("relative_loss")?, ends.floats("over_floor")?);
+    let (losses, over) = (ends.floats("final_loss")?, ends.floats("over_floor")?);
     let drawn = run::of_start(ends, "as the figures")?;
     let predicted = |i: &usize| {
         let kind = if weights[*i] < 0.0 { Kind::Opposed } else { Kind::Aligned };
@@ -51,7 +51,7 @@ pub(super) fn claims(
             1.005,
         ));
     }
-    let lowest = floors::on_same_prompts(floors)?.into_iter().map(|floor| floor.1);
+    let lowest = floors::on_same_prompts(floors)?.into_iter().map(|floor| floor.loss);
     let lowest = largest::least(lowest);
     let free = run::of_start(ends, "free")?;
     let best = largest::least(free.iter().map(|i| losses[*i] / lowest));

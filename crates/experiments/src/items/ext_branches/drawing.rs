@@ -17,12 +17,7 @@ pub(super) fn figure(
     floors: &Table,
 ) -> anyhow::Result<Figure> {
     let lines = |column: &str| lines(runs, ends, column);
-    let mut losses = lines("relative_loss")?;
-    for (branch, floor) in floors::on_same_prompts(floors)? {
-        let label = format!("floor, {branch}");
-        let x = vec![0.0, settings.steps as f64];
-        losses.push(Series::line(&label, Style::THEORY, x, vec![floor; 2]));
-    }
+    let losses = lines("relative_loss")?;
     let step = || Axis::linear("training step");
     let panel =
         |title: &str, x, y, series| Panel::Lines(LinePanel { title: title.into(), x, y, series });
@@ -44,7 +39,7 @@ pub(super) fn figure(
             "what decides",
             Axis::linear("w_v[s, s] at the start"),
             Axis::linear("test loss / Var(s) at the end"),
-            points(ends)?,
+            points(ends, floors)?,
         ),
     ];
     Ok(Figure {
@@ -54,17 +49,20 @@ pub(super) fn figure(
         panels,
         caption: format!(
             "ext-branches. Linear task, d_t = {}, N = {}, one softmax head with the query token in the softmax: {} runs \
-             from random starts (the first {MOST_LINES} drawn), coloured by where they end. Upper left: test loss, \
-             dashed the floors of both branches on the same prompts; upper right: the softmax mass that the query's own \
+             from random starts (the first {MOST_LINES} drawn), coloured by where they end. Upper left: test loss; \
+             upper right: the softmax mass that the query's own \
              token takes; lower left: floors against N, also of two heads; lower right: the end of every run against \
-             the one initial weight that decides, and of {} free starts with other spreads.",
+             the one initial weight that decides, and of {} free starts with other spreads, with the floors on the same \
+             prompts.",
             settings.d_t, settings.n_demos, settings.seeds, settings.free_starts
         ),
     })
 }
 
 fn style(branch: &str) -> Style {
-    Style::series(usize::from(branch == Kind::Aligned.name())).solid().unmarked()
+    let place =
+        [Kind::Opposed.name(), Kind::Aligned.name()].iter().position(|name| *name == branch);
+    Style::series(place.unwrap_or(3)).solid().unmarked()
 }
 
 /// A column along the training, one line a run; the first of a branch names it.
@@ -101,8 +99,8 @@ fn floor_lines(floors: &Table) -> anyhow::Result<Vec<Series>> {
 }
 
 /// The end of every run against its initial weight.
-fn points(ends: &Table) -> anyhow::Result<Vec<Series>> {
-    let (weights, losses) = (ends.floats("label_weight")?, ends.floats("relative_loss")?);
+fn points(ends: &Table, floors: &Table) -> anyhow::Result<Vec<Series>> {
+    let (weights, losses) = (ends.floats("label_weight")?, ends.floats("final_loss")?);
     let (branches, starts) = (ends.texts("branch")?, ends.texts("start")?);
     let of = |i: usize, label: &str, keep: &dyn Fn(usize) -> bool| {
         let rows: Vec<usize> = (0..weights.len()).filter(|row| keep(*row)).collect();
@@ -118,10 +116,17 @@ fn points(ends: &Table) -> anyhow::Result<Vec<Series>> {
             (0..weights.len()).filter(|row| drawn(*row)).map(|row| weights[row].abs()),
         );
     let free = |row: usize| !drawn(row) && weights[row].abs() <= widest;
+    let on_way = |row: usize| drawn(row) && branches[row] == run::SADDLE;
     let all = [
+        of(3, "saddle", &on_way),
         of(0, "opposed", &|row| is(row, Kind::Opposed)),
         of(1, "aligned", &|row| is(row, Kind::Aligned)),
         of(2, "free starts", &free),
     ];
-    Ok(all.into_iter().flatten().collect())
+    let mut all: Vec<Series> = all.into_iter().flatten().collect();
+    for floor in floors::on_same_prompts(floors)? {
+        let label = format!("floor, {}", floor.branch);
+        all.push(Series::line(&label, Style::THEORY, vec![-widest, widest], vec![floor.loss; 2]));
+    }
+    Ok(all)
 }

@@ -96,12 +96,24 @@ fn table(rows: &[Row]) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// Floors of one head on the final prompts: branch and relative loss.
-pub(super) fn on_same_prompts(floors: &Table) -> anyhow::Result<Vec<(String, f64)>> {
+/// A floor of one head on the final prompts.
+pub(super) struct OnSamePrompts {
+    pub(super) branch: String,
+    pub(super) loss: f64,
+    pub(super) query_mass: f64,
+}
+
+/// Floors of one head on the final prompts.
+pub(super) fn on_same_prompts(floors: &Table) -> anyhow::Result<Vec<OnSamePrompts>> {
     let (prompts, branches) = (floors.texts("prompts")?, floors.texts("branch")?);
-    let losses = floors.floats("relative_loss")?;
+    let (losses, masses) = (floors.floats("relative_loss")?, floors.floats("query_mass")?);
     let rows = (0..prompts.len()).filter(|i| prompts[*i] == SAME_PROMPTS);
-    Ok(rows.map(|i| (branches[i].clone(), losses[i])).collect())
+    let one = |i: usize| OnSamePrompts {
+        branch: branches[i].clone(),
+        loss: losses[i],
+        query_mass: masses[i],
+    };
+    Ok(rows.map(one).collect())
 }
 
 /// Floors of the population: number of demonstrations and relative loss of one branch.

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::Matrix;
+use dual_model::floor::Kind;
 use dual_model::head::Head;
 use icl_model::attention::Parameters;
 use icl_model::device::Device;
@@ -15,7 +16,7 @@ use icl_model::objective::Set;
 use icl_model::prompt::PromptBatch;
 use icl_model::settings::TrainSettings;
 use icl_model::training::LayerTraining;
-use icl_numerics::{math, order};
+use icl_numerics::{largest, math, order};
 use serde_json::json;
 
 /// Name of a run's cell.
@@ -23,8 +24,8 @@ pub(super) fn name(seed: u64) -> String {
     format!("run/{seed}")
 }
 
-/// Columns: seed, spread of the start, `w_v[s, s]` at the start, step, loss relative to `E[s^2]` (on the held-out set;
-/// at the last step on the final one), and the mean softmax mass of the query's own token.
+/// Columns: seed, spread of the start, `w_v[s, s]` at the start, the loss on the final set after training, step, loss on the
+/// held-out set (both relative to `E[s^2]`), and the mean softmax mass of the query's own token.
 fn schema() -> Schema {
     let float = |name: &str| (name.to_owned(), ColumnType::Float);
     let integer = |name: &str| (name.to_owned(), ColumnType::Integer);
@@ -32,6 +33,7 @@ fn schema() -> Schema {
         integer("seed"),
         float("initial_sd"),
         float("label_weight"),
+        float("final_loss"),
         integer("step"),
         float("relative_loss"),
         float("query_mass"),
@@ -41,7 +43,7 @@ fn schema() -> Schema {
 pub(super) fn cell(settings: &Settings, train: TrainSettings, device: Device) -> Cell {
     let (every, prompts, n_final) = (settings.watch_every, settings.mass_prompts, settings.n_final);
     let specification = json!({
-        "kind": "branches/run/1", "train": train, "every": every, "mass_prompts": prompts,
+        "kind": "branches/run/2", "train": train, "every": every, "mass_prompts": prompts,
         "n_final": n_final
     });
     let weight = training::weight(&train, n_final);
@@ -72,13 +74,8 @@ fn run(
     for step in 0..=train.steps {
         let at_end = step == train.steps;
         if step % watched.every == 0 || at_end {
-            let (set, n) = if at_end {
-                (Set::Test, watched.n_final)
-            } else {
-                (Set::Validation, train.n_validation)
-            };
             steps.push(step as i64);
-            losses.push(trainer.evaluate(set, n)?.nmse());
+            losses.push(trainer.evaluate(Set::Validation, train.n_validation)?.nmse());
             masses.push(query_mass(trainer.parameters(), &validation, watched.prompts)?);
             context.advance(step as f64 / train.steps.max(1) as f64);
         }
@@ -87,10 +84,12 @@ fn run(
         }
     }
     let n = steps.len();
+    let final_loss = trainer.evaluate(Set::Test, watched.n_final)?.nmse();
     let table = Table::builder("run")
         .integers("seed", vec![train.seed as i64; n])
         .floats("initial_sd", vec![train.init_std; n])
         .floats("label_weight", vec![label_weight; n])
+        .floats("final_loss", vec![final_loss; n])
         .integers("step", steps)
         .floats("relative_loss", losses)
         .floats("query_mass", masses)
@@ -122,19 +121,35 @@ fn query_mass(parameters: &Parameters, batch: &PromptBatch, n: usize) -> anyhow:
     order::mean(&masses).context("no prompt")
 }
 
-/// Where every run ended: the branch whose floor is nearest on the same prompts, and the loss over that floor.
+/// The largest mass of the query's own token of a run in the opposed branch: its floor has less than a tenth of it.
+const OPPOSED: f64 = 0.01;
+/// The smallest share of the aligned floor's mass of a run in that branch.
+const ALIGNED: f64 = 0.5;
+/// A run that has not left the origin's saddle, where the mass is that of one token among all.
+pub(super) const SADDLE: &str = "saddle";
+
+/// Where every run ended: the branch by the softmax mass of the query's own token, and the loss over the branch's floor
+/// on the same prompts (over the lower floor for a run in neither).
 pub(super) fn ends(runs: &Table, floors: &Table) -> anyhow::Result<Table> {
     let floors = floors::on_same_prompts(floors)?;
     let (seeds, steps) = (runs.integers("seed")?, runs.integers("step")?);
-    let (losses, masses) = (runs.floats("relative_loss")?, runs.floats("query_mass")?);
+    let (losses, masses) = (runs.floats("final_loss")?, runs.floats("query_mass")?);
     let (weights, sds) = (runs.floats("label_weight")?, runs.floats("initial_sd")?);
     let last = steps.iter().max().copied().context("no step")?;
     let rows: Vec<usize> = (0..steps.len()).filter(|i| steps[*i] == last).collect();
-    let nearest = |i: &usize| {
-        let far = |floor: f64| (losses[*i] / floor - 1.0).abs();
-        floors.iter().min_by(|a, b| far(a.1).total_cmp(&far(b.1))).context("no floor")
+    let of =
+        |kind: Kind| floors.iter().find(|floor| floor.branch == kind.name()).context("no floor");
+    let (opposed, aligned) = (of(Kind::Opposed)?, of(Kind::Aligned)?);
+    let branch = |i: &usize| {
+        if masses[*i] <= OPPOSED {
+            (opposed.branch.as_str(), opposed.loss)
+        } else if masses[*i] >= ALIGNED * aligned.query_mass {
+            (aligned.branch.as_str(), aligned.loss)
+        } else {
+            (SADDLE, largest::least([opposed.loss, aligned.loss]))
+        }
     };
-    let branches: Vec<&(String, f64)> = rows.iter().map(nearest).collect::<anyhow::Result<_>>()?;
+    let branches: Vec<(&str, f64)> = rows.iter().map(branch).collect();
     let pick = |values: &[f64]| rows.iter().map(|i| values[*i]).collect::<Vec<f64>>();
     let over = rows.iter().zip(&branches).map(|(i, branch)| losses[*i] / branch.1);
     let drawn =
@@ -144,9 +159,9 @@ pub(super) fn ends(runs: &Table, floors: &Table) -> anyhow::Result<Table> {
         .texts("start", &drawn.collect::<Vec<_>>())
         .floats("initial_sd", pick(&sds))
         .floats("label_weight", pick(&weights))
-        .floats("relative_loss", pick(&losses))
+        .floats("final_loss", pick(&losses))
         .floats("query_mass", pick(&masses))
-        .texts("branch", &branches.iter().map(|branch| branch.0.as_str()).collect::<Vec<_>>())
+        .texts("branch", &branches.iter().map(|branch| branch.0).collect::<Vec<_>>())
         .floats("over_floor", over.collect())
         .build()?;
     Ok(table)

@@ -83,7 +83,8 @@ fn minimum(eigenvalues: &[f64], mut constants: Vec<f64>, count: usize) -> Optimu
     };
     let mut values = residuals(&constants);
     let mut loss = order::sum_of_squares(&values) / n;
-    let mut damping = 1e-3;
+    // short steps first: long ones leave the valley of their start
+    let mut damping = 1.0;
     for _ in 0..ITERATIONS {
         let slopes: Vec<Vec<f64>> =
             (0..constants.len()).map(|i| slope(&constants, i, residuals)).collect();
@@ -102,10 +103,10 @@ fn minimum(eigenvalues: &[f64], mut constants: Vec<f64>, count: usize) -> Optimu
             if new_loss < loss {
                 better = new_loss < loss * (1.0 - 1e-9);
                 (constants, values, loss) = (moved, new, new_loss);
-                damping /= 10.0;
+                damping /= 3.0;
                 break;
             }
-            damping *= 10.0;
+            damping *= 4.0;
         }
         if !better {
             break;

@@ -17,7 +17,7 @@ pub(super) fn figure(settings: &Settings, runs: &Table, depth: &Table) -> anyhow
             "ext-linear-depth. Expected squared error (E y² = {}) of layers of linear attention trained on linear \
              regression, d = {}, N = {}, one point for each of {} seeds and their mean, against as many steps of: \
              gradient descent with the best step size; preconditioned descent (whitened inputs, the best size of every \
-             step); GD++ (inputs shrunk between steps as well, the best constants). All on the same demonstrations. Left: \
+             step); GD++ (inputs shrunk between steps as well, the best constants). All on the same demonstrations. Two layers end at one of two optima of GD++'s constants. Left: \
              inputs of unit variance. Right: entries of the inputs with standard deviations {}.",
             settings.d(),
             settings.d(),

@@ -81,12 +81,14 @@ fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
 /// What a cell computes of a seed.
 type Part = fn(&Settings, u64, Device) -> anyhow::Result<Table>;
 
+/// A part with its name, its columns and its weight.
+type Named = (&'static str, Part, fn() -> Schema, f64);
+
 fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     let settings = read(file, context)?;
     let features: usize = settings.features.iter().sum();
     let training = settings.steps as f64 / 100.0;
     let drawing = (features * settings.draws * settings.prompts) as f64 / 3e4;
-    type Named = (&'static str, Part, fn() -> Schema, f64);
     let parts: [Named; 3] = [
         (Z, needed::along, needed::z_schema, training),
         (MEASURED, measure::measure, measure::schema, training + drawing),

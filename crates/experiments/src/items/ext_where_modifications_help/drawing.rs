@@ -121,7 +121,7 @@ fn title(marks: &mut Vec<Mark>, setting: &str, [x, y]: [f64; 2]) {
 
 fn caption(settings: &Settings, groups: &[Group]) -> String {
     let comparisons: usize = groups.iter().map(|group| group.runs.len()).sum();
-    let least = 2.0 * comparisons as f64 / f64::from(settings.seeds as u32).exp2();
+    let least = 2.0 * comparisons as f64 / icl_numerics::math::powi(2.0, settings.seeds as i32);
     format!(
         "ext-where-modifications-help. Linear task, d_t = {}: change of the loss by a modification relative to plain, mean \
          over {} seeds; blue is better, the scale ends at {SCALE}. Rows: noise on the demonstrations' labels in standard \

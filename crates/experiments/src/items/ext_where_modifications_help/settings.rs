@@ -168,7 +168,7 @@ impl Settings {
     }
 
     /// A modification for `N` demonstrations: `{half}` stands for half of them.
-    pub(super) fn modification(&self, name: &str, place: &Place) -> String {
+    fn modification(name: &str, place: &Place) -> String {
         name.replace("{half}", &(place.n_demos / 2).to_string())
     }
 
@@ -186,7 +186,7 @@ impl Settings {
                     QueryLabel::Masked
                 },
             },
-            modification: self.modification(modification, place),
+            modification: Self::modification(modification, place),
             steps: self.steps,
             batch: self.batch,
             adam: AdamSettings {

@@ -38,9 +38,9 @@ const FINDINGS: [Finding; 5] = [
         quantity: "change of loss / Var(s) by negatives (m = 7, beta = 0.5)",
     },
     Finding {
-        claim: "ext-bert-dual/bert-6-384/f64",
+        claim: "ext-bert-dual/f64",
         sentence: "The identity holds in every head of pretrained BERTs on real sentences.",
-        quantity: "largest relative distance",
+        quantity: "largest distance over heads, relative to the head's largest output",
     },
 ];
 
@@ -51,6 +51,10 @@ pub(super) fn findings(workspace: &Workspace) -> anyhow::Result<String> {
         let Finding { claim, sentence, quantity } = finding;
         let item = claim.split('/').next().unwrap_or_default();
         let claims = expected_claims(workspace, item)?;
+        if claims.is_empty() {
+            writeln!(out, "{}. {sentence} (`{claim}`: not blessed yet)", i + 1)?;
+            continue;
+        }
         let found = claims.iter().find(|one| one.id == *claim);
         let found = found.with_context(|| format!("findings: found no claim `{claim}`"))?;
         let (value, interval) = (number(found.value), interval(found));

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_value_at_its_best_holds_and_few_seeds_are_not_judged() {
-        let share = claim(1.0, [0.97, 1.0], true, Side::AtLeast, 0.95);
+        let share = claim(1.0, [0.96, 1.0], true, Side::AtLeast, 0.95);
         assert_eq!(share.verdict, Verdict::Narrowly);
         assert_eq!(share.clone().with_best(1.0).verdict, Verdict::Holds);
         // the interval's end counts all the same

@@ -12,13 +12,11 @@
 //!
 //! Lower and upper end are Student's t interval of the mean difference at 95 %, each for itself.
 
-use super::interval::{self, Interval};
+use super::interval::{self, ALPHA, Interval};
 use super::{sign_flip, student};
 use crate::ArtifactError;
 use icl_numerics::{largest, order};
 
-/// Error of the first kind that is allowed: for an item as a whole, and for one interval.
-pub const ALPHA: f64 = 0.05;
 /// Fewer pairs than this are not judged.
 pub const FEWEST: usize = 6;
 /// Power at which [`Comparison::detectable`] is stated.

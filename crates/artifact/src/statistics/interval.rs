@@ -4,6 +4,9 @@ use super::student;
 use crate::ArtifactError;
 use icl_numerics::{largest, order};
 
+/// Error of the first kind that is allowed: for an item as a whole, and for one interval.
+pub const ALPHA: f64 = 0.05;
+
 /// A mean with its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
@@ -40,7 +43,7 @@ impl Interval {
 /// Mean of a sample with its 95 % interval by Student's t.
 ///
 /// The interval of a single number is its own value: nothing is known of its spread, and no verdict rests on fewer
-/// than [`FEWEST`](super::comparison::FEWEST) numbers.
+/// than six numbers.
 ///
 /// # Errors
 /// [`ArtifactError::Table`] if there is no number.
@@ -73,7 +76,7 @@ pub fn ratio(above: &[f64], below: &[f64]) -> Result<Interval, ArtifactError> {
 }
 
 fn student_interval(mean: f64, error: f64, n: usize, count: usize) -> Interval {
-    let level = 1.0 - super::comparison::ALPHA / count as f64;
+    let level = 1.0 - ALPHA / count as f64;
     let half = if n < 2 { 0.0 } else { student::quantile(level, n - 1) * error };
     Interval { mean, lower: mean - half, upper: mean + half, n }
 }

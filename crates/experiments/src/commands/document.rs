@@ -3,6 +3,7 @@
 //! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
 //! registries, the settings and the expected outputs.
 
+use super::expected::{expected_claims, interval, number};
 use super::findings::findings;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
@@ -18,7 +19,6 @@ use artifact::digest::{sha256, short};
 use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
 use artifact::statistics::comparison::Evidence;
-use artifact::verify::read_claims;
 use dual_model::feature_map;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -103,11 +103,6 @@ fn feature_maps() -> String {
     out
 }
 
-pub(super) fn expected_claims(workspace: &Workspace, id: &str) -> anyhow::Result<Vec<Claim>> {
-    let path = workspace.expected(Profile::Paper).data.join(id).join("claims.json");
-    Ok(read_claims(&path)?)
-}
-
 /// README: item, paper, command, minutes, output, level, claims.
 fn items(workspace: &Workspace) -> anyhow::Result<String> {
     let costs = Costs::read(workspace);
@@ -123,8 +118,11 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         let output =
             entry.and_then(|entry| entry.figures.keys().find(|path| path.ends_with(".svg")));
         let output = output.map_or_else(
-            || format!("data/paper/{id}/"),
-            |path| path.replacen("figures/", "figures/paper/", 1),
+            || "-".to_owned(),
+            |path| {
+                let path = path.replacen("figures/", "figures/paper/", 1);
+                format!("[{path}]({path})")
+            },
         );
         let claims = expected_claims(workspace, id)?;
         let good = |claim: &&Claim| claim.verdict.is_met();
@@ -139,7 +137,7 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
         };
         writeln!(
             out,
-            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | [{output}]({output}) | {level} | {} | {} |",
+            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | {output} | {level} | {} | {} |",
             item.paper,
             met,
             words(&claims)
@@ -162,23 +160,6 @@ fn level(workspace: &Workspace, entry: &ManifestItem) -> &'static str {
     } else {
         "tolerance"
     }
-}
-
-pub(super) fn number(x: f64) -> String {
-    let size = x.abs();
-    if x == 0.0 {
-        "0".into()
-    } else if (1e-3..1e4).contains(&size) {
-        format!("{x:.4}")
-    } else {
-        format!("{x:.2e}")
-    }
-}
-
-/// A claim's interval in words.
-pub(super) fn interval(claim: &Claim) -> String {
-    let [low, high] = claim.interval.map(number);
-    if claim.sampled { format!("[{low}, {high}]") } else { "exact".into() }
 }
 
 /// How many comparisons and other tests ended with which word.

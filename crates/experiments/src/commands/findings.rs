@@ -1,6 +1,6 @@
 //! README: what a reader should take home, each with its claim's value and interval.
 
-use super::document::{expected_claims, interval, number};
+use super::expected::{expected_claims, interval, number};
 use crate::workspace::Workspace;
 use anyhow::Context as _;
 use std::fmt::Write as _;

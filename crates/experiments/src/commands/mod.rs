@@ -5,6 +5,7 @@ mod bench_bert;
 mod bless;
 mod doctor;
 mod document;
+mod expected;
 mod findings;
 mod floor;
 mod gaps;

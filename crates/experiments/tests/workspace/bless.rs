@@ -34,7 +34,7 @@ fn what_changed_is_named_with_its_size_and_its_reason() {
     std::fs::write(&manifest, text.replace(&digest(&good), &digest(&other))).unwrap();
     let (code, text) = bless(workspace, "numbers are halved");
     assert_eq!(code, Some(0), "{text}");
-    let change = format!("column `loss_over_variance`: {} -> {number}", 2.0 * number);
+    let change = format!("column `robust_error`: {} -> {number}", 2.0 * number);
     for part in ["1 items changed", "finals.csv", "row 1", &change] {
         assert!(text.contains(part), "{part}: {text}");
     }

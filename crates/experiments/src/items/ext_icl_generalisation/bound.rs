@@ -5,7 +5,7 @@
 //! norm, whose keys have `k . k' = h^T (A A^T)^{1/2} h'`.
 
 use super::Measured;
-use super::runs::{Measure, Value};
+use super::measure::{Measure, Value};
 use crate::views::heads;
 use dual_model::Matrix;
 use dual_model::gap::{Population, Solution};

@@ -1,6 +1,6 @@
 //! The claims.
 
-use super::runs::Measure;
+use super::measure::Measure;
 use super::tables::{looseness, of_pool, over_seeds};
 use super::{ITEM, Settings};
 use artifact::claim::{self, Claim, Place, Side, compared};

@@ -7,6 +7,7 @@
 mod bound;
 mod claims;
 mod drawing;
+mod measure;
 mod runs;
 mod tables;
 

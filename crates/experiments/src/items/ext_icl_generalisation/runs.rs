@@ -1,8 +1,9 @@
 //! The cells: a layer trained on every prompt's own task or on a pool, and the floors.
 
+use super::measure::{Measure, Value};
 use super::{Settings, bound};
 use crate::cells::{Kept, machine, training};
-use crate::named::{Named as _, named};
+use crate::named::Named as _;
 use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::floor::{self, Problem, Query, Sampling};
@@ -12,31 +13,6 @@ use icl_model::training::{EVALUATION_SEED, LayerTraining, TEST};
 use icl_numerics::order;
 use icl_numerics::threads::Threads;
 use serde_json::json;
-
-named! {
-    /// What is measured of a trained layer.
-    pub(super) enum Measure {
-        /// Loss relative to `E s^2`, on tasks of the pool `at`, or on fresh ones (`at` 0).
-        Loss = "loss",
-        /// Mean of `|W_1|_F` of the dual, its value the label.
-        Norm = "norm",
-        /// The bound on the mean gap at those norms.
-        Bound = "bound",
-        /// Mean of the gap's absolute value.
-        Gap = "gap",
-        /// Mean of the gap: loss over the population minus loss over the demonstrations.
-        Optimism = "optimism",
-    }
-}
-
-/// One number.
-#[allow(clippy::struct_field_names, reason = "a value has a value, a measure has one too")]
-pub(super) struct Value {
-    pub(super) measure: Measure,
-    /// Tasks of the pool on which it is measured; 0 for fresh ones.
-    pub(super) at: usize,
-    pub(super) value: f64,
-}
 
 fn schema() -> Schema {
     let integers = ["n_demos", "pool", "seed"].map(|name| (name.to_owned(), ColumnType::Integer));

@@ -1,6 +1,7 @@
 //! What is exported: every measured number, and means over seeds.
 
-use super::runs::{self, Measure};
+use super::measure::Measure;
+use super::runs;
 use super::{Settings, runs::floor_name};
 use crate::named::Named as _;
 use artifact::cell::Results;

@@ -9,9 +9,11 @@ mod settings;
 mod tables;
 
 use crate::cells::{training, transformer};
-use crate::item::{Context, Item, Plan};
+use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use artifact::cell::Results;
 use settings::{Kind, PLAIN, Settings};
+use std::collections::BTreeMap;
 
 /// The item.
 pub(crate) static ITEM: Item = Item {
@@ -48,5 +50,21 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
             }
         }
     }
-    Ok(Plan::new(cells, move |results| outputs::assemble(&settings, results)))
+    Ok(Plan::new(cells, move |results| assemble(&settings, results)))
+}
+
+fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
+    let groups = outputs::collect(settings, results)?;
+    let figure = drawing::figure(settings, &groups);
+    let tables = vec![
+        tables::finals(&groups)?,
+        tables::comparisons(&groups)?,
+        tables::places(&groups)?,
+        tables::references(&groups)?,
+    ];
+    Ok(Outputs {
+        tables: tables.into_iter().map(|table| (table, BTreeMap::new())).collect(),
+        figures: vec![(figure, vec!["comparisons"])],
+        claims: claims::all(settings, &groups)?,
+    })
 }

@@ -2,9 +2,7 @@
 
 use super::reference::{self, RIDGE};
 use super::settings::{Kind, PLAIN, Place, Settings};
-use super::{claims, drawing, tables};
 use crate::cells::training;
-use crate::item::Outputs;
 use anyhow::Context as _;
 use artifact::cell::Results;
 use artifact::statistics::comparison::{Comparison, Differences, compare};
@@ -94,26 +92,10 @@ impl Group {
     }
 }
 
-pub(super) fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let groups = collect(settings, results)?;
-    let figure = drawing::figure(settings, &groups);
-    let tables = vec![
-        tables::finals(&groups)?,
-        tables::comparisons(&groups)?,
-        tables::places(&groups)?,
-        tables::references(&groups)?,
-    ];
-    Ok(Outputs {
-        tables: tables.into_iter().map(|table| (table, BTreeMap::new())).collect(),
-        figures: vec![(figure, vec!["comparisons"])],
-        claims: claims::all(settings, &groups)?,
-    })
-}
-
 /// A place, losses of plain, losses of the settings by name, predictors.
 type Collected = (Place, Vec<f64>, Vec<(String, Vec<f64>)>, Table);
 
-fn collect(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Group>> {
+pub(super) fn collect(settings: &Settings, results: &Results) -> anyhow::Result<Vec<Group>> {
     let at = |place: Place| -> anyhow::Result<Collected> {
         let losses = |setting: &str| -> anyhow::Result<Vec<f64>> {
             let names = (0..settings.seeds).map(|seed| place.run_name(setting, seed));

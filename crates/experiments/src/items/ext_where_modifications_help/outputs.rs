@@ -9,7 +9,6 @@ use artifact::statistics::comparison::{Comparison, Differences, compare};
 use artifact::statistics::{Interval, interval};
 use artifact::table::Table;
 use icl_numerics::order;
-use std::collections::BTreeMap;
 
 /// A setting at a place.
 pub(super) struct Run {

@@ -7,7 +7,7 @@
 use icl_numerics::stream::Stream;
 use icl_numerics::{largest, order};
 
-/// Up to so many differences every choice of signs is taken; for more, [`DRAWS`] from a named stream.
+/// Up to so many differences every choice of signs is taken; for more, 100 000 from a named stream.
 pub const EXACT: usize = 20;
 /// Random choices of signs beyond [`EXACT`].
 const DRAWS: u64 = 100_000;

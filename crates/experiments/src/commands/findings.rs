@@ -28,13 +28,13 @@ const FINDINGS: [Finding; 5] = [
     },
     Finding {
         claim: "fig3-linear/floor",
-        sentence: "A trained head does as well as any weights of its kind can: it ends at the floor that theory gives.",
+        sentence: "A trained head does as well as the best weights of the family that theory describes: it ends at their floor.",
         quantity: "loss over the floor on the same prompts",
     },
     Finding {
         claim: "fig3-linear/negative:m=7,beta=0.5",
-        sentence: "Of the paper's modifications negatives lower the loss of the linear task; regularised attention cannot, by a \
-                   theorem (docs/theory.md, section 12).",
+        sentence: "Negatives lower the loss of the linear task; regularised attention cannot with a masked label, by a theorem \
+                   (docs/theory.md, section 14).",
         quantity: "change of loss / Var(s) by negatives (m = 7, beta = 0.5)",
     },
     Finding {

@@ -125,9 +125,10 @@ fn caption(settings: &Settings, groups: &[Group]) -> String {
     format!(
         "ext-where-modifications-help. Linear task, d_t = {}: change of the loss by a modification relative to plain, mean \
          over {} seeds; blue is better, the scale ends at {SCALE}. Rows: noise on the demonstrations' labels in standard \
-         deviations of an answer; columns: N / d_t. A guess is the answer with noise of {} standard deviations. b better, w \
-         worse, = within {} % of plain, ? undecided, - not judged (fewer than six seeds): exact sign-flip tests, Holm over \
-         all {comparisons} comparisons, of which the least possible p is {least:.1e}.",
+         deviations of an answer; columns: N / d_t. A guess is the answer with noise of {} standard deviations. All start \
+         within the branch that is the better for plain, also where it is not for alpha 1. b better, w worse, \
+         = within {} % of plain, ? undecided, - not judged (fewer than six seeds): exact sign-flip tests, Holm over all \
+         {comparisons} comparisons, of which the least possible p is {least:.1e}.",
         settings.d_t,
         settings.seeds,
         settings.guess,

@@ -2,7 +2,9 @@
 //! of demonstrations and the number of tasks it was trained on; and what the bound on the dual's loss says of the weights
 //! that the dual really has.
 //!
-//! Losses are relative to `E s^2 = d_t / 3` of fresh tasks, also on a pool, whose own mean square varies.
+//! The softmax is over the demonstrations alone, so that the dual's weights are their cross-covariance, and trainings start
+//! within one branch, so that layers of different pools and seeds are in the same optimum (docs/theory.md, sections 9, 12 and
+//! 14). Losses are relative to `E s^2 = d_t / 3` of fresh tasks, also on a pool, whose own mean square varies.
 
 mod bound;
 mod claims;
@@ -25,8 +27,8 @@ use std::collections::BTreeMap;
 pub(crate) static ITEM: Item = Item {
     id: "ext-icl-generalisation",
     paper: "beyond the paper",
-    claim: "A layer trained on T tasks generalises to new ones with a gap that falls as 1/T; the bound on the dual's loss holds \
-         for the weights that the dual has, and is loose",
+    claim: "A layer trained on T tasks generalises to new ones with a gap that falls as 1/T; the bound on the dual's loss, at the \
+         weights that the dual has, is the looser the more demonstrations there are",
     plan: &plan,
 };
 
@@ -36,6 +38,7 @@ struct Settings {
     d_t: usize,
     n_demos: Vec<usize>,
     pool_demos: usize,
+    bound_demos: usize,
     pools: Vec<usize>,
     steps: usize,
     batch: usize,
@@ -76,7 +79,7 @@ impl Settings {
                 ..AdamSettings::default()
             },
             init_std: self.initial_sd,
-            start: Start::Opposed,
+            start: Start::WithinOpposed,
             n_validation: 16,
             validate_every: self.steps.max(1),
             seed,
@@ -92,6 +95,10 @@ impl Settings {
         if !self.n_demos.contains(&self.pool_demos) {
             let found = self.pool_demos.to_string();
             return Err(file.refuse("pool_demos", &found, "one of `n_demos`"));
+        }
+        if self.n_demos.iter().all(|n| *n < self.bound_demos) {
+            let found = self.bound_demos.to_string();
+            return Err(file.refuse("bound_demos", &found, "at most the last of `n_demos`"));
         }
         let ascending = |list: &[usize]| list.len() > 1 && list.is_sorted_by(|a, b| a < b);
         if !ascending(&self.n_demos) || !ascending(&self.pools) {

@@ -79,15 +79,22 @@ fn cross(matrices: &HeadMatrices, squares: &[f64], kept: &[usize], scale: f64) -
     })
 }
 
-/// Keys less their mean: the same attention.
-pub fn centred(keys: &Matrix) -> Matrix {
-    let n = keys.rows() as f64;
+/// All keys less the mean of the first `n`, the demonstrations: the same attention. The query's own key is left out of
+/// the mean, for it is no independent key: with it, the shift would have a part along the query.
+///
+/// # Errors
+/// [`DualError::Parameter`] if there are not so many keys, or `n` is zero.
+pub fn centred(keys: &Matrix, n: usize) -> Result<Matrix, DualError> {
+    if n == 0 || n > keys.rows() {
+        let (found, expected) = (n.to_string(), "one key or more, at most all");
+        return Err(DualError::Parameter { name: "keys of a mean", found, expected });
+    }
     let mean = |c: usize| {
-        let column: Vec<f64> = keys.iter_rows().map(|key| key[c]).collect();
-        order::sum(&column) / n
+        let column: Vec<f64> = keys.iter_rows().take(n).map(|key| key[c]).collect();
+        order::sum(&column) / n as f64
     };
     let means: Vec<f64> = (0..keys.columns()).map(mean).collect();
-    Matrix::from_fn(keys.rows(), keys.columns(), |i, c| keys.row(i)[c] - means[c])
+    Ok(Matrix::from_fn(keys.rows(), keys.columns(), |i, c| keys.row(i)[c] - means[c]))
 }
 
 #[cfg(test)]
@@ -147,10 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn centred_keys_have_mean_zero() {
-        let keys = centred(&matrices().w_k);
+    fn centred_demonstrations_have_mean_zero() {
+        let keys = matrices().w_k;
+        let shifted = centred(&keys, D - 1).unwrap();
         for c in 0..D {
-            assert!(keys.iter_rows().map(|key| key[c]).sum::<f64>().abs() < 1e-14);
+            assert!(shifted.iter_rows().take(D - 1).map(|key| key[c]).sum::<f64>().abs() < 1e-14);
+            let [a, b] = [&keys, &shifted].map(|keys| keys.row(D - 1)[c] - keys.row(0)[c]);
+            assert!((a - b).abs() < 1e-14, "every key is shifted alike");
         }
+        assert!(centred(&keys, 0).is_err() && centred(&keys, D + 1).is_err());
     }
 }

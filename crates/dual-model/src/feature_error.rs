@@ -132,14 +132,23 @@ impl FirstOrder {
     /// The errors of `row` under `map`, whose estimate has the softmax kernel as mean; `None` if the map has no closed
     /// form.
     pub fn new(map: &dyn FeatureMap, row: &Row<'_>) -> Option<Self> {
+        Some(Self::of(&Moments::new(map, row)?, row))
+    }
+
+    /// The same with the next order.
+    pub fn with_next(map: &dyn FeatureMap, row: &Row<'_>) -> Option<(Self, NextOrder)> {
         let moments = Moments::new(map, row)?;
+        Some((Self::of(&moments, row), NextOrder::of(&moments, map, row)?))
+    }
+
+    fn of(moments: &Moments, row: &Row<'_>) -> Self {
         let weights = moments.attended.weights.iter().enumerate();
         let pulls = moments.pulls(row);
-        Some(Self {
+        Self {
             weights: weights.map(|(j, w)| w * w * moments.centred(j)).collect(),
             output: pulls.iter().map(|u| form(u, &moments.covariance, u)).sum(),
             normaliser: moments.normaliser,
-        })
+        }
     }
 }
 
@@ -148,8 +157,7 @@ impl NextOrder {
     /// normal variables, which the mean of many rows is near to.
     ///
     /// `None` if the map has no closed third moments. Of orthogonal rows the third moments are those of independent ones.
-    pub fn new(map: &dyn FeatureMap, row: &Row<'_>) -> Option<Self> {
-        let moments = Moments::new(map, row)?;
+    fn of(moments: &Moments, map: &dyn FeatureMap, row: &Row<'_>) -> Option<Self> {
         let with = third_with_normaliser(map, row, &moments.attended.weights)?;
         let w = &moments.attended.weights;
         let to_normaliser: Vec<f64> = with.iter().map(|t| order::dot(t, w)).collect();
@@ -182,15 +190,20 @@ impl NextOrder {
 /// `sum_l w_l kappa(e_j, e_k, e_l)` with the third cumulants of the relative errors, `[n][n]`.
 fn third_with_normaliser(map: &dyn FeatureMap, row: &Row<'_>, w: &[f64]) -> Option<Vec<Vec<f64>>> {
     let (n, rows) = (w.len(), map.rows() as f64);
-    let pair = |j: usize, k: usize| map.row_moment(row.query, &[row.keys[j], row.keys[k]]);
+    let mut pairs = vec![vec![0.0; n]; n];
+    for j in 0..n {
+        for k in 0..=j {
+            pairs[j][k] = map.row_moment(row.query, &[row.keys[j], row.keys[k]])?;
+        }
+    }
     let mut with = vec![vec![0.0; n]; n];
     for j in 0..n {
         for k in 0..=j {
             for l in 0..=k {
                 let all = map.row_moment(row.query, &[row.keys[j], row.keys[k], row.keys[l]])?;
-                let third = (all - pair(j, k)? - pair(j, l)? - pair(k, l)? + 2.0) / (rows * rows);
+                let third = all - pairs[j][k] - pairs[j][l] - pairs[k][l] + 2.0;
                 for [a, b, c] in arrangements([j, k, l]) {
-                    with[a][b] += w[c] * third;
+                    with[a][b] += w[c] * third / (rows * rows);
                 }
             }
         }
@@ -287,8 +300,7 @@ mod tests {
                 let one = map.row_moment(row.query, &[key]).unwrap();
                 Tolerance::roundoff_f64(200).assert_close(one, 1.0, 1.0, entry.id);
             }
-            let first = FirstOrder::new(map.as_ref(), &row).unwrap();
-            let next = NextOrder::new(map.as_ref(), &row).unwrap();
+            let (first, next) = FirstOrder::with_next(map.as_ref(), &row).unwrap();
             let both = [
                 (order::sum(&first.weights), next.weights, "weights"),
                 (first.output, next.output, "output"),
@@ -317,6 +329,6 @@ mod tests {
         let (by, exact) = (row.by_features(&map), row.softmax());
         assert!(largest::difference(&by.weights, &exact.weights) < 1e-13);
         assert_eq!(FirstOrder::new(&map, &row).unwrap().output, 0.0);
-        assert!(NextOrder::new(&map, &row).is_none());
+        assert!(FirstOrder::with_next(&map, &row).is_none());
     }
 }

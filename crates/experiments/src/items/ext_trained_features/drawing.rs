@@ -28,8 +28,8 @@ pub(super) fn figure(
         "ext-trained-features. Random features in the plain base layer, the query's row of attention on {prompts} held-out prompts, \
          {seeds} seeds. Top left: z = |q + k|² along the training, medians and 5 to 95 % of all pairs (means over seeds), as \
          trained, and for the other keys and queries with the same scores. Right: root mean square error of the query's weights \
-         relative to them ({draws} draws; band: standard deviation over seeds) and first order (lines, where it predicts less \
-         than {most}). Bottom left: log10 of the features that a relative error of {error} would need in the median prompt, by \
+         relative to them in the median prompt ({draws} draws; band: standard deviation over seeds), and by first order (lines, \
+         where it predicts less than {most}). Bottom left: log10 of the features that a relative error of {error} would need in the median prompt, by \
          first order; for Taylor features monomials up to the order that suffices.",
         prompts = settings.prompts,
         seeds = settings.seeds,
@@ -71,12 +71,6 @@ fn along(settings: &Settings, z: &Table) -> anyhow::Result<Panel> {
     }))
 }
 
-/// Relative errors of every seed at a number of features: root of mean square error over mean square.
-fn relative(measured: &Table, of: &[(&str, &str)], column: &str) -> anyhow::Result<Vec<f64>> {
-    let (error, own) = (select(measured, of, column)?, select(measured, of, "matrix_square")?);
-    Ok(error.iter().zip(&own).map(|(error, own)| (error / own).sqrt()).collect())
-}
-
 fn errors(
     settings: &Settings,
     measured: &Table,
@@ -91,11 +85,11 @@ fn errors(
                 let (step, d_r) = (step.to_string(), d_r.to_string());
                 let plain = Variant::AsTrained.name();
                 let of = [("variant", plain), ("map", map.id), ("step", &step), ("d_r", &d_r)];
-                relative(measured, &of, column)
+                select(measured, &of, column)
             };
             settings.features.iter().map(of).collect()
         };
-        let (sizes, predictions) = (at("matrix_mse")?, at("matrix_predicted")?);
+        let (sizes, predictions) = (at("median")?, at("median_predicted")?);
         let means: Vec<f64> = sizes.iter().map(|sample| mean(sample)).collect();
         let end = |sign: f64| -> Vec<f64> {
             let sd = |sample: &[f64]| order::variance(sample).unwrap_or(0.0).sqrt();

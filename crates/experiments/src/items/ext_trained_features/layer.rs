@@ -18,7 +18,7 @@ use icl_numerics::order;
 pub(super) enum Variant {
     /// Nothing.
     AsTrained,
-    /// Keys less their mean over the prompt.
+    /// Keys less the mean of the prompt's demonstrations.
     Centred,
     /// Other projections with the same scores and equal second moments of queries and keys.
     Balanced,
@@ -103,7 +103,8 @@ impl Run {
         };
         let head = |tokens: &Matrix| {
             let head = Head::project(tokens, matrices)?;
-            let keys = if centre { centred(&head.keys) } else { head.keys };
+            let n = head.n_tokens() - 1;
+            let keys = if centre { centred(&head.keys, n)? } else { head.keys };
             anyhow::Ok(Head { keys, ..head })
         };
         self.prompts.iter().map(head).collect()

@@ -1,23 +1,20 @@
 //! Errors of the query's row over draws of the features, beside what is predicted.
 
 use super::Settings;
-use super::layer::{Run, Variant, mean_z};
+use super::layer::{Run, Variant, mean_z, quantile};
 use crate::views::base_layer;
 use artifact::table::{ColumnType, Schema, Table};
-use dual_model::feature_error::{Attended, FirstOrder, NextOrder, Row};
+use dual_model::feature_error::{Attended, FirstOrder, Row};
 use dual_model::feature_map::{self, Entry, Estimate, FeatureMap, Setting};
 use dual_model::head::Head;
 use icl_model::device::Device;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 
-/// Largest relative change by the next order at which a prompt is held against the prediction.
-pub(super) const LARGEST_NEXT: f64 = 0.1;
-
-const INTEGERS: [&str; 5] = ["seed", "step", "d_r", "draws", "judged"];
-/// Mean squares over prompts and draws; `median` is the median of a row's relative error. The `judged` prompts are those
-/// whose next order is small; their sums of measured and predicted squares follow.
-const FLOATS: [&str; 12] = [
+const INTEGERS: [&str; 4] = ["seed", "step", "d_r", "draws"];
+/// Mean squares over prompts of weights and outputs and of their errors over draws, as measured and as predicted; then, in the
+/// median prompt, the root of the weights' mean square error relative to them, both; and the share of negative normalisers.
+const FLOATS: [&str; 9] = [
     "matrix_square",
     "output_square",
     "matrix_mse",
@@ -25,11 +22,8 @@ const FLOATS: [&str; 12] = [
     "matrix_predicted",
     "output_predicted",
     "median",
+    "median_predicted",
     "negative",
-    "judged_matrix",
-    "judged_matrix_predicted",
-    "judged_output",
-    "judged_output_predicted",
 ];
 
 pub(super) fn schema() -> Schema {
@@ -87,7 +81,7 @@ fn query_row(head: &Head) -> Row<'_> {
 }
 
 /// Squared errors of weights and output.
-fn squares(by: &Attended, exact: &Attended) -> [f64; 2] {
+pub(super) fn squares(by: &Attended, exact: &Attended) -> [f64; 2] {
     let square = |a: &[f64], b: &[f64]| {
         let gaps: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         order::sum_of_squares(&gaps)
@@ -95,17 +89,14 @@ fn squares(by: &Attended, exact: &Attended) -> [f64; 2] {
     [square(&by.weights, &exact.weights), square(&by.output, &exact.output)]
 }
 
-/// What is measured of one prompt.
-#[derive(Default)]
+/// Mean squares over draws of one prompt's errors, and its share of negative normalisers.
+#[derive(Debug, Default, Clone, Copy)]
 struct OfPrompt {
-    /// Sums over draws.
-    sums: [f64; 2],
-    negative: usize,
-    /// Relative errors of the weights, draw by draw.
-    relative: Vec<f64>,
+    squares: [f64; 2],
+    negative: f64,
 }
 
-/// Errors of every prompt over draws, and how many there were.
+/// What is measured of every prompt, and in how many draws: one if nothing is drawn.
 fn measured(
     prompts: &Prompts,
     map: &Entry,
@@ -113,70 +104,65 @@ fn measured(
     draws: usize,
 ) -> anyhow::Result<(Vec<OfPrompt>, usize)> {
     let draws = if map.estimate == Estimate::Unbiased { draws } else { 1 };
-    let mut all: Vec<OfPrompt> = prompts.heads.iter().map(|_| OfPrompt::default()).collect();
+    let mut all = vec![OfPrompt::default(); prompts.heads.len()];
     for draw in 0..draws {
         let built = prompts.map(map.id, d_r, draw as u64)?;
         for ((row, exact), own) in prompts.rows().zip(&mut all) {
             let phi = built.query_features(row.query);
             let kernel: Vec<f64> =
                 row.keys.iter().map(|key| order::dot(&built.key_features(key), &phi)).collect();
-            own.negative += usize::from(order::sum(&kernel) < 0.0);
+            own.negative += f64::from(u8::from(order::sum(&kernel) < 0.0)) / draws as f64;
             let error = squares(&row.normalised(kernel), exact);
-            own.sums.iter_mut().zip(error).for_each(|(sum, x)| *sum += x);
-            own.relative.push((error[0] / order::sum_of_squares(&exact.weights)).sqrt());
+            own.squares.iter_mut().zip(error).for_each(|(sum, x)| *sum += x / draws as f64);
         }
     }
     Ok((all, draws))
 }
 
-/// First order of weights and output, and whether the next is small.
+/// First order of weights and output; what the stated kernel makes where nothing is drawn.
 fn predicted(
     map: &dyn FeatureMap,
     estimate: Estimate,
     row: &Row<'_>,
     exact: &Attended,
-) -> anyhow::Result<([f64; 2], bool)> {
+) -> anyhow::Result<[f64; 2]> {
     if estimate != Estimate::Unbiased {
         let kernel = row.keys.iter().map(|key| map.kernel(row.query, key)).collect();
-        return Ok((squares(&row.normalised(kernel), exact), true));
+        return Ok(squares(&row.normalised(kernel), exact));
     }
-    let missing = || anyhow::anyhow!("a random map states no moments");
-    let first = FirstOrder::new(map, row).ok_or_else(missing)?;
-    let next = NextOrder::new(map, row).ok_or_else(missing)?;
-    Ok(([order::sum(&first.weights), first.output], next.largest() <= LARGEST_NEXT))
+    let first = FirstOrder::new(map, row);
+    let first = first.ok_or_else(|| anyhow::anyhow!("a random map states no moments"))?;
+    Ok([order::sum(&first.weights), first.output])
 }
 
-/// A row of the table.
+/// The median.
+fn median(mut sample: Vec<f64>) -> f64 {
+    sample.sort_by(f64::total_cmp);
+    quantile(&sample, 0.5)
+}
+
+/// Draws and floats of a row of the table.
 fn summary(
     prompts: &Prompts,
     map: &Entry,
     d_r: usize,
     draws: usize,
-) -> anyhow::Result<([i64; 2], [f64; 12])> {
+) -> anyhow::Result<(usize, [f64; 9])> {
     let (all, draws) = measured(prompts, map, d_r, draws)?;
     let built = prompts.map(map.id, d_r, 0)?;
-    let (count, trials) = (all.len() as f64, draws as f64);
-    let (mut row, mut judged) = ([0.0; 12], 0);
+    let mut row = [0.0; 9];
+    let (mut relative, mut relative_predicted) = (Vec::new(), Vec::new());
     for ((of, exact), own) in prompts.rows().zip(&all) {
-        let (first, good) = predicted(built.as_ref(), map.estimate, &of, exact)?;
-        let means = own.sums.map(|sum| sum / trials);
-        row[0] += order::sum_of_squares(&exact.weights) / count;
-        row[1] += order::sum_of_squares(&exact.output) / count;
-        row[7] += own.negative as f64 / trials / count;
-        for i in 0..2 {
-            row[2 + i] += means[i] / count;
-            row[4 + i] += first[i] / count;
-            if good {
-                row[8 + 2 * i] += means[i];
-                row[9 + 2 * i] += first[i];
-            }
-        }
-        judged += i64::from(good);
+        let first = predicted(built.as_ref(), map.estimate, &of, exact)?;
+        let whole = [&exact.weights, &exact.output].map(|x| order::sum_of_squares(x));
+        let terms = [whole, own.squares, first].concat();
+        row.iter_mut().zip(terms).for_each(|(sum, x)| *sum += x / all.len() as f64);
+        row[8] += own.negative / all.len() as f64;
+        relative.push((own.squares[0] / whole[0]).sqrt());
+        relative_predicted.push((first[0] / whole[0]).sqrt());
     }
-    let mut relative: Vec<f64> = all.into_iter().flat_map(|own| own.relative).collect();
-    relative.sort_by(f64::total_cmp);
-    row[6] = relative[relative.len() / 2];
-    Ok(([draws as i64, judged], row))
+    (row[6], row[7]) = (median(relative), median(relative_predicted));
+    Ok((draws, row))
 }
 
 /// Errors of one seed: at the start and at the end as trained, at the end balanced and centred.
@@ -184,19 +170,19 @@ pub(super) fn measure(settings: &Settings, seed: u64, device: Device) -> anyhow:
     let run = Run::new(settings, seed, &[0, settings.steps], settings.prompts, device)?;
     let [start, end] = [&run.snapshots[0], &run.snapshots[1]];
     let (mut variants, mut names) = (Vec::new(), Vec::new());
-    let mut integers: [Vec<i64>; 5] = Default::default();
-    let mut floats: [Vec<f64>; 12] = Default::default();
+    let mut integers: [Vec<i64>; 4] = Default::default();
+    let mut floats: [Vec<f64>; 9] = Default::default();
     for (at, variant) in
         [(start, Variant::AsTrained), (end, Variant::AsTrained), (end, Variant::BalancedCentred)]
     {
         let prompts = Prompts::new(run.heads(at, variant)?);
         for map in maps() {
             for d_r in &settings.features {
-                let ([draws, judged], row) = summary(&prompts, map, *d_r, settings.draws)?;
+                let (draws, row) = summary(&prompts, map, *d_r, settings.draws)?;
                 variants.push(variant.name());
                 names.push(map.id);
-                let of = [seed as i64, at.step as i64, *d_r as i64, draws, judged];
-                integers.iter_mut().zip(of).for_each(|(column, x)| column.push(x));
+                let of = [seed as usize, at.step, *d_r, draws];
+                integers.iter_mut().zip(of).for_each(|(column, x)| column.push(x as i64));
                 floats.iter_mut().zip(row).for_each(|(column, x)| column.push(x));
             }
         }

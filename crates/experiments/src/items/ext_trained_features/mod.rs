@@ -3,6 +3,7 @@
 
 mod claims;
 mod drawing;
+mod judged;
 mod layer;
 mod measure;
 mod needed;
@@ -37,12 +38,16 @@ struct Settings {
     prompts: usize,
     features: Vec<usize>,
     draws: usize,
+    judged_among: usize,
+    judged: usize,
+    judged_draws: usize,
     error: f64,
 }
 
 /// Cells and tables.
 const Z: &str = "z";
 const MEASURED: &str = "measured";
+const JUDGED: &str = "judged";
 const NEEDED: &str = "needed";
 
 fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
@@ -64,6 +69,9 @@ fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
         ("features", settings.features[settings.features.len() - 1], 1, 1 << 20),
         ("prompts", settings.prompts, 1, 1024),
         ("draws", settings.draws, 1, 100_000),
+        ("judged_among", settings.judged_among, 1, 1024),
+        ("judged", settings.judged, 1, settings.judged_among),
+        ("judged_draws", settings.judged_draws, 1, 100_000),
         ("steps", settings.steps, 1, 10_000_000),
     ] {
         if !(low..=high).contains(&found) {
@@ -89,9 +97,10 @@ fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     let features: usize = settings.features.iter().sum();
     let training = settings.steps as f64 / 100.0;
     let drawing = (features * settings.draws * settings.prompts) as f64 / 3e4;
-    let parts: [Named; 3] = [
+    let parts: [Named; 4] = [
         (Z, needed::along, needed::z_schema, training),
         (MEASURED, measure::measure, measure::schema, training + drawing),
+        (JUDGED, judged::judged, judged::schema, drawing / 3.0),
         (NEEDED, needed::needed, needed::schema, training + settings.prompts as f64 / 5.0),
     ];
     let mut cells = Vec::new();
@@ -115,11 +124,15 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
         let seeds = (0..settings.seeds).map(|seed| format!("{name}/{seed}"));
         Ok(Table::stack(name, results.each(seeds)?)?)
     };
-    let (z, measured, needed) = (stacked(Z)?, stacked(MEASURED)?, stacked(NEEDED)?);
-    let claims = claims::claims(settings, &z, &measured, &needed)?;
+    let (z, measured) = (stacked(Z)?, stacked(MEASURED)?);
+    let (judged, needed) = (stacked(JUDGED)?, stacked(NEEDED)?);
+    let claims = claims::claims(settings, &z, &judged, &needed)?;
     let figure = drawing::figure(settings, &z, &measured, &needed)?;
     Ok(Outputs {
-        tables: [z, measured, needed].into_iter().map(|table| (table, BTreeMap::new())).collect(),
+        tables: [z, measured, judged, needed]
+            .into_iter()
+            .map(|table| (table, BTreeMap::new()))
+            .collect(),
         figures: vec![(figure, vec![Z, MEASURED, NEEDED])],
         claims,
     })

@@ -16,8 +16,14 @@ const WIDTH: f64 = 152.0;
 /// Matrices on the scale of tokens.
 const VALUES: [&str; 2] = ["values", "pulls"];
 /// Matrices on the scale of what is added to the prediction.
-const INCREMENTS: [&str; 3] =
-    ["without: increments", "contrastive: increments", "in context: increments"];
+const INCREMENTS: [&str; 6] = [
+    "without: increments",
+    "contrastive: increments",
+    "in context: increments",
+    "without: prediction",
+    "contrastive: prediction",
+    "in context: prediction",
+];
 
 /// A way to learn: what its column shows.
 struct Scheme {
@@ -96,7 +102,7 @@ fn column(page: &mut Page<'_>, scheme: &Scheme, left: f64) -> anyhow::Result<()>
     page.draw(pulls, label, ([left + 16.0, 48.0], CELL), values)?;
     let name = format!("{}: increments", scheme.prefix);
     page.arrow([left + 38.5, 88.0], [left + 38.5, 104.0], "");
-    page.draw(&name, "added to f(q) by each", ([left + 16.0, 118.0], CELL), increments)?;
+    page.draw(&name, "added to f(q)", ([left + 16.0, 118.0], CELL), increments)?;
     page.arrow([left + 66.0, 136.0], [left + 88.0, 136.0], "+ W₀φ(q)");
     let name = format!("{}: prediction", scheme.prefix);
     page.draw_column(&name, "prediction", ([left + 100.0, 118.0], CELL), increments)?;

@@ -6,7 +6,7 @@ use crate::views::base_layer;
 use artifact::cell;
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::Matrix;
-use dual_model::feature_error::{Attended, FirstOrder, NextOrder, Row};
+use dual_model::feature_error::{Attended, FirstOrder, Row};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows, squared_sum};
 use dual_model::head::{Head, HeadMatrices};
 use icl_model::device::Device;
@@ -125,8 +125,7 @@ fn errors(got: &[Attended], want: &[Attended]) -> Vec<[f64; 2]> {
 /// What is predicted of a row, and the largest and the median `z`.
 fn predicted(map: &Positive, row: &Row<'_>) -> anyhow::Result<[f64; 4]> {
     let missing = || anyhow::anyhow!("the positive map states no moments");
-    let first = FirstOrder::new(map, row).ok_or_else(missing)?;
-    let next = NextOrder::new(map, row).ok_or_else(missing)?;
+    let (first, next) = FirstOrder::with_next(map, row).ok_or_else(missing)?;
     let mut z: Vec<f64> = row.keys.iter().map(|key| squared_sum(row.query, key)).collect();
     z.sort_by(f64::total_cmp);
     Ok([order::sum(&first.weights), next.weights, z[z.len() / 2], z[z.len() - 1]])

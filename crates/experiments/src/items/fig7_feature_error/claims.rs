@@ -12,7 +12,7 @@ fn place<'a>(claim: &'a str, table: &'a str) -> Place<'a> {
     Place { item: ITEM.id, claim, table }
 }
 
-/// `expected`: of predictions and negative normalisers, which few draws do not show.
+/// `expected`: of variances, predictions and negative normalisers, which few draws do not show.
 pub(super) fn claims(
     expected: bool,
     errors: &Table,
@@ -20,13 +20,12 @@ pub(super) fn claims(
     means: &Table,
 ) -> anyhow::Result<Vec<Claim>> {
     let mut claims = slopes(errors)?;
-    claims.extend(closed_forms(means)?);
     claims.push(orthogonal(variances)?);
     claims.push(favor_plus_plus(means)?);
     claims.extend(without_randomness(errors)?);
     claims.push(trained(errors)?);
-    let drawn = predictions(errors)?.into_iter().chain([negative(errors)?]);
-    claims.extend(drawn.map(|claim| Claim { expected, ..claim }));
+    let drawn = [closed_forms(means)?, predictions(errors)?, vec![negative(errors)?]].concat();
+    claims.extend(drawn.into_iter().map(|claim| Claim { expected, ..claim }));
     Ok(claims)
 }
 

@@ -5,6 +5,7 @@ use super::{Curve, ITEM, Settings, quantiles};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 use dual_model::feature_map::{self, Estimate};
+use icl_numerics::largest;
 
 /// Rows of panels: column of the measurement, and of its prediction.
 const ROWS: [[&str; 3]; 5] = [
@@ -15,8 +16,8 @@ const ROWS: [[&str; 3]; 5] = [
     ["output, MAE", "output_mae", "output_mae_theory"],
 ];
 
-/// The lower end of an axis over the largest measurement: what exact features leave is below.
-const DEPTH: f64 = 1e-9;
+/// How far an axis reaches below the smallest error of a random map: series go on beyond it.
+const DEPTH: f64 = 0.03;
 
 /// Largest relative change by the next order at which a prediction is drawn.
 const LARGEST_NEXT: f64 = 1.0;
@@ -39,7 +40,7 @@ pub(super) fn figure(settings: &Settings, errors: &Table, z: &Table) -> anyhow::
          draws. Black: predictions by first order, drawn where the next order changes them by less than their own size. \
          Exact features (error below 1e-12, under the axis) are as many as keys. Trigonometric estimates have both signs: \
          with {fewest:.0} features {negative:.0} % of the layer's normalisers are negative, near zero the ratio has no \
-         bounded mean, and its mean errors are those of a few draws.",
+         bounded mean, and its mean errors are those of a few draws. So it is with Taylor series of odd order where scores are large.",
         n = settings.n_tokens,
         d = settings.d,
         largest = settings.largest_z,
@@ -60,16 +61,17 @@ fn panel(
     named: bool,
 ) -> anyhow::Result<Panel> {
     let mut series = Vec::new();
-    let mut top = 0.0_f64;
+    let (mut all, mut random) = (Vec::new(), Vec::new());
     let maps = feature_map::ALL.iter().filter(|map| map.estimate != Estimate::Exact);
     for (i, map) in maps.enumerate() {
         let curve = Curve::of(errors, data, map.id)?;
         let column = |name: &str| curve.column(errors, name);
         let (x, y) = (column("d_r")?, column(measured)?);
-        top = y.iter().copied().fold(top, |top, y| if y > top { y } else { top });
+        all.extend(y.clone());
         let name = if named { map.id } else { "" };
         series.push(Series::line(name, Style::series(i).solid(), x.clone(), y));
         if map.estimate == Estimate::Unbiased {
+            random.extend(column(measured)?);
             let (theory, next) = (column(predicted)?, column("next_order")?);
             let shown: Vec<usize> = (0..x.len()).filter(|i| next[*i] < LARGEST_NEXT).collect();
             let pick = |of: &[f64]| shown.iter().map(|i| of[*i]).collect::<Vec<f64>>();
@@ -82,7 +84,7 @@ fn panel(
     Ok(Panel::Lines(LinePanel {
         title: format!("{title}, {data}"),
         x: Axis::log("features d_r"),
-        y: Axis::log("error").from_to(top * DEPTH, top * 2.0),
+        y: Axis::log("error").from_to(DEPTH * largest::least(random), 2.0 * largest::value(all)),
         series,
     }))
 }

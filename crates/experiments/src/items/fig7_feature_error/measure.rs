@@ -3,7 +3,7 @@
 use super::data::Data;
 use artifact::statistics::standard_error;
 use artifact::table::{ColumnType, Schema, Table};
-use dual_model::feature_error::{Attended, FirstOrder, NextOrder, Row};
+use dual_model::feature_error::{Attended, FirstOrder, Row};
 use dual_model::feature_map::{self, Estimate, FeatureMap, Setting};
 use icl_numerics::stream::Stream;
 use icl_numerics::{largest, math, order};
@@ -106,8 +106,7 @@ fn predicted(
     let mut variances: Errors = Default::default();
     let mut next = [0.0; 2];
     for (row, _) in rows {
-        let first = FirstOrder::new(map, row).ok_or_else(missing)?;
-        let change = NextOrder::new(map, row).ok_or_else(missing)?;
+        let (first, change) = FirstOrder::with_next(map, row).ok_or_else(missing)?;
         next[0] += change.weights * order::sum(&first.weights);
         next[1] += change.output * first.output;
         for key in &row.keys {

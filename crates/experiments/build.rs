@@ -1,6 +1,7 @@
-//! Digest of everything that can change a number: it is part of every cell's key, so that a stored result is
-//! never mistaken for one of other code. Commands, messages and documents are left out; dependencies come in
-//! by the lock file, the compiler by its pinned version.
+//! Two digests of the source. `ICL_CELL_DIGEST` covers everything that can change a cell's numbers: it is part of
+//! every cell's key, so that a stored result is never mistaken for one of other code. `ICL_SOURCE_DIGEST` covers in
+//! addition what makes outputs of cells, figures and claims: it says which source made an item's outputs. Commands,
+//! messages and documents are in neither; dependencies come in by the lock file, the compiler by its pinned version.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -51,6 +52,27 @@ const WITHOUT: [&str; 15] = [
     "src/timing.rs",
 ];
 
+/// No cell passes through these, only what is made of cells: whole folders and files, and files of a name.
+const PRESENTATION: [&str; 16] = [
+    "../artifact/src/claim",
+    "../artifact/src/figure",
+    "src/items/fig1_dual_scheme.rs",
+    "src/items/fig3_linear.rs",
+    "src/items/fig4_transformer_layer_scheme.rs",
+    "src/items/fig5_multi_layer_scheme.rs",
+    "src/items/fig8_trigonometric.rs",
+    "src/items/fig9_exponential.rs",
+    "src/items/fig10_long_prompt.rs",
+    "src/items/fig11_two_heads.rs",
+    "src/items/fig12_random_feature_layer.rs",
+    "src/items/fig13_transformer_layer.rs",
+    "src/items/fig14_two_layers.rs",
+    "src/items/fig15_combined.rs",
+    "src/publish.rs",
+    "src/scheme",
+];
+const PRESENTATION_NAMES: [&str; 3] = ["claims.rs", "drawing.rs", "outputs.rs"];
+
 fn main() -> std::io::Result<()> {
     let mut files = FILES.map(PathBuf::from).to_vec();
     for folder in FOLDERS {
@@ -58,20 +80,30 @@ fn main() -> std::io::Result<()> {
         collect(Path::new(folder), &mut files)?;
     }
     files.sort();
-    let mut hash = Sha256::new();
+    let (mut source, mut cells) = (Sha256::new(), Sha256::new());
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
         let text = std::fs::read(&file)?;
-        hash.update(file.to_string_lossy().as_bytes());
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(&text);
+        for hash in [Some(&mut source), (!presents(&file)).then_some(&mut cells)].into_iter().flatten() {
+            hash.update(file.to_string_lossy().as_bytes());
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(&text);
+        }
     }
-    let mut digest = String::new();
-    for byte in hash.finalize() {
-        write!(digest, "{byte:02x}").map_err(std::io::Error::other)?;
+    for (name, hash) in [("ICL_SOURCE_DIGEST", source), ("ICL_CELL_DIGEST", cells)] {
+        let mut digest = String::new();
+        for byte in hash.finalize() {
+            write!(digest, "{byte:02x}").map_err(std::io::Error::other)?;
+        }
+        println!("cargo::rustc-env={name}={digest}");
     }
-    println!("cargo::rustc-env=ICL_SOURCE_DIGEST={digest}");
     Ok(())
+}
+
+/// Whether a file only makes outputs of what cells computed.
+fn presents(file: &Path) -> bool {
+    let named = PRESENTATION_NAMES.iter().any(|name| file.ends_with(name));
+    named || PRESENTATION.iter().any(|path| file.starts_with(path))
 }
 
 /// Every Rust file of a folder; what editors leave beside them is none.

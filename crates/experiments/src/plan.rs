@@ -3,7 +3,7 @@
 use crate::costs::Costs;
 use crate::inputs::Absent;
 use crate::item::{self, Assemble, Context, Item, Plan};
-use crate::record::SOURCE_DIGEST;
+use crate::record::CELL_DIGEST;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
 use artifact::Class;
@@ -76,7 +76,7 @@ pub(crate) fn plan(workspace: &Workspace, items: &[&'static Item], context: Cont
         let class = Class::of_all(plan.cells.iter().map(|cell| cell.class));
         let mut own = Vec::new();
         for cell in plan.cells {
-            let (key, name) = (cell.key(SOURCE_DIGEST), cell.name.clone());
+            let (key, name) = (cell.key(CELL_DIGEST), cell.name.clone());
             let place = *places.entry(key).or_insert_with(|| {
                 let name = format!("{}/{name}", item.id);
                 work.cells.push(Cell { name, weight: cell.weight * unit, ..cell });

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Digest of the sources that can change a number.
+/// Digest of the sources that can change an output.
 pub(crate) const SOURCE_DIGEST: &str = env!("ICL_SOURCE_DIGEST");
+/// Digest of the sources that can change a cell's numbers; what only draws and judges them is not in it.
+pub(crate) const CELL_DIGEST: &str = env!("ICL_CELL_DIGEST");
 
 /// A run.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::inputs::Absent;
 use crate::item::{self, Context, Item, Plan};
 use crate::outputs::render;
 use crate::plan::plan_item;
-use crate::record::{RunRecord, SOURCE_DIGEST, assembled};
+use crate::record::{CELL_DIGEST, RunRecord, SOURCE_DIGEST, assembled};
 use crate::registry;
 use crate::workspace::Workspace;
 use artifact::cell::{self, Cell};
@@ -89,7 +89,7 @@ impl SpotCheck<'_> {
             return Ok(None);
         };
         let settings = file.values(self.context.profile);
-        let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key(SOURCE_DIGEST)).collect();
+        let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key(CELL_DIGEST)).collect();
         let lookup = |(cell, key): (&Cell, &String)| self.store.get(key, &cell.schema);
         let found: Vec<_> = plan.cells.par_iter().zip(&keys).map(lookup).collect();
         let (mut tables, mut digests) = (Vec::new(), Vec::new());

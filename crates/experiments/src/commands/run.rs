@@ -10,7 +10,7 @@ use crate::plan::{self, Planned, Work};
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::publish::publish;
-use crate::record::SOURCE_DIGEST;
+use crate::record::CELL_DIGEST;
 use crate::registry;
 use crate::signals;
 use crate::workspace::Workspace;
@@ -41,7 +41,7 @@ pub(crate) fn run(
     let jobs = host::jobs(arguments.jobs);
     let options = RunOptions { jobs, fresh: arguments.fresh, shard: arguments.shard };
     let progress = Progress::new();
-    let results = cell::run(&work.cells, SOURCE_DIGEST, &store, options, &progress)?;
+    let results = cell::run(&work.cells, CELL_DIGEST, &store, options, &progress)?;
     progress.end();
     report_failures(&work, &results);
     let outcome = if arguments.shard.is_some() {

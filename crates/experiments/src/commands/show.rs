@@ -5,7 +5,7 @@ use crate::console::{print_wrapped, say};
 use crate::inputs::{Absent, Inputs};
 use crate::item::{Context, plan};
 use crate::outcome::Outcome;
-use crate::record::SOURCE_DIGEST;
+use crate::record::CELL_DIGEST;
 use crate::registry;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
@@ -47,7 +47,7 @@ pub(crate) fn show(
         Ok(plan) => {
             say!("\n{} cells", plan.cells.len());
             for cell in &plan.cells {
-                say!("  {} {}", short(&cell.key(SOURCE_DIGEST)), cell.name);
+                say!("  {} {}", short(&cell.key(CELL_DIGEST)), cell.name);
             }
         }
         Err(error) if error.is::<Absent>() => print_wrapped(&format!("not run: {error}"), 78),

@@ -95,17 +95,41 @@ fn long_files_have_a_reason_in_the_architecture() {
     assert!(without.is_empty(), "no reason in ARCHITECTURE.md for:\n{}", without.join("\n"));
 }
 
+/// A list of names in build.rs.
+fn build_list(name: &str) -> BTreeSet<String> {
+    let build = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs")).unwrap();
+    let from = build.find(&format!("const {name}:")).unwrap();
+    let body = build[from..].split_once('=').unwrap().1.split_once(';').unwrap().0;
+    body.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What the key of a cell does not depend on makes no cell.
+#[test]
+fn files_outside_the_cells_digest_make_no_cell() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths: Vec<PathBuf> = build_list("PRESENTATION")
+        .iter()
+        .map(|path| own.join(path).canonicalize().unwrap_or_else(|e| panic!("build.rs names {path}: {e}")))
+        .collect();
+    let names = build_list("PRESENTATION_NAMES");
+    let mut left_out = 0;
+    for source in crates().iter().flat_map(|folder| source::read(folder)) {
+        let path = source.path.canonicalize().unwrap();
+        let text = code(&source.text);
+        let named = names.iter().any(|name| path.ends_with(name));
+        if named || paths.iter().any(|presented| path.starts_with(presented)) {
+            left_out += 1;
+            assert!(!text.contains("Cell {"), "{} makes a cell, and its source is not in the key", path.display());
+        }
+    }
+    assert!(left_out > paths.len(), "only {left_out} files are left out");
+}
+
 /// A crate whose numbers reach a cell or an output is part of every cell's key.
 #[test]
 fn the_source_digest_covers_every_crate_that_items_use() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let build = std::fs::read_to_string(own.join("build.rs")).unwrap();
-    let list = |name: &str| -> BTreeSet<String> {
-        let from = build.find(&format!("const {name}")).unwrap();
-        let body = build[from..].split_once('=').unwrap().1.split_once(';').unwrap().0;
-        body.split('"').skip(1).step_by(2).map(str::to_owned).collect()
-    };
-    let (folders, without) = (list("FOLDERS"), list("WITHOUT"));
+    let (folders, without) = (build_list("FOLDERS"), build_list("WITHOUT"));
     for path in &without {
         assert!(own.join(path).exists(), "build.rs leaves out {path}, which does not exist");
     }

@@ -7,7 +7,7 @@ use artifact::claim::{self, Claim, Place, Side, at_most};
 use artifact::statistics::interval;
 use artifact::table::Table;
 use dual_model::feature_map::Estimate;
-use icl_numerics::{largest, math, order};
+use icl_numerics::{largest, math};
 
 /// The claim of an estimate from one number per seed.
 fn over_seeds(

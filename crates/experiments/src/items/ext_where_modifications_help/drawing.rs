@@ -5,14 +5,16 @@ use super::outputs::{Group, Run};
 use super::settings::{Kind, Settings};
 use artifact::figure::{Figure, Mark, Panel, SchemePanel};
 use artifact::statistics::comparison::Word;
+use icl_numerics::{largest, math};
 
 /// Change of the loss at which the colour scale ends.
 const SCALE: f64 = 0.2;
 const RANGE: [f64; 2] = [-SCALE, SCALE];
 /// Maps in a row.
 const COLUMNS: usize = 5;
-/// Width and height of an entry.
-const ENTRY: [f64; 2] = [16.5, 13.0];
+/// Width of a map, and height of its rows.
+const WIDTH: f64 = 66.0;
+const ROW: f64 = 13.0;
 /// Room for the names of rows, between maps, and above them.
 const LEFT: f64 = 34.0;
 const GAP: f64 = 24.0;
@@ -20,8 +22,7 @@ const ABOVE: f64 = 44.0;
 const TEXT: f64 = 6.5;
 
 pub(super) fn figure(settings: &Settings, groups: &[Group]) -> Figure {
-    let size = [settings.sizes.len(), settings.noise.len()];
-    let [width, height] = [0, 1].map(|i| ENTRY[i] * size[i] as f64);
+    let (width, height) = (WIDTH, ROW * settings.noise.len() as f64);
     let mut marks = Vec::new();
     let mut top = 0.0;
     for kind in Kind::ALL {
@@ -71,7 +72,8 @@ fn map(
         range: RANGE,
         label: String::new(),
     });
-    let middle = |i: usize, axis: usize| ENTRY[axis] * (i as f64 + 0.5);
+    let entry = [size[0] / columns as f64, ROW];
+    let middle = |i: usize, axis: usize| entry[axis] * (i as f64 + 0.5);
     for (i, run) in runs.iter().enumerate() {
         marks.push(Mark::Entry {
             at: [left + middle(i % columns, 0), top + middle(i / columns, 1)],
@@ -121,7 +123,8 @@ fn title(marks: &mut Vec<Mark>, setting: &str, [x, y]: [f64; 2]) {
 
 fn caption(settings: &Settings, groups: &[Group]) -> String {
     let comparisons: usize = groups.iter().map(|group| group.runs.len()).sum();
-    let least = 2.0 * comparisons as f64 / icl_numerics::math::powi(2.0, settings.seeds as i32);
+    let least = 2.0 * comparisons as f64 / math::powi(2.0, settings.seeds as i32);
+    let least = largest::at_most(least, 1.0);
     format!(
         "ext-where-modifications-help. Linear task, d_t = {}: change of the loss by a modification relative to plain, mean \
          over {} seeds; blue is better, the scale ends at {SCALE}. Rows: noise on the demonstrations' labels in standard \

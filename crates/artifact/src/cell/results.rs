@@ -29,7 +29,8 @@ fn fault(name: &str, found: &str, expected: impl Into<String>) -> ArtifactError 
 }
 
 impl Results {
-    /// Results in the order of their plan.
+    /// Results in the order of their plan. A table takes its cell's name, whether it was computed now or restored
+    /// under the name that another plan gave it.
     ///
     /// # Errors
     /// [`ArtifactError::Table`] if a name comes twice.
@@ -39,6 +40,7 @@ impl Results {
             if places.insert(name.clone(), tables.len()).is_some() {
                 return Err(fault(&name, "two results of this name", "one"));
             }
+            let table = table.named(&name);
             tables.push((name, table, AtomicBool::new(false)));
         }
         Ok(Self { tables, places })
@@ -108,6 +110,7 @@ mod tests {
     fn results_are_found_by_name_whatever_their_order() {
         let x = |table: &Table| table.floats("x").unwrap()[0];
         let results = results(&["curve", "plain/1", "plain/0"]).unwrap();
+        assert_eq!(results.get("plain/1").unwrap().name(), "plain/1");
         assert_eq!(x(results.get("plain/0").unwrap()), 2.0);
         let seeds = results.each((0..2).map(|seed| format!("plain/{seed}"))).unwrap();
         assert_eq!(seeds.into_iter().map(x).collect::<Vec<_>>(), [2.0, 1.0]);

@@ -169,7 +169,7 @@ fn published(settings: &Settings) -> anyhow::Result<Table> {
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let laws = results.each(settings.z.iter().map(|z| law_name(*z)))?;
     let law = Table::stack("law", laws)?;
-    let published = results.get(PUBLISHED)?.clone().named(PUBLISHED);
+    let published = results.get(PUBLISHED)?.clone();
     let claims = claims(&law, &published)?;
     let figure = figure(settings.draws, &law)?;
     Ok(Outputs {

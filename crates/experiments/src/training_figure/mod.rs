@@ -105,8 +105,8 @@ fn collect(
 }
 
 fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let equivalence = results.get(EQUIVALENCE)?.clone().named(EQUIVALENCE);
-    let reference_table = results.get(REFERENCES)?.clone().named(REFERENCES);
+    let equivalence = results.get(EQUIVALENCE)?.clone();
+    let reference_table = results.get(REFERENCES)?.clone();
     let held_out = References::of(&reference_table, training::HELD_OUT)?;
     let references = References::of(&reference_table, training::FINAL)?;
     let runs = collect(settings, results, &held_out, &references)?;

@@ -224,7 +224,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
         LAYERS.iter().flat_map(|(layer, ..)| seeds().map(move |seed| cell_name(layer, seed)));
     let table = Table::stack("alignment", results.each(runs)?)?;
     let iterated = Table::stack("iterated", results.each(seeds().map(iterated::name))?)?;
-    let constructed = results.get(constructed::NAME)?.clone().named(constructed::NAME);
+    let constructed = results.get(constructed::NAME)?.clone();
     let mut claims = claims(settings, &table, &constructed)?;
     claims.push(iterated::claim(ITEM.id, settings.expected, &iterated)?);
     let figure = figure(settings, &table, &iterated)?;

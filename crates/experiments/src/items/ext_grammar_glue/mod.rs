@@ -30,7 +30,7 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
 }
 
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let curve = results.get(run::PRETRAINING)?.clone().named(run::PRETRAINING);
+    let curve = results.get(run::PRETRAINING)?.clone();
     let scores = tables::scores(settings, results)?;
     let samples = tables::samples(settings, &scores)?;
     let summary = tables::summary(&samples)?;

@@ -60,8 +60,8 @@ fn cells(settings: &Settings, device: Device) -> Vec<Cell> {
 }
 
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let matrices = results.get(MATRICES)?.clone().named(MATRICES);
-    let prompts = results.get(PROMPTS)?.clone().named(PROMPTS);
+    let matrices = results.get(MATRICES)?.clone();
+    let prompts = results.get(PROMPTS)?.clone();
     let claims = claims::claims(settings, &matrices, &prompts)?;
     let figure = drawing::figure(settings, &matrices, &prompts)?;
     Ok(Outputs {

@@ -95,8 +95,8 @@ fn rows_cell(settings: &Settings, device: Device) -> Cell {
 }
 
 fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
-    let weights = results.get(WEIGHTS)?.clone().named(WEIGHTS);
-    let rows = results.get(ROWS)?.clone().named(ROWS);
+    let weights = results.get(WEIGHTS)?.clone();
+    let rows = results.get(ROWS)?.clone();
     let prompts = measure::by_prompt(settings, &rows)?;
     let claims = claims::claims(settings, &rows, &prompts)?;
     let figure = drawing::figure(settings, &weights, &prompts)?;

@@ -221,7 +221,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let pairs = results.each(random().map(|map| variance_name(map.id)))?;
     let means = mean_variances(&pairs)?;
     let variances = Table::stack("variances", pairs)?;
-    let z = results.get(Z)?.clone().named(Z);
+    let z = results.get(Z)?.clone();
     let claims = claims::claims(settings.expected, &errors, &variances, &means)?;
     let figure = drawing::figure(settings, &errors, &z)?;
     let tables = [errors, variances, means, z];

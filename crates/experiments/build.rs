@@ -84,7 +84,9 @@ fn main() -> std::io::Result<()> {
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
         let text = std::fs::read(&file)?;
-        for hash in [Some(&mut source), (!presents(&file)).then_some(&mut cells)].into_iter().flatten() {
+        for hash in
+            [Some(&mut source), (!presents(&file)).then_some(&mut cells)].into_iter().flatten()
+        {
             hash.update(file.to_string_lossy().as_bytes());
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(&text);

@@ -97,7 +97,8 @@ fn long_files_have_a_reason_in_the_architecture() {
 
 /// A list of names in build.rs.
 fn build_list(name: &str) -> BTreeSet<String> {
-    let build = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs")).unwrap();
+    let build =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs")).unwrap();
     let from = build.find(&format!("const {name}:")).unwrap();
     let body = build[from..].split_once('=').unwrap().1.split_once(';').unwrap().0;
     body.split('"').skip(1).step_by(2).map(str::to_owned).collect()
@@ -109,7 +110,9 @@ fn files_outside_the_cells_digest_make_no_cell() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths: Vec<PathBuf> = build_list("PRESENTATION")
         .iter()
-        .map(|path| own.join(path).canonicalize().unwrap_or_else(|e| panic!("build.rs names {path}: {e}")))
+        .map(|path| {
+            own.join(path).canonicalize().unwrap_or_else(|e| panic!("build.rs names {path}: {e}"))
+        })
         .collect();
     let names = build_list("PRESENTATION_NAMES");
     let mut left_out = 0;
@@ -119,7 +122,11 @@ fn files_outside_the_cells_digest_make_no_cell() {
         let named = names.iter().any(|name| path.ends_with(name));
         if named || paths.iter().any(|presented| path.starts_with(presented)) {
             left_out += 1;
-            assert!(!text.contains("Cell {"), "{} makes a cell, and its source is not in the key", path.display());
+            assert!(
+                !text.contains("Cell {"),
+                "{} makes a cell, and its source is not in the key",
+                path.display()
+            );
         }
     }
     assert!(left_out > paths.len(), "only {left_out} files are left out");

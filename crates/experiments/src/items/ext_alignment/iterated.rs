@@ -11,8 +11,7 @@ use crate::views::attention_layer::AttentionLayer;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, Side, over_seeds};
-use artifact::figure::{Axis, LinePanel, Panel, Series, Style};
-use artifact::statistics::{Interval, interval};
+use artifact::statistics::interval;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::attention::Parameters;
 use icl_model::device::Device;
@@ -136,9 +135,9 @@ fn median_loss(problems: &[Problem], prediction: impl Fn(usize) -> f64) -> f64 {
 }
 
 /// The losses of layer and gradient descent over seeds, for every argument of a comparison.
-type Pairs = Vec<(f64, [Vec<f64>; 2])>;
+pub(super) type Pairs = Vec<(f64, [Vec<f64>; 2])>;
 
-fn pairs(iterated: &Table, comparison: &str) -> anyhow::Result<Pairs> {
+pub(super) fn pairs(iterated: &Table, comparison: &str) -> anyhow::Result<Pairs> {
     let (names, x) = (iterated.texts("comparison")?, iterated.floats("x")?);
     let (ours, theirs) = (iterated.floats("loss")?, iterated.floats("gd_loss")?);
     let mut all: Pairs = Vec::new();
@@ -165,29 +164,6 @@ pub(crate) fn claim(id: &str, expected: bool, iterated: &Table) -> anyhow::Resul
         0.05,
     );
     Ok(Claim { expected, ..claim })
-}
-
-/// The layer's and gradient descent's median loss.
-pub(crate) fn panel(
-    iterated: &Table,
-    comparison: &str,
-    title: &str,
-    x: &str,
-) -> anyhow::Result<Panel> {
-    let mut columns: [[Vec<f64>; 4]; 2] = Default::default();
-    for (x, samples) in pairs(iterated, comparison)? {
-        for (columns, sample) in columns.iter_mut().zip(&samples) {
-            let Interval { mean, lower, upper, .. } = interval::mean(sample)?;
-            columns.iter_mut().zip([x, mean, lower, upper]).for_each(|(c, x)| c.push(x));
-        }
-    }
-    let [[x_ours, ours, lower, upper], [x_theirs, theirs, ..]] = columns;
-    let series = vec![
-        Series::line("linear attention", Style::series(0), x_ours, ours).with_band(lower, upper),
-        Series::line("gradient descent", Style::THEORY, x_theirs, theirs),
-    ];
-    let (x, y) = (Axis::linear(x), Axis::linear("median loss / E[y²]"));
-    Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! published tests' tolerances on those tests' own sizes; mutants of the modified losses, of a layer's activation
 //! pattern and of the step curve against their identities.
 
+mod drawing;
 mod identity;
 mod mutant;
 mod published;
@@ -10,7 +11,6 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
-use artifact::figure::{Figure, HeatPanel, Panel};
 use artifact::statistics::share_interval;
 use artifact::table::{ColumnType, Table};
 use icl_numerics::largest;
@@ -147,7 +147,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let cells = MUTANTS.iter().map(|mutant| mutant.name().to_owned());
     let table = Table::stack("mutants", results.each(cells)?)?;
     let identities = results.get(IDENTITIES)?.clone();
-    let (claims, figure) = (claims(settings, &table, &identities)?, figure(&table)?);
+    let (claims, figure) = (claims(settings, &table, &identities)?, drawing::figure(&table)?);
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new()), (identities, BTreeMap::new())],
         figures: vec![(figure, vec!["mutants"])],
@@ -233,34 +233,4 @@ fn published_share(table: &Table, mutant: Mutant, check: &str) -> anyhow::Result
     let passes = table.floats("passes")?;
     let rows = (0..passes.len()).filter(|i| mutants[*i] == mutant.name() && checks[*i] == check);
     Ok(largest::least(rows.map(|i| passes[i])))
-}
-
-fn figure(table: &Table) -> anyhow::Result<Figure> {
-    let checks = table.texts("check")?;
-    let count = checks.len() / MUTANTS.len();
-    let panel = HeatPanel {
-        title: "share of redraws in which a mutant passes a check".into(),
-        x_label: "the first three checks are ours, the others are published tolerances".into(),
-        y_label: String::new(),
-        columns: count,
-        entries: table.floats("passes")?,
-        range: [0.0, 1.0],
-        names: [
-            MUTANTS.iter().map(|mutant| mutant.name().to_owned()).collect(),
-            checks[..count].to_vec(),
-        ],
-    };
-    Ok(Figure {
-        id: ITEM.id.into(),
-        columns: 1,
-        panel_height: 270.0,
-        panels: vec![Panel::Heat(panel)],
-        caption: "ext-mutants. Mutants of the dual (rows; `none` is the unchanged dual) against our checks and \
-                  against tolerances of published tests of attention by random features, on those tests' own \
-                  sizes with new draws: the share that passes. A mutant is killed if it fails any of our checks; `equality` \
-                  alone kills all of them, and mean and variance of the kernel cannot see what happens to tokens. \
-                  Published tests that the unchanged positive features do not pass are left out. Mutants of modified \
-                  losses, of the activation pattern and of the step curve are in identities.csv."
-            .into(),
-    })
 }

@@ -1,9 +1,8 @@
 //! What the grid says: which runs left the branch, and how near the chosen point is to the best of the others.
 
-use super::{ITEM, Settings, Subject};
+use super::{ITEM, Subject};
 use anyhow::Context as _;
 use artifact::claim::{Claim, Place, Side, at_least, over_seeds, sampled};
-use artifact::figure::{Figure, HeatPanel, Panel, WordPanel};
 use artifact::statistics::comparison::FEWEST;
 use artifact::statistics::interval::{self, Interval};
 use artifact::statistics::share_interval;
@@ -30,12 +29,12 @@ impl Searched<'_> {
     }
 
     /// Losses of the seeds that stay at a point.
-    fn kept(&self, point: usize) -> Vec<f64> {
+    pub(super) fn kept(&self, point: usize) -> Vec<f64> {
         self.losses[point].iter().copied().filter(|loss| !self.is_lost(*loss)).collect()
     }
 
     /// Mean loss of the seeds that stay; of all where none does.
-    fn mean(&self, point: usize) -> f64 {
+    pub(super) fn mean(&self, point: usize) -> f64 {
         let kept = self.kept(point);
         order::mean(&kept).or_else(|| order::mean(&self.losses[point])).unwrap_or(f64::NAN)
     }
@@ -98,50 +97,6 @@ pub(super) fn claims(searched: &[Searched<'_>]) -> anyhow::Result<Vec<Claim>> {
     // a search is for finding out
     claims.iter_mut().for_each(|claim| claim.expected = false);
     Ok(claims)
-}
-
-/// The grid of every subject.
-pub(super) fn figure(settings: &Settings, searched: &[Searched<'_>]) -> Figure {
-    let panel = |one: &Searched<'_>| {
-        let entries: Vec<f64> = (0..one.losses.len()).map(|point| one.mean(point)).collect();
-        let word = |(point, mean): (usize, &f64)| {
-            let chosen = if one.subject.chosen() == Some(point) { " *" } else { "" };
-            format!("{mean:.4} ({}){chosen}", one.kept(point).len())
-        };
-        let words = entries.iter().enumerate().map(word).collect();
-        let low = largest::least(entries.iter().copied());
-        let high = largest::value(entries.iter().copied());
-        let heat = HeatPanel {
-            title: one.subject.name.clone(),
-            x_label: "learning rate".into(),
-            y_label: String::new(),
-            columns: one.subject.rates.len(),
-            entries,
-            range: [low, high],
-            names: [
-                one.subject.starts.iter().map(|sd| format!("start {sd}")).collect(),
-                one.subject.rates.iter().map(f64::to_string).collect(),
-            ],
-        };
-        Panel::Words(WordPanel { heat, words })
-    };
-    Figure {
-        id: ITEM.id.into(),
-        columns: 2,
-        panel_height: 150.0,
-        panels: searched.iter().map(panel).collect(),
-        caption: format!(
-            "ext-search. Loss relative to E[s²] after {} steps of {} prompts on the base setting, by the learning rate \
-             from which a cosine falls and the standard deviation of the start, on seeds and prompts that no figure \
-             uses. Means over the seeds that stay in the better branch, in brackets how many of {} do (a loss within \
-             {} % of the subject's best run); over all where none does. Star: the point that the figures take. Every \
-             panel has its own scale; light is good.",
-            settings.steps,
-            settings.batch,
-            settings.seeds,
-            100.0 * settings.lost
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! branch with the lower floor. One that leaves it says nothing of rates, so points are compared by the seeds that stay,
 //! and how many do is shown beside.
 
+mod drawing;
 mod judgement;
 mod run;
 
@@ -111,7 +112,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let table = table(settings, &searched)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
-        figures: vec![(judgement::figure(settings, &searched), vec!["grid"])],
+        figures: vec![(drawing::figure(settings, &searched), vec!["grid"])],
         claims: judgement::claims(&searched)?,
     })
 }

@@ -1,5 +1,7 @@
 //! The step size that one layer of linear attention learns, against its closed form.
 
+mod drawing;
+
 use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::regression::{Entries, best_step, one_step_loss};
@@ -7,7 +9,6 @@ use crate::settings::SettingsFile;
 use crate::views::attention_layer::AttentionLayer;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, Side, over_seeds};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{Interval, interval};
 use artifact::table::{ColumnType, Table};
 use icl_model::adam::AdamSettings;
@@ -137,7 +138,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let runs = Table::stack("runs", results.all())?;
     let steps = summary(settings, results)?;
     let claims = claims(settings, &steps)?;
-    let figure = figure(settings, &steps)?;
+    let figure = drawing::figure(settings, &steps)?;
     Ok(Outputs {
         tables: vec![(steps, BTreeMap::new()), (runs, BTreeMap::new())],
         figures: vec![(figure, vec!["steps"])],
@@ -193,36 +194,4 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
         claim("step", "Learned step against N/(N + d + 1): largest deviation over N", step),
         claim("loss", "Loss against (d + 1)/(N + d + 1): largest deviation over N", loss),
     ])
-}
-
-fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
-    let x = table.numbers("n_demos")?;
-    let panel = |title: &str, label: &str, of: Columns| -> anyhow::Result<Panel> {
-        let mean = table.floats(of.mean)?;
-        let line = Series::line("linear attention", Style::series(0), x.clone(), mean);
-        Ok(Panel::Lines(LinePanel {
-            title: title.into(),
-            x: Axis::linear("demonstrations N"),
-            y: Axis::linear(label),
-            series: vec![
-                line.with_band(table.floats(of.lower)?, table.floats(of.upper)?),
-                Series::line("closed form", Style::THEORY, x.clone(), table.floats(of.closed)?),
-            ],
-        }))
-    };
-    Ok(Figure {
-        id: ITEM.id.into(),
-        columns: 2,
-        panel_height: 210.0,
-        panels: vec![
-            panel("learned step", "step size", STEP)?,
-            panel("loss", "loss / E[y²]", LOSS)?,
-        ],
-        caption: format!(
-            "ext-linear-step. One layer of linear attention trained on regression with normal inputs, d = {}: the \
-             step of the gradient step that it is closest to, and its loss; mean and 95 % interval over {} \
-             seeds, and the closed forms N/(N + d + 1) and (d + 1)/(N + d + 1).",
-            settings.d, settings.seeds
-        ),
-    })
 }

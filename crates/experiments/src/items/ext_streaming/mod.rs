@@ -1,12 +1,13 @@
 //! Causal order as a stream: one pass of dual updates yields the output of every token.
 
+mod drawing;
+
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::DType;
 use dual_model::Matrix;
@@ -156,42 +157,10 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
             0.0,
         ),
     ];
-    let figure = figure(&table)?;
+    let figure = drawing::figure(&table)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
         figures: vec![(figure, vec!["streaming"])],
         claims,
-    })
-}
-
-fn figure(table: &Table) -> anyhow::Result<Figure> {
-    let x = table.numbers("n_tokens")?;
-    let line = |label: &str, i: usize, column: &str| -> anyhow::Result<Series> {
-        // a logarithmic axis has no zero
-        let y = table.numbers(column)?.into_iter().map(|y| largest::at_least(y, 1e-18)).collect();
-        Ok(Series::line(label, Style::series(i), x.clone(), y))
-    };
-    let panel = |title: &str, label: &str, columns: [&str; 2]| -> anyhow::Result<Panel> {
-        Ok(Panel::Lines(LinePanel {
-            title: title.into(),
-            x: Axis::log("tokens"),
-            y: Axis::log(label),
-            series: vec![line("exact dual", 0, columns[0])?, line("feature dual", 1, columns[1])?],
-        }))
-    };
-    Ok(Figure {
-        id: ITEM.id.into(),
-        columns: 2,
-        panel_height: 220.0,
-        panels: vec![
-            panel("equality", "largest relative difference", ["exact", "features"])?,
-            panel("state", "bytes", ["exact_bytes", "feature_bytes"])?,
-        ],
-        caption: "ext-streaming. Left: largest difference between causal attention and the dual that is updated \
-                  token by token, over all tokens, relative to the largest output; softmax attention for the exact \
-                  dual, feature attention with the same features for the feature dual. Right: size of the dual's \
-                  state after the last token. One random layer for each length, two heads. Times are in the \
-                  criterion bench `cost`."
-            .into(),
     })
 }

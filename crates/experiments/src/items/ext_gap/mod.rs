@@ -5,15 +5,15 @@
 //! makes it hold for a single draw with high probability. Values are the label's coordinate only: it is what the
 //! layer predicts, and the other rows of `W_V` receive no gradient.
 
+mod drawing;
+
 use crate::cells::{Kept, machine};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::named::{Named as _, named};
 use crate::settings::SettingsFile;
 use crate::views::heads;
-use anyhow::Context as _;
 use artifact::cell::{self, Cell};
 use artifact::claim::{Claim, Measurement, Place, agree, at_most, sampled};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{root_mean_square, standard_error};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
@@ -261,24 +261,7 @@ fn quantile_ranks(n: usize, p: f64) -> [usize; 3] {
 fn assemble(settings: &Settings, results: &[&Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("gap", results.iter().copied())?;
     let claims = claims(settings, &table)?;
-    let draws = settings.draws;
-    let figure = Figure {
-        id: ITEM.id.into(),
-        columns: 2,
-        panel_height: 200.0,
-        panels: results.iter().copied().map(panel).collect::<anyhow::Result<_>>()?,
-        caption: format!(
-            "ext-gap. Uniform gap between the dual's loss over N demonstrations and over the population, for all W \
-             of norm at most 1 (exact supremum by the kernel trick; values are the label's coordinate): its root mean \
-             square over {draws} draws of demonstrations or more, the theory of that, which is an identity for \
-             independent draws, and the Rademacher-type bound on its mean. Standard errors, in gap.csv, are below the \
-             markers' size. What the bound needs besides to hold for one draw with probability {:.2} is not shown: by \
-             gap.csv the gap's own quantile reaches {:.0} to {:.0} % of it.",
-            1.0 - settings.delta,
-            100.0 * largest::least(table.floats("quantile_share")?),
-            100.0 * largest::value(table.floats("quantile_share")?)
-        ),
-    };
+    let figure = drawing::figure(settings, &table, results)?;
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
         figures: vec![(figure, vec!["gap"])],
@@ -315,24 +298,4 @@ fn claims(settings: &Settings, table: &Table) -> anyhow::Result<Vec<Claim>> {
         ),
         sampled(share, ends),
     ])
-}
-
-fn panel(table: &Table) -> anyhow::Result<Panel> {
-    let x = table.numbers("n_demos")?;
-    let line = |label: &str, style: Style, column: &str| -> anyhow::Result<Series> {
-        Ok(Series::line(label, style, x.clone(), table.floats(column)?))
-    };
-    let name = |column: &str| -> anyhow::Result<String> {
-        table.texts(column)?.into_iter().next().context("an empty table of gaps")
-    };
-    Ok(Panel::Lines(LinePanel {
-        title: format!("{} kernel, {} weights", name("kernel")?, name("weights")?),
-        x: Axis::log("demonstrations N"),
-        y: Axis::log("uniform gap"),
-        series: vec![
-            line("root mean square", Style::series(0).solid(), "rms_gap")?,
-            line("theory", Style::THEORY, "theory_rms")?,
-            line("bound", Style::series(1), "bound")?,
-        ],
-    }))
 }

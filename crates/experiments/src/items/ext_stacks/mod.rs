@@ -1,5 +1,7 @@
 //! Whole layers and stacks: layer-wise duals composed reproduce candle's forward pass.
 
+mod drawing;
+
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::named::Named as _;
 use crate::settings::SettingsFile;
@@ -8,7 +10,6 @@ use crate::views::precision::Precision;
 use anyhow::Context as _;
 use artifact::cell::Cell;
 use artifact::claim::{Claim, Place, at_most};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use candle_core::{DType, Device, Tensor};
 use dual_model::head::HeadMatrices;
@@ -198,7 +199,7 @@ const GROUPS: [(Precision, Masking); 4] = [
 
 fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
     let table = Table::stack("differences", results.iter().copied())?;
-    let (claims, figure, growth) = (claims(&table)?, figure(&table)?, growth(&table)?);
+    let (claims, figure, growth) = (claims(&table)?, drawing::figure(&table)?, growth(&table)?);
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new()), (growth, BTreeMap::new())],
         figures: vec![(figure, vec!["differences"])],
@@ -250,33 +251,6 @@ fn claims(table: &Table) -> anyhow::Result<Vec<Claim>> {
         ));
     }
     Ok(claims)
-}
-
-fn figure(table: &Table) -> anyhow::Result<Figure> {
-    let curve = |(i, (precision, masking)): (usize, (Precision, Masking))| {
-        let errors = by_depth(table, precision, Some(masking))?;
-        let depths = (1..=errors.len()).map(|l| l as f64).collect();
-        // a logarithmic axis has no zero
-        let errors = errors.into_iter().map(|e| largest::at_least(e, 1e-18)).collect();
-        let name = format!("{} {}", precision.name(), masking.name());
-        anyhow::Ok(Series::line(&name, Style::series(i), depths, errors))
-    };
-    let panel = LinePanel {
-        title: "error of composed duals".into(),
-        x: Axis::linear("depth (layers)"),
-        y: Axis::log("largest relative difference"),
-        series: GROUPS.into_iter().enumerate().map(curve).collect::<anyhow::Result<_>>()?,
-    };
-    Ok(Figure {
-        id: ITEM.id.into(),
-        columns: 1,
-        panel_height: 240.0,
-        panels: vec![Panel::Lines(panel)],
-        caption: "ext-stacks. Largest difference between the stack and its composed duals over all tokens and \
-                  seeds, relative to the largest output, after every layer (two heads, feed-forward, residual \
-                  paths, LayerNorm). The growth per layer is in growth.csv."
-            .into(),
-    })
 }
 
 /// Least-squares slope of `log10(difference)` against depth, per precision and mask.

@@ -1,11 +1,12 @@
 //! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
 //! commute, and the loss has no minimum.
 
+mod drawing;
+
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
@@ -262,7 +263,7 @@ fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
         largest::value(curves.iter().map(|curve| uneven(curve))),
         1e-10,
     ));
-    let figure = figure(&curves);
+    let figure = drawing::figure(&curves);
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
         figures: vec![(figure, vec!["checks"])],
@@ -285,27 +286,4 @@ fn uneven(curve: &[f64]) -> f64 {
         return f64::INFINITY;
     }
     largest::value(steps.iter().map(|step| (step / first - 1.0).abs()))
-}
-
-fn figure(curves: &[Vec<f64>]) -> Figure {
-    let series = |(i, curve): (usize, &Vec<f64>)| {
-        let epochs = (0..curve.len()).map(|epoch| epoch as f64).collect();
-        Series::line(&format!("seed {i}"), Style::series(i), epochs, curve.clone())
-    };
-    let panel = LinePanel {
-        title: "the dual's loss over epochs".into(),
-        x: Axis::linear("epoch"),
-        y: Axis::linear("L(W)"),
-        series: curves.iter().take(4).enumerate().map(series).collect(),
-    };
-    Figure {
-        id: ITEM.id.into(),
-        columns: 1,
-        panel_height: 220.0,
-        panels: vec![Panel::Lines(panel)],
-        caption: "ext-gradient-checks. Loss of the feature dual before training and after every epoch, for up to \
-                  four random prompts: a straight line that falls without end. One epoch is all that attention \
-                  does. The checks of gradients are in checks.csv."
-            .into(),
-    }
 }

@@ -1,12 +1,13 @@
 //! When random features fail: the relative error `sqrt((e^z - 1) / m)` of positive features, and a
 //! published set-up in which they are off by more than half while the exact dual is exact.
 
+mod drawing;
+
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use crate::views::layer_pair::{LayerPair, difference};
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, at_least, at_most, sampled};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::statistics::{around, extreme, root_mean_square, standard_error};
 use artifact::table::{ColumnType, Table};
 use candle_core::DType;
@@ -14,7 +15,6 @@ use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows};
 use dual_model::sequence::{Visibility, exact_predictions, feature_predictions};
 use icl_model::kernel::Kernel;
 use icl_model::mask::Mask;
-use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::{math, order};
 use serde::{Deserialize, Serialize};
@@ -171,7 +171,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     let law = Table::stack("law", laws)?;
     let published = results.get(PUBLISHED)?.clone();
     let claims = claims(&law, &published)?;
-    let figure = figure(settings.draws, &law)?;
+    let figure = drawing::figure(settings.draws, &law)?;
     Ok(Outputs {
         tables: vec![(law, BTreeMap::new()), (published, BTreeMap::new())],
         figures: vec![(figure, vec!["law"])],
@@ -217,45 +217,4 @@ fn claims(law: &Table, published: &Table) -> anyhow::Result<Vec<Claim>> {
             1e-12,
         ),
     ])
-}
-
-fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
-    let (z, m) = (law.floats("z")?, law.numbers("features")?);
-    let (measured, predicted) = (law.floats("measured")?, law.floats("predicted")?);
-    let errors = law.floats("standard_error")?;
-    let mut sizes: Vec<f64> = m.clone();
-    sizes.sort_by(f64::total_cmp);
-    sizes.dedup();
-    let mut series = Vec::new();
-    for (i, size) in sizes.iter().enumerate() {
-        let rows: Vec<usize> = (0..m.len()).filter(|r| m[*r] == *size).collect();
-        let pick = |x: &[f64]| rows.iter().map(|r| x[*r]).collect::<Vec<f64>>();
-        let (name, style) = (format!("{size} features"), Style::series(i));
-        let band = |side: usize| -> Vec<f64> {
-            let end = |r: &usize| around(measured[*r], errors[*r])[side];
-            // a logarithmic axis has no place for the lower end of a wide interval
-            rows.iter().map(|r| largest::at_least(end(r), measured[*r] / 10.0)).collect()
-        };
-        let points = Series::points(&name, style, pick(&z), pick(&measured));
-        series.push(points.with_band(band(0), band(1)));
-        let label = if i == 0 { "prediction" } else { "" };
-        series.push(Series::line(label, Style::THEORY, pick(&z), pick(&predicted)));
-    }
-    let panel = LinePanel {
-        title: "relative error of a kernel entry".into(),
-        x: Axis::linear("z = |x + y|²"),
-        y: Axis::log("root mean square relative error"),
-        series,
-    };
-    Ok(Figure {
-        id: ITEM.id.into(),
-        columns: 1,
-        panel_height: 250.0,
-        panels: vec![Panel::Lines(panel)],
-        caption: format!(
-            "ext-feature-failure. Relative error of positive features measured over {draws} draws (markers, 95 % \
-             band) and predicted, sqrt((exp(z) − 1)/m) (dashed). Where the prediction exceeds one, a sample no \
-             longer finds the tail that makes the error, and the measurement falls below it. Bands are cut at a tenth of the value."
-        ),
-    })
 }

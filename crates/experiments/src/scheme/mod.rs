@@ -1,4 +1,5 @@
-//! Schemes: the small layer and prompt that they show, and the page on which matrices are placed.
+//! Schemes: the small layer and prompt that they show, their matrices, and the page on which these are placed.
 
+pub(crate) mod matrices;
 pub(crate) mod page;
 pub(crate) mod prompt;

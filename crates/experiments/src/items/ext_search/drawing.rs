@@ -1,6 +1,6 @@
 //! The figure.
 
-use super::judgement::Searched;
+use super::claims::Searched;
 use super::{ITEM, Settings};
 use artifact::figure::{Figure, HeatPanel, Panel, WordPanel};
 use icl_numerics::largest;

@@ -4,8 +4,8 @@
 //! branch with the lower floor. One that leaves it says nothing of rates, so points are compared by the seeds that stay,
 //! and how many do is shown beside.
 
+mod claims;
 mod drawing;
-mod judgement;
 mod run;
 
 use crate::cells::training;
@@ -13,9 +13,9 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Results;
 use artifact::table::Table;
+use claims::Searched;
 use icl_model::adam::Course;
 use icl_model::settings::Start;
-use judgement::Searched;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ fn assemble(settings: &Settings, results: &Results) -> anyhow::Result<Outputs> {
     Ok(Outputs {
         tables: vec![(table, BTreeMap::new())],
         figures: vec![(drawing::figure(settings, &searched), vec!["grid"])],
-        claims: judgement::claims(&searched)?,
+        claims: claims::claims(&searched)?,
     })
 }
 

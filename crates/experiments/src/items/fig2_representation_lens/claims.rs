@@ -1,7 +1,8 @@
 //! Claims: what coincides, what does not, and in how many prompts the pairs become more similar.
 
 use super::{ITEM, PROMPTS};
-use crate::scheme::page::{MATRICES, Page};
+use crate::scheme::matrices::MATRICES;
+use crate::scheme::page::Page;
 use crate::scheme::prompt::Settings;
 use artifact::claim::{Claim, Place, Side, at_least, at_most, over_seeds, sampled};
 use artifact::statistics::{interval, share_interval};

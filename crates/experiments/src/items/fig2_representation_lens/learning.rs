@@ -1,7 +1,7 @@
 //! The three schemes on one prompt in full, and what two of them do to the pairs of many prompts.
 
 use super::PROMPTS;
-use crate::scheme::page::{MATRICES, Matrices};
+use crate::scheme::matrices::{MATRICES, Matrices};
 use crate::scheme::prompt::{SchemePrompt, Settings};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::Matrix;

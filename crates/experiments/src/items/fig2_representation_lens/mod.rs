@@ -6,7 +6,7 @@ mod drawing;
 mod learning;
 
 use crate::item::{Context, Item, Outputs, Plan};
-use crate::scheme::page::{self, MATRICES};
+use crate::scheme::matrices::{self, MATRICES};
 use crate::scheme::prompt::Settings;
 use crate::settings::SettingsFile;
 use artifact::cell::{Cell, Results};
@@ -46,7 +46,7 @@ fn cells(settings: &Settings, device: Device) -> Vec<Cell> {
             MATRICES,
             0.01,
             json!({ "kind": "representation-lens/2", "settings": settings }),
-            page::schema(),
+            matrices::schema(),
             move |_| learning::matrices(&one, device),
         ),
         Cell::new(

@@ -1,88 +1,14 @@
-//! The correspondence of attention and its dual, drawn from the numbers of one prompt.
+//! The figure.
 
-use crate::item::{Context, Item, Outputs, Plan};
-use crate::scheme::page::{self, Matrices, Page, short};
-use crate::scheme::prompt::{SchemePrompt, Settings};
-use crate::settings::SettingsFile;
-use artifact::cell::Cell;
-use artifact::claim::{Place, at_most};
+use super::ITEM;
+use crate::scheme::page::{Page, short};
 use artifact::figure::Figure;
 use artifact::table::Table;
-use dual_model::Matrix;
-use dual_model::feature_dual::FeatureDual;
-use dual_model::feature_map::FeatureMap as _;
-use icl_model::device::Device;
-use serde_json::json;
-use std::collections::BTreeMap;
-
-/// The item.
-pub(crate) static ITEM: Item = Item {
-    id: "fig1-dual-scheme",
-    paper: "Figure 1",
-    claim: "Attention's output for the query is the test prediction of the dual after one gradient step",
-    plan: &plan,
-};
-
-fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-    let settings = Settings::read(file, context.profile)?;
-    let device = context.device;
-    let cell = Cell::new(
-        page::MATRICES,
-        0.01,
-        json!({ "kind": "dual-scheme/1", "settings": settings }),
-        page::schema(),
-        move |_| matrices(&settings, device),
-    );
-    Ok(Plan::new(vec![cell], |results| assemble(results.get(page::MATRICES)?)))
-}
-
-fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
-    let prompt = SchemePrompt::new(settings, device)?;
-    let n = settings.n_demos;
-    let map = prompt.features();
-    let (demonstrations, side) = prompt.pairs();
-    let mut dual = FeatureDual::initial(&map, &demonstrations, &side, prompt.query())?;
-    let mut all = Matrices::default();
-    all.add_transposed("H", &prompt.tokens);
-    all.add_transposed("K", &prompt.head.keys);
-    all.add_transposed("V", &prompt.head.values);
-    all.add_columns("q", &[prompt.query().to_vec()]);
-    let phi: Vec<Vec<f64>> = prompt.head.keys.iter_rows().map(|k| map.key_features(k)).collect();
-    all.add_columns("phi(K)", &phi);
-    let phi_q = map.query_features(prompt.query());
-    all.add_columns("phi(q)", &[phi_q]);
-    all.add("W0", dual.weights().clone());
-    let step = |dual: &mut FeatureDual<'_, _>, i: usize| dual.step(demonstrations[i]);
-    all.add_steps("step", &mut dual, n, |dual| dual.weights(), step)?;
-    all.add("W1", dual.weights().clone());
-    all.add_columns("f(q)", &[dual.predict(prompt.query())?]);
-    let (weights, output) = prompt.attention()?;
-    all.add("weights", Matrix::new(1, n + 1, weights)?);
-    all.add_columns("h'", &[output]);
-    all.to_table(page::MATRICES)
-}
-
-fn assemble(result: &Table) -> anyhow::Result<Outputs> {
-    let table = result.clone().named(page::MATRICES);
-    let difference = Page::new(&table).difference("f(q)", "h'")?;
-    let claim = at_most(
-        Place { item: ITEM.id, claim: "equal", table: page::MATRICES },
-        "Largest difference between attention's output and the dual's prediction",
-        difference,
-        1e-12,
-    );
-    let figure = figure(&table, difference)?;
-    Ok(Outputs {
-        tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec![page::MATRICES])],
-        claims: vec![claim],
-    })
-}
 
 /// Side of an entry in points.
 const CELL: f64 = 9.0;
 
-fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
+pub(super) fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
     let mut page = Page::new(table);
     let n = page.matrix("weights")?.1 - 1;
     draw_attention(&mut page)?;

@@ -57,6 +57,7 @@ impl Case {
             claim: "a claim".into(),
             settings: json!({"seed": 1}),
             tables: [(CSV.to_owned(), entry(table, class))].into(),
+            captions: [("a".to_owned(), "A finding.".to_owned())].into(),
             figures: [(FIGURE.to_owned(), figure)].into(),
             claims: FileEntry { path: CLAIMS.to_owned(), sha256: sha256(NO_CLAIMS) },
         };

@@ -31,10 +31,17 @@ pub(crate) struct Published {
     pub(crate) provenance: Option<ItemProvenance>,
 }
 
-/// Captions of an item's figures by id.
-pub(crate) fn captions(outputs: &Outputs) -> BTreeMap<String, String> {
-    let caption = |(figure, _): &(Figure, _)| (figure.id.clone(), figure.caption.clone());
-    outputs.figures.iter().map(caption).collect()
+/// A caption: first the item's finding and whether it was found, then what is shown.
+fn caption(item: &Item, outputs: &Outputs, figure: &Figure) -> String {
+    let expected: Vec<&Claim> = outputs.claims.iter().filter(|claim| claim.expected).collect();
+    let holding = expected.iter().filter(|claim| !claim.breaks()).count();
+    let finding = match (expected.len(), holding) {
+        (0, _) => format!("{}: asked here, with nothing claimed beforehand.", item.claim),
+        (1, 1) => format!("{} (the expected claim holds).", item.claim),
+        (all, n) if n == all => format!("{} (all {all} expected claims hold).", item.claim),
+        (all, n) => format!("Not shown here: {} ({n} of {all} expected claims hold).", item.claim),
+    };
+    format!("{finding} {}", figure.caption)
 }
 
 /// The files of one item, whose numbers are of `class`, and its manifest entry.
@@ -52,10 +59,12 @@ pub(crate) fn render(
         files.insert(path.clone(), table.to_csv()?);
         tables.insert(path, TableEntry::new(table, class, tolerances)?);
     }
-    let mut figures = BTreeMap::new();
+    let (mut figures, mut captions) = (BTreeMap::new(), BTreeMap::new());
     for (figure, shown) in &outputs.figures {
+        let figure = Figure { caption: caption(item, outputs, figure), ..figure.clone() };
+        captions.insert(figure.id.clone(), figure.caption.clone());
         let svg = figure.to_svg()?;
-        let (png, pdf) = (to_png(&svg, DPI)?, to_pdf(&svg)?);
+        let (png, pdf) = (to_png(&svg, DPI)?, to_pdf(&svg, item.claim)?);
         let drawn_from: Vec<String> =
             shown.iter().map(|table| format!("data/{id}/{table}.csv")).collect();
         for (extension, bytes) in [("svg", svg.into_bytes()), ("png", png), ("pdf", pdf)] {
@@ -75,6 +84,7 @@ pub(crate) fn render(
         claim: item.claim.to_owned(),
         settings,
         tables,
+        captions,
         figures,
         claims: entry,
     };

@@ -4,7 +4,7 @@ use crate::console::{note, say};
 use crate::host::{self, Host};
 use crate::item::{self, Context};
 use crate::outcome::Outcome;
-use crate::outputs::{Earlier, Files, Published, captions, empty_manifest, render};
+use crate::outputs::{Earlier, Files, Published, empty_manifest, render};
 use crate::plan::{Planned, Work, counts};
 use crate::progress::Progress;
 use crate::record::{ItemRecord, RunRecord, SOURCE_DIGEST, assembled};
@@ -18,9 +18,17 @@ use artifact::manifest::{
 };
 use artifact::output;
 use artifact::store::Store;
+use artifact::verify::Report;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A profile's folder after a run.
+pub(crate) struct Verified {
+    pub(crate) dir: PathBuf,
+    pub(crate) report: Report,
+    pub(crate) outcome: Outcome,
+}
 
 /// Writes the outputs of all items whose cells are there, beside those of earlier runs, and verifies them.
 #[expect(clippy::too_many_arguments, reason = "all that a run has come to")]
@@ -33,7 +41,7 @@ pub(crate) fn publish(
     progress: &Progress,
     context: Context<'_>,
     jobs: usize,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Verified> {
     let dir = out.join(context.profile.name());
     // of several processes on one folder, one takes over what the others have published
     let lock = store.publishing();
@@ -80,7 +88,9 @@ pub(crate) fn publish(
     let counts = work.items.iter().map(|item| (item.item.id, counts(item, results))).collect();
     print_report(&dir, &report, &counts);
     say!("{} in {:.0} s", dir.display(), progress.elapsed());
-    Ok(if complete && report.passes() { Outcome::Reproduced } else { Outcome::Differs })
+    let good = complete && report.passes();
+    let outcome = if good { Outcome::Reproduced } else { Outcome::Differs };
+    Ok(Verified { dir, report, outcome })
 }
 
 /// What an earlier run left of items that are not of this one, if it is undamaged.
@@ -143,17 +153,14 @@ fn assemble(
     let (computed, restored) = counts(planned, results);
     let names = || planned.cells.iter().map(|(name, _)| name.clone());
     let keys: BTreeMap<_, _> = names().zip(cells.iter().map(|cell| cell.key.clone())).collect();
-    let provenance = |captions| {
-        Some(ItemProvenance { settings: planned.sources.clone(), cells: keys.clone(), captions })
-    };
+    let provenance = Some(ItemProvenance { settings: planned.sources.clone(), cells: keys });
     let before = earlier.and_then(|earlier| earlier.record(id));
     if before.is_some_and(|before| before.assembled == assembled)
         && computed == 0
         && let Some(kept) = earlier.and_then(|earlier| earlier.undamaged(dir, id))
-        && let Some(ItemProvenance { captions, .. }) = kept.provenance
     {
         // the words for the settings are those of now
-        return Ok(Published { provenance: provenance(captions), ..kept });
+        return Ok(Published { provenance, ..kept });
     }
     let tables = cells.iter().map(|cell| cell.table.clone());
     let outputs = item::outputs(&planned.assemble, names().zip(tables))?;
@@ -162,5 +169,5 @@ fn assemble(
     let cell_seconds = planned.cells.iter().filter_map(|(_, i)| seconds.get(i)).sum();
     let source_digest = SOURCE_DIGEST.to_owned();
     let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
-    Ok(Published { files, entry, record, provenance: provenance(captions(&outputs)) })
+    Ok(Published { files, entry, record, provenance })
 }

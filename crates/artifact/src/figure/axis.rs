@@ -1,6 +1,7 @@
 //! Axes: ranges, ticks and their labels.
 
 use super::PanelFault;
+use super::ticks::{linear_ticks, log_ticks};
 use icl_numerics::largest;
 use icl_numerics::math;
 
@@ -22,17 +23,25 @@ pub struct Axis {
     pub scale: Scale,
     /// Fixed range; none: that of the data.
     pub range: Option<[f64; 2]>,
+    /// Names of the places 1, 2, ... in place of numbers.
+    pub names: Vec<String>,
 }
 
 impl Axis {
     /// A linear axis over the data's range.
     pub fn linear(label: &str) -> Self {
-        Self { label: label.into(), scale: Scale::Linear, range: None }
+        Self { label: label.into(), scale: Scale::Linear, range: None, names: Vec::new() }
     }
 
     /// A logarithmic axis over the data's range.
     pub fn log(label: &str) -> Self {
-        Self { label: label.into(), scale: Scale::Log, range: None }
+        Self { label: label.into(), scale: Scale::Log, range: None, names: Vec::new() }
+    }
+
+    /// Named places beside each other, at 1, 2, ....
+    pub fn places(label: &str, names: Vec<String>) -> Self {
+        let range = Some([0.4, names.len() as f64 + 0.6]);
+        Self { label: label.into(), scale: Scale::Linear, range, names }
     }
 
     /// The same with a fixed range.
@@ -58,10 +67,14 @@ impl Axis {
             return Err((what, format!("{low} on a logarithmic axis"), "positive values"));
         }
         let ends = [self.scale.position(low), self.scale.position(high)];
-        Ok(Placed { scale: self.scale, ends, from, to })
+        Ok(Placed { scale: self.scale, ends, from, to, names: self.names.clone() })
     }
 
-    fn data_range(&self, values: impl Iterator<Item = f64>) -> Result<[f64; 2], PanelFault> {
+    /// The range that shows `values`.
+    pub(super) fn data_range(
+        &self,
+        values: impl Iterator<Item = f64>,
+    ) -> Result<[f64; 2], PanelFault> {
         // a gap in a curve is not a number: it has no place on the axis
         let shown = |x: &f64| !x.is_nan() && (self.scale == Scale::Linear || *x > 0.0);
         let values: Vec<f64> = values.filter(shown).collect();
@@ -83,16 +96,18 @@ impl Axis {
             Scale::Log => {
                 let (a, b) = (math::log10(low), math::log10(high));
                 let margin = if b > a { 0.04 * (b - a) } else { 0.3 };
-                let (a, b) = (a - margin, b + margin);
-                // two powers of ten are the least that shows a scale
-                let (a, b) = if b.floor() > a.ceil() { (a, b) } else { (a.floor(), b.ceil()) };
-                [math::powf(10.0, a), math::powf(10.0, b)]
+                [math::powf(10.0, a - margin), math::powf(10.0, b + margin)]
             }
         })
     }
 }
 
 impl Scale {
+    /// Length of a range on the axis.
+    pub(super) fn length(self, [low, high]: [f64; 2]) -> f64 {
+        self.position(high) - self.position(low)
+    }
+
     fn position(self, x: f64) -> f64 {
         match self {
             Self::Linear => x,
@@ -102,12 +117,20 @@ impl Scale {
 }
 
 /// An axis on the page.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Placed {
     scale: Scale,
     ends: [f64; 2],
     from: f64,
     to: f64,
+    names: Vec<String>,
+}
+
+/// Where a value lies beyond the ends of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    Below,
+    Above,
 }
 
 /// A tick.
@@ -128,77 +151,44 @@ impl Placed {
             + (position - self.ends[0]) / (self.ends[1] - self.ends[0]) * (self.to - self.from)
     }
 
-    /// About `count` ticks with labels.
+    /// On which side `x` is left out, if it is.
+    pub(super) fn beyond(&self, x: f64) -> Option<Beyond> {
+        let slack = 1e-9 * (self.ends[1] - self.ends[0]);
+        let position = match self.scale {
+            Scale::Log if x <= 0.0 => return Some(Beyond::Below),
+            scale => scale.position(x),
+        };
+        if position < self.ends[0] - slack {
+            Some(Beyond::Below)
+        } else {
+            (position > self.ends[1] + slack).then_some(Beyond::Above)
+        }
+    }
+
+    /// About `count` ticks with labels, or those of the names.
     pub(super) fn ticks(&self, count: usize) -> Vec<Tick> {
         let values = match self.scale {
+            _ if !self.names.is_empty() => self
+                .names
+                .iter()
+                .enumerate()
+                .map(|(i, name)| ((i + 1) as f64, name.clone()))
+                .collect(),
             Scale::Linear => linear_ticks(self.ends, count),
             Scale::Log => log_ticks(self.ends, count),
         };
         values.into_iter().map(|(x, label)| Tick { at: self.at(x), label }).collect()
     }
-}
 
-/// Multiples of 1, 2 or 5 times a power of ten.
-fn linear_ticks([low, high]: [f64; 2], count: usize) -> Vec<(f64, String)> {
-    let raw = (high - low) / count as f64;
-    let power = math::log10(raw).floor() as i32;
-    let ten = math::powi(10.0, power);
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * ten >= raw).unwrap_or(10.0);
-    let decimals = if step == 10.0 { -(power + 1) } else { -power }.max(0) as usize;
-    let step = step * ten;
-    let first = (low / step - 1e-9).ceil() as i64;
-    let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|i| (i as f64 * step, format!("{:.decimals$}", i as f64 * step))).collect()
-}
-
-/// Powers of ten, thinned out; within less than one decade also 2 and 5 times them.
-fn log_ticks([low, high]: [f64; 2], count: usize) -> Vec<(f64, String)> {
-    let (first, last) = ((low - 1e-9).ceil() as i32, (high + 1e-9).floor() as i32);
-    if last - first >= 1 {
-        let stride = ((last - first) as usize).div_ceil(count).max(1);
-        let powers = (first..=last).filter(|p| p.rem_euclid(stride as i32) == 0);
-        return powers.map(|p| (math::powi(10.0, p), power_of_ten(p))).collect();
-    }
-    let decades = low.floor() as i32..=high.ceil() as i32;
-    let candidates = decades.flat_map(|p| [1.0, 1.5, 2.0, 3.0, 5.0, 7.0].map(|m| (m, p)));
-    let inside = candidates.filter(|(m, p)| {
-        let x = math::log10(*m) + f64::from(*p);
-        x >= low - 1e-9 && x <= high + 1e-9
-    });
-    inside.map(|(m, p)| (m * math::powi(10.0, p), plain_number(m * math::powi(10.0, p)))).collect()
-}
-
-/// `10` with a superscript exponent; 1 and 10 as they are.
-fn power_of_ten(p: i32) -> String {
-    if p == 0 || p == 1 {
-        return if p == 0 { "1".into() } else { "10".into() };
-    }
-    let digit = |c: char| match c {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        c => char::from_u32(0x2070 + c.to_digit(10).unwrap_or(0)).unwrap_or('?'),
-    };
-    let exponent: String = p.to_string().chars().map(digit).collect();
-    format!("10{exponent}")
-}
-
-/// A number with at most three significant digits.
-pub(super) fn plain_number(x: f64) -> String {
-    if x == 0.0 {
-        return "0".into();
-    }
-    let power = math::log10(x.abs()).floor() as i32;
-    if !(-3..5).contains(&power) {
-        return format!("{x:.1e}");
-    }
-    let decimals = (2 - power).max(0) as usize;
-    let text = format!("{x:.decimals$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
+    /// Places of small ticks: twice to nine times a power of ten, where those are few.
+    pub(super) fn minor(&self) -> Vec<f64> {
+        let [low, high] = self.ends;
+        if self.scale == Scale::Linear || high - low > 6.0 {
+            return Vec::new();
+        }
+        let powers = low.floor() as i32..=high.ceil() as i32;
+        let all = powers.flat_map(|p| (2..10).map(move |m| f64::from(m) * math::powi(10.0, p)));
+        all.filter(|x| self.beyond(*x).is_none()).map(|x| self.at(x)).collect()
     }
 }
 
@@ -216,8 +206,25 @@ mod tests {
     fn ticks_are_round_numbers_and_powers_of_ten() {
         assert_eq!(labels(&Axis::linear("x"), 0.0, 15.0), ["0", "5", "10", "15"]);
         assert_eq!(labels(&Axis::linear("x"), 0.34, 0.51), ["0.35", "0.40", "0.45", "0.50"]);
+        assert_eq!(
+            labels(&Axis::linear("x"), -0.011, 0.011),
+            ["−0.010", "−0.005", "0.000", "0.005", "0.010"]
+        );
         assert_eq!(labels(&Axis::log("x"), 1e-17, 1.0), ["10⁻¹⁶", "10⁻¹²", "10⁻⁸", "10⁻⁴", "1"]);
-        assert_eq!(labels(&Axis::log("x"), 0.7, 1.2), ["0.7", "1"]);
+        assert_eq!(labels(&Axis::log("x"), 0.7, 1.2), ["0.7", "0.8", "0.9", "1"]);
+        assert_eq!(labels(&Axis::log("x"), 8.0, 130.0), ["10", "30", "100"]);
+    }
+
+    #[test]
+    fn every_range_has_at_least_three_ticks_and_not_many_more_than_asked_for() {
+        for i in 1..400 {
+            let (low, high) =
+                (0.37 * f64::from(i % 7), 0.37 * f64::from(i % 7) + 0.013 * f64::from(i));
+            let count = labels(&Axis::linear("x"), low, high).len();
+            assert!((3..=9).contains(&count), "{low} to {high}: {count}");
+            let count = labels(&Axis::log("x"), low + 0.1, high + 0.2).len();
+            assert!((2..=10).contains(&count), "log {low} to {high}: {count}");
+        }
     }
 
     #[test]

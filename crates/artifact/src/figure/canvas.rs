@@ -1,11 +1,14 @@
-//! Drawing primitives on plotters' SVG backend.
+//! Drawing primitives on plotters' SVG backend, in named groups.
 //!
 //! The backend knows whole numbers only: everything is drawn [`ZOOM`] times too large and the SVG's
-//! view box scales it back, which leaves a precision of a twentieth of a point.
+//! view box scales it back, which leaves a precision of a twentieth of a point. It knows no groups either: what lies
+//! between two of a group's ends is drawn by a backend of its own and put into the document.
 
-use super::style::{Marker, Rgb, Style};
+use super::document;
+use super::strokes::{Marker, Rgb};
+use super::style::{PAPER, Style};
 use plotters::prelude::{
-    Circle, Color as _, DrawingArea, FontStyle, FontTransform, IntoDrawingArea as _, IntoFont as _,
+    Color as _, DrawingArea, FontStyle, FontTransform, IntoDrawingArea as _, IntoFont as _,
     PathElement, Polygon, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -30,14 +33,23 @@ pub(super) enum Anchor {
     End,
 }
 
-type Draw =
-    Box<dyn FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), String>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Draw = Box<dyn FnOnce(&Area<'_>) -> Result<(), String>>;
+
+/// A step of the drawing.
+enum Step {
+    Draw(Draw),
+    /// The start of a group.
+    Open(document::Group),
+    /// The end of the group that was opened last.
+    Close,
+}
 
 /// A page of primitives, drawn when it is finished.
 pub(super) struct Canvas {
     width: f64,
     height: f64,
-    drawing: Vec<Draw>,
+    steps: Vec<Step>,
 }
 
 fn point([x, y]: [f64; 2]) -> (i32, i32) {
@@ -81,7 +93,7 @@ pub(super) fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
 
 impl Canvas {
     pub(super) fn new(width: f64, height: f64) -> Self {
-        Self { width, height, drawing: Vec::new() }
+        Self { width, height, steps: Vec::new() }
     }
 
     fn add<E>(&mut self, element: E)
@@ -90,7 +102,20 @@ impl Canvas {
         for<'e> &'e E: plotters::element::PointCollection<'e, (i32, i32)>,
         E: for<'b> plotters::element::Drawable<SVGBackend<'b>>,
     {
-        self.drawing.push(Box::new(move |area| area.draw(&element).map_err(|e| e.to_string())));
+        let draw = move |area: &Area<'_>| area.draw(&element).map_err(|e| e.to_string());
+        self.steps.push(Step::Draw(Box::new(draw)));
+    }
+
+    /// Draws a part of the page as a group of the document.
+    pub(super) fn group<T>(
+        &mut self,
+        group: document::Group,
+        draw: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.steps.push(Step::Open(group));
+        let drawn = draw(self);
+        self.steps.push(Step::Close);
+        drawn
     }
 
     /// A line through `points`, dashed as the style says.
@@ -117,28 +142,16 @@ impl Canvas {
         self.add(Rectangle::new([point(low), point(high)], rgb(colour).filled()));
     }
 
-    /// A marker.
-    pub(super) fn marker(&mut self, [x, y]: [f64; 2], radius: f64, marker: Marker, colour: Rgb) {
-        let r = radius;
-        match marker {
-            Marker::Circle => {
-                let radius = (r * ZOOM).round() as i32;
-                self.add(Circle::new(point([x, y]), radius, rgb(colour).filled()));
-            }
-            Marker::Square => self.rectangle([x - r, y - r], [x + r, y + r], colour),
-            Marker::Triangle => {
-                self.area(&[[x - r, y + r], [x + r, y + r], [x, y - r]], colour, 1.0);
-            }
-            Marker::InvertedTriangle => {
-                self.area(&[[x - r, y - r], [x + r, y - r], [x, y + r]], colour, 1.0);
-            }
-            Marker::Hourglass => {
-                self.area(&[[x - r, y - r], [x + r, y - r], [x, y]], colour, 1.0);
-                self.area(&[[x - r, y + r], [x + r, y + r], [x, y]], colour, 1.0);
-            }
-            Marker::Diamond => {
-                self.area(&[[x - r, y], [x, y - r], [x + r, y], [x, y + r]], colour, 1.0);
-            }
+    /// A marker with a halo of paper, so that it stands out from lines; open ones show what lies below.
+    pub(super) fn marker(&mut self, at: [f64; 2], radius: f64, marker: Marker, colour: Rgb) {
+        if marker.is_open() {
+            let outline = marker.outline(at, radius);
+            let edge = Style { colour, dashes: &[], marker: None, width: 0.7 };
+            let closed = [outline.as_slice(), &outline[..1]].concat();
+            self.line(&closed, edge);
+        } else {
+            self.area(&marker.outline(at, radius + 0.45), PAPER, 1.0);
+            self.area(&marker.outline(at, radius), colour, 1.0);
         }
     }
 
@@ -169,6 +182,13 @@ impl Canvas {
         colour: Rgb,
         anchor: Anchor,
     ) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(c) = document::foreign(text) {
+            let error = format!("`{text}`: the embedded font has no `{c}` (assets/glyphs.txt)");
+            self.steps.push(Step::Draw(Box::new(move |_| Err(error))));
+        }
         let horizontal = match anchor {
             Anchor::Start => HPos::Left,
             Anchor::Middle => HPos::Center,
@@ -180,24 +200,40 @@ impl Canvas {
     }
 
     /// Draws everything; returns SVG text.
-    pub(super) fn finish(self) -> Result<String, String> {
-        let mut svg = String::new();
+    pub(super) fn finish(self, about: &document::About<'_>) -> Result<String, String> {
         let size = ((self.width * ZOOM).round() as u32, (self.height * ZOOM).round() as u32);
-        {
-            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            area.fill(&RGBColor(255, 255, 255)).map_err(|e| e.to_string())?;
-            for draw in self.drawing {
-                draw(&area)?;
+        let mut body = String::new();
+        let mut steps = self.steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            match step {
+                Step::Open(group) => body.push_str(&group.open()),
+                Step::Close => body.push_str("</g>\n"),
+                Step::Draw(first) => {
+                    let mut draws = vec![first];
+                    while let Some(Step::Draw(next)) =
+                        steps.next_if(|step| matches!(step, Step::Draw(_)))
+                    {
+                        draws.push(next);
+                    }
+                    body.push_str(&document::inner(&drawn(size, draws)?)?);
+                }
             }
-            area.present().map_err(|e| e.to_string())?;
         }
-        let big = format!("<svg width=\"{}\" height=\"{}\"", size.0, size.1);
-        let small = format!("<svg width=\"{}pt\" height=\"{}pt\"", self.width, self.height);
-        if !svg.starts_with(&big) {
-            return Err("an unknown SVG header".into());
-        }
-        Ok(svg.replacen(&big, &small, 1))
+        Ok(document::document(about, [self.width, self.height], size, &body))
     }
+}
+
+/// What a backend of its own draws.
+fn drawn(size: (u32, u32), draws: Vec<Draw>) -> Result<String, String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        for draw in draws {
+            draw(&area)?;
+        }
+        area.present().map_err(|e| e.to_string())?;
+    }
+    Ok(svg)
 }
 
 /// Splits a line into dashes; the whole line if `pattern` is empty.

@@ -1,12 +1,13 @@
 //! Schemes: matrices, arrows and text where they are put, drawn from numbers.
 
 use super::canvas::{Anchor, Canvas};
-use super::heat::{draw_colour_bar, draw_matrix, ink};
-use super::style::{INK, Style};
+use super::heat::{Colouring, draw_colour_bar, draw_matrix, ink, root_colour};
+use super::style::{INK, LABEL, SMALL, Style};
 use super::{Area, PanelFault};
 use icl_numerics::largest;
 
-/// An element of a scheme; positions in points from the panel's upper left corner.
+/// An element of a scheme; positions in units from the panel's upper left corner, [`UNITS`] over its width; text in
+/// points of the page.
 #[derive(Debug, Clone)]
 pub enum Mark {
     /// A matrix as colours, with a caption above.
@@ -71,6 +72,13 @@ pub enum Mark {
         /// Ends of the scale.
         range: [f64; 2],
     },
+    /// An outline that follows one thing through the scheme.
+    Followed {
+        /// Upper left corner.
+        at: [f64; 2],
+        /// Width and height.
+        size: [f64; 2],
+    },
     /// A frame around a part of the scheme.
     Frame {
         /// Upper left corner.
@@ -80,6 +88,9 @@ pub enum Mark {
     },
 }
 
+/// Units over the width of a scheme.
+pub const UNITS: f64 = 488.0;
+
 /// A free arrangement.
 #[derive(Debug, Clone)]
 pub struct SchemePanel {
@@ -88,12 +99,15 @@ pub struct SchemePanel {
 }
 
 const STROKE: Style = Style { colour: INK, dashes: &[], marker: None, width: 0.8 };
+const FOLLOWED: Style = Style { colour: [224, 160, 48], dashes: &[], marker: None, width: 1.6 };
 const FRAME: Style =
     Style { colour: [150, 150, 150], dashes: &[3.0, 2.0], marker: None, width: 0.6 };
 
 impl SchemePanel {
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
-        let place = |[x, y]: [f64; 2]| [area.left + x, area.top + y];
+        let unit = area.width / UNITS;
+        let place = |[x, y]: [f64; 2]| [area.left + unit * x, area.top + unit * y];
+        let readable = |size: f64| largest::at_least(size, SMALL);
         for mark in &self.marks {
             match mark {
                 Mark::Matrix { at, size, columns, entries, range, label } => {
@@ -105,31 +119,41 @@ impl SchemePanel {
                         return Err((format!("matrix `{label}`"), found, "a filled matrix"));
                     }
                     let [left, top] = place(*at);
-                    let matrix = Area { left, top, width: size[0], height: size[1] };
-                    draw_matrix(canvas, matrix, *columns, entries, *range);
-                    let middle = [left + size[0] / 2.0, top - 6.0];
-                    canvas.text(label, middle, 7.0, INK, Anchor::Middle);
+                    let [width, height] = size.map(|length| unit * length);
+                    let matrix = Area { left, top, width, height };
+                    let scale = (root_colour as Colouring, *range);
+                    draw_matrix(canvas, (label, matrix), *columns, entries, scale, 0.0);
+                    let middle = [left + width / 2.0, top - 5.5];
+                    canvas.text(label, middle, SMALL, INK, Anchor::Middle);
                 }
                 Mark::Arrow { from, to, label } => {
                     draw_arrow(canvas, place(*from), place(*to), label);
                 }
                 Mark::Text { at, size, text } => {
-                    canvas.text(text, place(*at), *size, INK, Anchor::Middle);
+                    canvas.text(text, place(*at), readable(*size), INK, Anchor::Middle);
                 }
                 Mark::Entry { at, size, text, entry, range } => {
-                    canvas.text(text, place(*at), *size, ink(*entry, *range), Anchor::Middle);
+                    let size = readable(*size);
+                    canvas.text(
+                        text,
+                        place(*at),
+                        size,
+                        ink(root_colour(*entry, *range)),
+                        Anchor::Middle,
+                    );
                 }
-                Mark::Upright { at, text } => canvas.upright(text, place(*at), 7.0, INK),
+                Mark::Upright { at, text } => canvas.upright(text, place(*at), LABEL, INK),
                 Mark::ColourBar { at, width, range } => {
                     let [left, top] = place(*at);
-                    let bar = Area { left, top, width: *width, height: 6.0 };
-                    draw_colour_bar(canvas, bar, *range);
+                    let bar = Area { left, top, width: unit * width, height: 5.0 };
+                    draw_colour_bar(canvas, bar, (root_colour, *range));
                 }
-                Mark::Frame { at, size } => {
+                Mark::Frame { at, size } | Mark::Followed { at, size } => {
                     let [x, y] = place(*at);
-                    let (right, bottom) = (x + size[0], y + size[1]);
+                    let (right, bottom) = (x + unit * size[0], y + unit * size[1]);
                     let corners = [[x, y], [right, y], [right, bottom], [x, bottom], [x, y]];
-                    canvas.line(&corners, FRAME);
+                    let followed = matches!(mark, Mark::Followed { .. });
+                    canvas.line(&corners, if followed { FOLLOWED } else { FRAME });
                 }
             }
         }
@@ -141,12 +165,12 @@ fn draw_arrow(canvas: &mut Canvas, from: [f64; 2], to: [f64; 2], label: &str) {
     let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
     let length = largest::at_least((dx * dx + dy * dy).sqrt(), 1e-9);
     let (ux, uy) = (dx / length, dy / length);
-    let base = [to[0] - 5.0 * ux, to[1] - 5.0 * uy];
+    let base = [to[0] - 4.0 * ux, to[1] - 4.0 * uy];
     canvas.line(&[from, base], STROKE);
-    let side = |s: f64| [base[0] - 2.2 * s * uy, base[1] + 2.2 * s * ux];
+    let side = |s: f64| [base[0] - 1.8 * s * uy, base[1] + 1.8 * s * ux];
     canvas.area(&[to, side(1.0), side(-1.0)], INK, 1.0);
     let middle = [f64::midpoint(from[0], to[0]), f64::midpoint(from[1], to[1]) - 6.0];
     if !label.is_empty() {
-        canvas.text(label, middle, 6.5, INK, Anchor::Middle);
+        canvas.text(label, middle, SMALL, INK, Anchor::Middle);
     }
 }

@@ -1,7 +1,7 @@
 //! The manifest of a profile's outputs, its `SHA256SUMS`, and their publication as one folder.
 //!
 //! The manifest is a function of source and settings; what belongs to one run (times, host, the words for
-//! settings and figures, keys of cells) goes to `run.json`, `host.json` and `provenance.json`, whose digests
+//! settings, keys of cells) goes to `run.json`, `host.json` and `provenance.json`, whose digests
 //! `RUN.SHA256SUMS` holds. The root hash is the SHA-256 of `SHA256SUMS`.
 
 mod provenance;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of the manifest's format.
-pub const FORMAT: &str = "icl-artifact/1";
+pub const FORMAT: &str = "icl-artifact/2";
 /// Name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
 pub use crate::json::canonical_json;
@@ -32,8 +32,18 @@ pub use crate::output::SUMS;
 pub const RUN: &str = "run.json";
 /// Name of the description of the host.
 pub const HOST: &str = "host.json";
-/// Name of what settings, cells and captions are, see [`Provenance`].
+/// Name of where settings and cells come from, see [`Provenance`].
 pub const PROVENANCE: &str = "provenance.json";
+/// The page that shows a folder's outputs; it belongs to no list.
+pub const REPORT: &str = "report/index.html";
+/// First line of such a page.
+const REPORT_MARK: &[u8] = b"<!-- icl report -->";
+
+/// Whether the page in `dir` is one of ours.
+pub fn is_own_report(dir: &Path) -> bool {
+    output::read(&dir.join(REPORT)).is_ok_and(|page| page.starts_with(REPORT_MARK))
+}
+
 /// What belongs to one run.
 pub const RUN_FILES: [&str; 3] = [HOST, PROVENANCE, RUN];
 /// Name of the list of their digests.
@@ -65,6 +75,8 @@ pub struct ManifestItem {
     pub settings: Value,
     /// Tables by path.
     pub tables: BTreeMap<String, TableEntry>,
+    /// Captions of the figures by id: the finding, what is shown, and how often it was drawn.
+    pub captions: BTreeMap<String, String>,
     /// Figures by path.
     pub figures: BTreeMap<String, FigureEntry>,
     /// Path and digest of the claims.

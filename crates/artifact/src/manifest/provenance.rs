@@ -1,7 +1,7 @@
-//! `provenance.json`: where settings come from, which cells outputs follow from, what figures say of themselves.
+//! `provenance.json`: where settings come from, and which cells outputs follow from.
 //!
-//! It stands beside the manifest and not in it: reasons and captions may be reworded, and keys of cells follow
-//! the source, while what is expected of the outputs stays the same.
+//! It stands beside the manifest and not in it: reasons may be reworded, and keys of cells follow the source, while
+//! what is expected of the outputs stays the same.
 
 use super::PROVENANCE;
 use crate::output;
@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of its format.
-const FORMAT: &str = "icl-provenance/1";
+const FORMAT: &str = "icl-provenance/2";
 
 /// What a profile's outputs come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// `icl-provenance/1`.
+    /// `icl-provenance/2`.
     pub format: String,
     /// Items by id.
     pub items: BTreeMap<String, ItemProvenance>,
@@ -30,8 +30,6 @@ pub struct ItemProvenance {
     pub settings: BTreeMap<String, SettingProvenance>,
     /// Keys of the cells by name, under which the store has their results.
     pub cells: BTreeMap<String, String>,
-    /// Captions of the figures by id.
-    pub captions: BTreeMap<String, String>,
 }
 
 /// Where a setting comes from.

@@ -65,6 +65,9 @@ pub fn listed(dir: &Path) -> BTreeSet<String> {
     let mut listed: BTreeSet<String> = names.collect();
     let text = output::read(&dir.join(SUMS)).unwrap_or_default();
     listed.extend(parse_sums(&String::from_utf8_lossy(&text)).0.into_keys());
+    if super::is_own_report(dir) {
+        listed.insert(super::REPORT.to_owned());
+    }
     if let Ok(manifest) = Manifest::read(dir) {
         listed.extend(manifest.files().map(|(path, _)| path.to_owned()));
     }

@@ -8,6 +8,9 @@ use crate::{Class, output};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// The gallery beside the expected figures: a document, made of them and no part of what is expected.
+const GALLERY: &str = "README.md";
+
 /// Where the expected outputs of a profile stand.
 #[derive(Debug, Clone)]
 pub struct Expected {
@@ -100,7 +103,7 @@ impl Expected {
             return;
         };
         let mut known: BTreeSet<PathBuf> =
-            [SUMS, MANIFEST].map(|name| self.figures.join(name)).into();
+            [SUMS, MANIFEST, GALLERY].map(|name| self.figures.join(name)).into();
         for (path, digest) in expectation.digests.iter().filter(|(path, _)| *path != MANIFEST) {
             let full = self.path(path);
             if path.starts_with("data/") || self.keeps_figures {

@@ -129,6 +129,9 @@ impl Folder<'_> {
             known.extend(manifest.files().map(|(path, _)| path.to_owned()));
         }
         known.extend([MANIFEST, SUMS, RUN_SUMS].into_iter().chain(RUN_FILES).map(str::to_owned));
+        if manifest::is_own_report(self.dir) {
+            known.insert(manifest::REPORT.to_owned());
+        }
         let entries = match output::folder::entries(self.dir) {
             Ok(entries) => entries,
             Err(error) => {

@@ -60,10 +60,16 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Toolchain, disk, memory, instruction sets, GPU: one line each
     Doctor(DoctorArguments),
+    /// What a folder of outputs shows, as one HTML page
+    Report(ReportArguments),
     /// Makes the present outputs the expected ones, with a reason
     Bless(BlessArguments),
-    /// Renews the generated tables of README.md and ARTIFACT.md
+    /// Renews the generated parts of the documents
     Document(DocumentArguments),
+    /// Completions for a shell, on standard output
+    Completions(CompletionsArguments),
+    /// The manual page, on standard output
+    Man,
 }
 
 /// Instruction sets that can be asked for.
@@ -107,6 +113,9 @@ pub(crate) struct ListArguments {
     /// Profile of the estimate
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) profile: Profile,
+    /// With what every item claims
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -116,8 +125,24 @@ pub(crate) struct ShowArguments {
     /// Profile of the values
     #[arg(long, value_enum, default_value = "paper")]
     pub(crate) profile: Profile,
+    /// With every cell and its key
+    #[arg(long)]
+    pub(crate) cells: bool,
     #[command(flatten)]
     pub(crate) inputs: InputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// Shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// Folder of outputs, or of one profile; out/ otherwise
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -128,7 +153,7 @@ pub(crate) struct RunArguments {
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
     /// Size of the run
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value = "smoke")]
     pub(crate) profile: Profile,
     /// Device: `cpu`, or `cuda` with `:N`
     #[arg(long, default_value = "cpu")]

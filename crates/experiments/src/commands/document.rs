@@ -3,7 +3,7 @@
 //! A part stands between `<!-- generated: NAME -->` and `<!-- end -->` and is a function of the
 //! registries, the settings and the expected outputs.
 
-use super::expected::{expected_claims, interval, number};
+use super::expected::expected_claims;
 use super::findings::findings;
 use super::roofline::{ROOFLINE, Roofline, Row};
 use crate::cli::DocumentArguments;
@@ -14,16 +14,23 @@ use crate::profile::Profile;
 use crate::registry;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};
-use artifact::claim::{Claim, Side};
+use artifact::claim::Claim;
 use artifact::digest::{sha256, short};
 use artifact::manifest::{Manifest, ManifestItem};
 use artifact::output;
-use artifact::statistics::comparison::Evidence;
 use dual_model::feature_map;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "ARTIFACT.md", "ARCHITECTURE.md", "docs/theory.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARTIFACT.md",
+    "CLAIMS.md",
+    "GAPS.md",
+    "ARCHITECTURE.md",
+    "docs/theory.md",
+    "figures/paper/README.md",
+];
 /// Where the comparison with other programs stands; `just bench-peers` writes it.
 const PEERS: &str = "benches/peers/results.json";
 const BEGIN: &str = "<!-- generated: ";
@@ -68,15 +75,18 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
         let content = match part {
             "findings" => findings(workspace)?,
             "items" => items(workspace)?,
-            "claims" => claims(workspace)?,
+            "claims" => super::claims::all(workspace)?,
+            "summary" => super::claims::summary(workspace)?,
+            "gallery" => super::gallery::gallery(workspace)?,
+            "thumbnails" => super::gallery::thumbnails(workspace)?,
             "gaps" => super::gaps::table(workspace)?,
             "costs" => costs(workspace),
             "peers" => peers(workspace)?,
             "roofline" => roofline(workspace)?,
             "feature-maps" => feature_maps(),
             other => bail!(
-                "{name}: found part `{other}`, expected findings, items, claims, gaps, costs, peers, roofline or \
-                 feature-maps"
+                "{name}: found part `{other}`, expected findings, items, thumbnails, gallery, claims, summary, gaps, \
+                 costs, peers, roofline or feature-maps"
             ),
         };
         write!(out, "{before}{BEGIN}{part} -->\n{content}{END}")?;
@@ -103,27 +113,20 @@ fn feature_maps() -> String {
     out
 }
 
-/// README: item, paper, command, minutes, output, level, claims.
+/// README: item, paper, minutes, claims; the level where it is not that of bits.
 fn items(workspace: &Workspace) -> anyhow::Result<String> {
     let costs = Costs::read(workspace);
     let manifest = Manifest::read(&workspace.expected(Profile::Paper).figures).ok();
     let mut out = String::from(
-        "| item | paper | command | minutes | output | level | claims met | under test |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| item | paper | minutes | expected claims met | asked |\n|---|---|---|---|---|\n",
     );
     for item in registry::built_in() {
         let id = item.id;
-        let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| format!("{m:.2}"));
+        let minutes = costs.minutes(id, Profile::Paper).map_or("?".into(), |m| match m {
+            m if m < 0.05 => "< 0.1".to_owned(),
+            m => format!("{m:.1}"),
+        });
         let entry = manifest.as_ref().and_then(|manifest| manifest.items.get(id));
-        let output =
-            entry.and_then(|entry| entry.figures.keys().find(|path| path.ends_with(".svg")));
-        let output = output.map_or_else(
-            || "-".to_owned(),
-            |path| {
-                let path = path.replacen("figures/", "figures/paper/", 1);
-                format!("[{path}]({path})")
-            },
-        );
         let claims = expected_claims(workspace, id)?;
         let good = |claim: &&Claim| claim.verdict.is_met();
         let of: Vec<&Claim> = claims.iter().filter(|claim| claim.expected).collect();
@@ -131,15 +134,15 @@ fn items(workspace: &Workspace) -> anyhow::Result<String> {
             0 => "-".into(),
             n => format!("{} of {n}", of.iter().filter(|claim| good(claim)).count()),
         };
-        let level = match entry {
-            Some(entry) => level(workspace, entry),
-            None => "not blessed",
+        let level = match entry.map(|entry| level(workspace, entry)) {
+            Some("bits") => String::new(),
+            Some(level) => format!(" ({level})"),
+            None => " (not blessed)".to_owned(),
         };
         writeln!(
             out,
-            "| `{id}` | {} | `icl run {id} --profile paper` | {minutes} | {output} | {level} | {} | {} |",
+            "| [`{id}`](figures/paper/README.md#{id}){level} | {} | {minutes} | {met} | {} |",
             item.paper,
-            met,
             words(&claims)
         )?;
     }
@@ -172,57 +175,15 @@ fn words(claims: &[Claim]) -> String {
     if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }
 
-/// ARTIFACT: every claim with value, interval, bound and verdict, profile paper.
-fn claims(workspace: &Workspace) -> anyhow::Result<String> {
-    let mut out = String::from(
-        "| claim | statement | value | interval | bound | verdict |\n|---|---|---|---|---|---|\n",
-    );
-    for item in registry::built_in() {
-        for claim in expected_claims(workspace, item.id)? {
-            let sign = match claim.side {
-                Side::AtMost => "≤",
-                Side::AtLeast => "≥",
-            };
-            let bound = match claim.comparison {
-                None => format!("{sign} {}", number(claim.bound)),
-                Some(Evidence { n, p_difference, p_equivalence }) => format!(
-                    "{n} pairs, p {}, of equivalence {}",
-                    number(p_difference),
-                    number(p_equivalence)
-                ),
-            };
-            let is_tested = !claim.expected && claim.comparison.is_none();
-            let tested = if is_tested { " (tested, not expected)" } else { "" };
-            writeln!(
-                out,
-                "| `{}` | {} | {} | {} | {bound} | {}{tested} |",
-                claim.id,
-                claim.statement.replace('|', "\\|"),
-                number(claim.value),
-                interval(&claim),
-                claim.verdict.word()
-            )?;
-        }
-    }
-    Ok(out)
-}
-
-/// ARTIFACT: measured minutes by item and profile, and the expected roots.
+/// ARTIFACT: measured minutes by profile, and the expected roots.
 fn costs(workspace: &Workspace) -> String {
     let costs = Costs::read(workspace);
-    let mut out = String::from("| item | smoke | quick | paper |\n|---|---|---|---|\n");
-    let mut totals = [0.0; 3];
-    for item in registry::built_in() {
-        let _ = write!(out, "| `{}` |", item.id);
-        for (profile, total) in Profile::EXPECTED.into_iter().zip(&mut totals) {
-            let minutes = costs.minutes(item.id, profile);
-            *total += minutes.unwrap_or(0.0);
-            let _ = write!(out, " {} |", minutes.map_or("?".into(), |m| format!("{m:.2}")));
-        }
-        out.push('\n');
-    }
-    let [smoke, quick, paper] = totals;
-    let _ = writeln!(out, "| all | {smoke:.2} | {quick:.2} | {paper:.2} |");
+    let mut out = String::from("| | smoke | quick | paper |\n|---|---|---|---|\n");
+    let total = |profile: Profile| -> f64 {
+        registry::built_in().iter().filter_map(|item| costs.minutes(item.id, profile)).sum()
+    };
+    let [smoke, quick, paper] = Profile::EXPECTED.map(total);
+    let _ = writeln!(out, "| minutes | {smoke:.1} | {quick:.1} | {paper:.0} |");
     let root = |profile: Profile| {
         let mut manifest = Manifest::read(&workspace.expected(profile).figures).ok();
         // a user's own items are no part of what is documented

@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use std::fmt::Write as _;
 
 /// A finding: the claim that it rests on, and its sentence.
-struct Finding {
-    claim: &'static str,
-    sentence: &'static str,
+pub(super) struct Finding {
+    pub(super) claim: &'static str,
+    pub(super) sentence: &'static str,
     /// What the value is.
-    quantity: &'static str,
+    pub(super) quantity: &'static str,
 }
 
-const FINDINGS: [Finding; 5] = [
+pub(super) const FINDINGS: [Finding; 5] = [
     Finding {
         claim: "fig3-linear/exact-end",
         sentence: "Attention's output for the query **is** the prediction of a dual model after one gradient step on the \

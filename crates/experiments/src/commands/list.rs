@@ -33,12 +33,39 @@ pub(crate) fn list(workspace: &Workspace, arguments: &ListArguments) -> anyhow::
         say!("{:#}", serde_json::Value::Array(entries));
         return Ok(Outcome::Reproduced);
     }
-    say!("{:<30} {:<26} {:>8}", "item", "paper", "minutes");
+    say!("{:<30} {:<40} {:>8}", "item", "paper", "minutes");
     for item in registry::all(workspace) {
-        let minutes = minutes(item.id).map_or("?".into(), |minutes| format!("{minutes:.2}"));
-        say!("{:<30} {:<26} {minutes:>8}", item.id, item.paper);
-        print_wrapped(item.claim, 78);
+        let minutes = minutes(item.id).map_or("?".into(), |minutes| match minutes {
+            few if few < 0.05 => "< 0.1".to_owned(),
+            minutes => format!("{minutes:.1}"),
+        });
+        say!("{:<30} {:<40} {minutes:>8}", item.id, cut(item.paper, 40));
+        if arguments.verbose {
+            print_wrapped(item.claim, 78);
+        }
     }
     say!("minutes: profile {}, this host, {cores} threads", arguments.profile.name());
+    if !arguments.verbose {
+        say!("`icl list -v` says what each claims, `icl show ITEM` all about one");
+    }
     Ok(Outcome::Reproduced)
+}
+
+/// A text in at most `width` characters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn long_texts_are_cut_and_short_ones_are_not() {
+        assert_eq!(cut("φ(x)", 4), "φ(x)");
+        assert_eq!(cut("φ(x) and", 5), "φ(x)…");
+    }
 }

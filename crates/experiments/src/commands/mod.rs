@@ -3,15 +3,19 @@
 mod bench;
 mod bench_bert;
 mod bless;
+mod claims;
+mod completions;
 mod doctor;
 mod document;
 mod expected;
 mod findings;
 mod floor;
+mod gallery;
 mod gaps;
 mod glue;
 mod lens;
 mod list;
+mod report;
 mod roofline;
 mod run;
 mod show;
@@ -45,6 +49,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
             roofline::roofline(&workspace()?, &roofline, isa)
         }
         Command::Doctor(doctor) => Ok(doctor::doctor(&workspace()?, &doctor)),
+        Command::Report(report) => report::report(&workspace()?, &report),
+        Command::Completions(wanted) => completions::completions(wanted.shell),
+        Command::Man => completions::man(),
         Command::Bless(bless) => bless::bless(&workspace()?, &bless),
         Command::Document(document) => document::document(&workspace()?, &document),
     }

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use crate::plan::{self, Planned, Work};
 use crate::profile::Profile;
 use crate::progress::Progress;
-use crate::publish::publish;
+use crate::publish::{Verified, publish};
 use crate::record::CELL_DIGEST;
 use crate::registry;
 use crate::signals;
@@ -47,7 +47,14 @@ pub(crate) fn run(
     let outcome = if arguments.shard.is_some() {
         shard_outcome(&results)
     } else {
-        publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?
+        let Verified { dir, report, outcome } =
+            publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?;
+        // the page is for reading: outputs without it are complete
+        match super::report::write(workspace, context.profile, &dir, &report) {
+            Ok(page) => say!("to be read: {}", page.display()),
+            Err(error) => note!("note: no report: {error:#}"),
+        }
+        outcome
     };
     work.not_run.iter().for_each(|text| say!("not run: {text}"));
     if !work.refused.is_empty() {

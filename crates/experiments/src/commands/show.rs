@@ -9,8 +9,10 @@ use crate::record::CELL_DIGEST;
 use crate::registry;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
+use artifact::claim::Claim;
 use artifact::digest::short;
 use artifact::manifest::Manifest;
+use artifact::verify::read_claims;
 use icl_model::device::Device;
 
 /// Runs the command.
@@ -45,8 +47,9 @@ pub(crate) fn show(
     }
     match plan {
         Ok(plan) => {
-            say!("\n{} cells", plan.cells.len());
-            for cell in &plan.cells {
+            let more = if arguments.cells { "" } else { "; `--cells` names them" };
+            say!("\n{} cells{more}", plan.cells.len());
+            for cell in plan.cells.iter().filter(|_| arguments.cells) {
                 say!("  {} {}", short(&cell.key(CELL_DIGEST)), cell.name);
             }
         }
@@ -63,5 +66,18 @@ pub(crate) fn show(
         }
         None => say!("  none; `icl bless {} --reason TEXT` records them", item.id),
     }
+    show_claims(&read_claims(&expected.data.join(item.id).join("claims.json"))?);
     Ok(Outcome::Reproduced)
+}
+
+/// Every claim with its verdict.
+fn show_claims(claims: &[Claim]) {
+    if !claims.is_empty() {
+        say!("\nexpected claims and verdicts");
+    }
+    for claim in claims {
+        let kind = if claim.expected { "" } else { " (asked)" };
+        say!("  {}{kind}: {}", claim.verdict.word(), claim.id);
+        print_wrapped(&format!("  {}", claim.statement), 78);
+    }
 }

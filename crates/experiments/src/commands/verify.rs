@@ -73,7 +73,7 @@ fn damaged(dir: &Path, report: &Report) -> Vec<String> {
 }
 
 /// The profile folders in `dir`, or `dir` itself.
-fn profile_folders(dir: &Path) -> anyhow::Result<Vec<(Profile, PathBuf)>> {
+pub(super) fn profile_folders(dir: &Path) -> anyhow::Result<Vec<(Profile, PathBuf)>> {
     let holds_outputs = |dir: &Path| dir.join(SUMS).exists() || dir.join(MANIFEST).exists();
     if holds_outputs(dir) {
         return Ok(vec![(profile_of(dir)?, dir.to_owned())]);

@@ -1,14 +1,17 @@
 //! The page on which matrices of a table are placed.
 
 use anyhow::Context as _;
-use artifact::figure::{Figure, Mark, Panel, SchemePanel};
+use artifact::figure::{Figure, Mark, Panel, SchemePanel, plain_number};
 use artifact::table::Table;
 use icl_numerics::{largest, math};
+use std::collections::BTreeMap;
 
 /// A page on which matrices of a table are placed.
 pub(crate) struct Page<'a> {
     table: &'a Table,
     marks: Vec<Mark>,
+    /// Where matrices were drawn: corner, side of an entry, rows.
+    places: BTreeMap<String, ([f64; 2], f64, usize)>,
 }
 
 /// Where a matrix stands: upper left corner and the side of an entry, in points.
@@ -17,7 +20,7 @@ pub(crate) type Place = ([f64; 2], f64);
 impl<'a> Page<'a> {
     /// An empty page over the matrices of `table`.
     pub(crate) fn new(table: &'a Table) -> Self {
-        Self { table, marks: Vec::new() }
+        Self { table, marks: Vec::new(), places: BTreeMap::new() }
     }
 
     /// Entries, row by row, and the number of columns.
@@ -59,6 +62,7 @@ impl<'a> Page<'a> {
         let (entries, columns) = self.matrix(name)?;
         let rows = entries.len() / columns;
         let size = [cell * columns as f64, cell * rows as f64];
+        self.places.insert(name.to_owned(), (at, cell, rows));
         self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
         Ok([at[0] + size[0], at[1] + size[1] / 2.0])
     }
@@ -74,7 +78,7 @@ impl<'a> Page<'a> {
         let [right, _] = self.draw(name, label, (at, cell), range)?;
         for (i, x) in self.matrix(name)?.0.into_iter().enumerate() {
             let middle = at[1] + cell * (i as f64 + 0.5);
-            self.small([right + 13.0, middle], short(x));
+            self.small([right + 18.0, middle], short(x));
         }
         Ok(())
     }
@@ -91,6 +95,26 @@ impl<'a> Page<'a> {
         for i in 0..n {
             let at = [at[0] + stride * i as f64, at[1]];
             self.draw(&format!("{name} {}", i + 1), &(i + 1).to_string(), (at, cell), range)?;
+        }
+        Ok(())
+    }
+
+    /// Outlines one column of matrices that are drawn already.
+    pub(crate) fn follow(&mut self, names: &[&str], column: usize) {
+        for name in names {
+            if let Some((at, cell, rows)) = self.places.get(*name) {
+                let at = [at[0] + cell * column as f64, at[1]];
+                self.marks.push(Mark::Followed { at, size: [*cell, cell * *rows as f64] });
+            }
+        }
+    }
+
+    /// Outlines a whole matrix that is drawn already.
+    pub(crate) fn follow_whole(&mut self, name: &str) -> anyhow::Result<()> {
+        let (_, columns) = self.matrix(name)?;
+        if let Some((at, cell, rows)) = self.places.get(name) {
+            let size = [cell * columns as f64, cell * *rows as f64];
+            self.marks.push(Mark::Followed { at: *at, size });
         }
         Ok(())
     }
@@ -136,6 +160,7 @@ impl<'a> Page<'a> {
         Figure {
             id: id.into(),
             columns: 1,
+            shares: vec![],
             panel_height: height,
             panels: vec![Panel::Scheme(SchemePanel { marks: self.marks })],
             caption,
@@ -145,5 +170,9 @@ impl<'a> Page<'a> {
 
 /// A number in few characters, for a scheme.
 pub(crate) fn short(x: f64) -> String {
-    if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.1e}") }
+    if x == 0.0 || (1e-3..1e4).contains(&x.abs()) {
+        format!("{x:.3}").replace('-', "−")
+    } else {
+        plain_number(x)
+    }
 }

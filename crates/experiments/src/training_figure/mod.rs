@@ -2,6 +2,7 @@
 
 mod claims;
 mod drawing;
+pub(crate) mod labels;
 mod settings;
 mod tables;
 
@@ -125,8 +126,9 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
         settings,
         &drawing::Tables {
             equivalence: &equivalence,
-            bands: &bands,
-            held_out: &held_out,
+            training: &training,
+            finals: &finals,
+            comparison: &comparison,
             last: &references,
             plain: &plain.finals,
         },
@@ -148,7 +150,7 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
             (bands, all(&["mean", "lower", "upper"])),
             (comparison, BTreeMap::new()),
         ],
-        figures: vec![(figure, vec![EQUIVALENCE, "bands", REFERENCES, "finals"])],
+        figures: vec![(figure, vec![EQUIVALENCE, REFERENCES, "training", "finals", "comparison"])],
         claims: all_claims,
     })
 }

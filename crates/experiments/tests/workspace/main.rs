@@ -11,11 +11,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the commands read and write.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 13] = [
     "ARCHITECTURE.md",
     "ARTIFACT.md",
     "CHANGELOG.md",
+    "CLAIMS.md",
     "Cargo.toml",
+    "GAPS.md",
     "README.md",
     "benches/peers/results.json",
     "benches/roofline.json",

@@ -25,13 +25,13 @@ pub(super) fn figure(
 ) -> anyhow::Result<Figure> {
     let panel = |title: &str, x: &str, y: Axis, shift: &str, column: &str, with_gd: bool| {
         let mut series = Vec::new();
-        for (i, (layer, _, _)) in LAYERS.iter().enumerate() {
+        for (layer, _, _) in &LAYERS {
             let of = Selection { layer, shift, column };
-            series.push(line(table, of, layer, Style::series(i))?);
+            series.push(line(table, of, layer, Style::of(layer)?)?);
         }
         if with_gd {
             let of = Selection { layer: LAYERS[0].0, shift, column: "gd_loss" };
-            series.push(line(table, of, "GD, 1 step", Style::THEORY)?);
+            series.push(line(table, of, "GD, 1 step", Style::LEVEL)?);
         }
         let x = Axis::linear(x);
         anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
@@ -40,7 +40,8 @@ pub(super) fn figure(
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 3,
-        panel_height: 190.0,
+        shares: vec![],
+        panel_height: 125.0,
         panels: vec![
             panel("alignment", "training step", Axis::linear("cosine"), NONE, "cosine", false)?,
             panel(
@@ -66,7 +67,7 @@ pub(super) fn figure(
             applied(iterated, iterated::INTERPOLATED, "interpolated", "share of the step")?,
         ],
         caption: format!(
-            "ext-alignment. Trained attention over the demonstrations against one gradient step of the optimal \
+            "Trained attention over the demonstrations against one gradient step of the optimal \
              size, d = {}, N = {}, normal inputs. Above: cosine and distance of the predictions' derivatives \
              towards the query, and distance of the predictions, during training. Middle: loss on problems unlike \
              those of training. Below: the layer applied again and again to what is left of the labels (dampened by \
@@ -87,8 +88,9 @@ fn applied(iterated: &Table, comparison: &str, title: &str, x: &str) -> anyhow::
     }
     let [[x_ours, ours, lower, upper], [x_theirs, theirs, ..]] = columns;
     let series = vec![
-        Series::line("linear attention", Style::series(0), x_ours, ours).with_band(lower, upper),
-        Series::line("gradient descent", Style::THEORY, x_theirs, theirs),
+        Series::line("linear attention", Style::of("linear attention")?, x_ours, ours)
+            .with_band(lower, upper),
+        Series::line("gradient descent", Style::LEVEL, x_theirs, theirs),
     ];
     let (x, y) = (Axis::linear(x), Axis::linear("median loss / E[y²]"));
     Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))

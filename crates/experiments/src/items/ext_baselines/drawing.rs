@@ -22,12 +22,12 @@ fn line(curves: &Table, name: &str, style: Style) -> anyhow::Result<Series> {
 }
 
 /// Points of a floor.
-fn floor(references: &Table, reference: Reference, style: Style) -> anyhow::Result<Series> {
+fn floor(references: &Table, reference: Reference) -> anyhow::Result<Series> {
     let (names, n) = (references.texts("reference")?, references.numbers("n_demos")?);
     let losses = references.floats("relative_loss")?;
     let rows = || (0..n.len()).filter(|i| names[*i] == reference.name());
     let (x, y) = (rows().map(|i| n[i]).collect(), rows().map(|i| losses[i]).collect());
-    Ok(Series::points(reference.name(), style, x, y))
+    Ok(Series::points(reference.name(), Style::of(reference.name())?, x, y))
 }
 
 /// Trained layers with their references, and predictors without training.
@@ -41,27 +41,26 @@ pub(super) fn figure(
         Panel::Lines(LinePanel { title: title.into(), x, y, series })
     };
     let mut learned = vec![
-        line(curves, Method::OneStep.name(), Style::REFERENCE)?,
-        line(curves, Method::LeastSquares.name(), Style::THEORY)?,
+        line(curves, Method::OneStep.name(), Style::of(Method::OneStep.name())?)?,
+        line(curves, Method::LeastSquares.name(), Style::of(Method::LeastSquares.name())?)?,
     ];
-    for (i, layer) in Layer::ALL.iter().enumerate() {
-        learned.push(line(curves, layer.name(), Style::series(i))?);
+    for layer in Layer::ALL {
+        learned.push(line(curves, layer.name(), Style::of(layer.name())?)?);
     }
-    learned.push(floor(references, Reference::OneHead, Style::series(5))?);
-    learned.push(floor(references, Reference::TwoHeads, Style::series(6))?);
-    let styles = std::iter::once(Style::REFERENCE).chain((0..).map(Style::series));
+    learned.push(floor(references, Reference::OneHead)?);
+    learned.push(floor(references, Reference::TwoHeads)?);
     let classical: Vec<Series> = Method::ALL
         .iter()
-        .zip(styles)
-        .map(|(method, style)| line(curves, method.name(), style))
+        .map(|method| line(curves, method.name(), Style::of(method.name())?))
         .collect::<anyhow::Result<_>>()?;
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 290.0,
+        shares: vec![],
+        panel_height: 165.0,
         panels: vec![panel("trained layers", learned), panel("without training", classical)],
         caption: format!(
-            "ext-baselines. Linear regression in context, d = {}, noiseless labels; loss relative to the labels' \
+            "Linear regression in context, d = {}, noiseless labels; loss relative to the labels' \
              mean square. Left: attention over the demonstrations only, trained for every N, heads started with \
              opposite signs; mean and 95 % band over {} seeds; points: the lowest loss of one head and of two; grey \
              and dashed: one gradient step and least squares. Right: predictors with settings tuned on other \

@@ -124,11 +124,7 @@ fn claims(heads: &Table) -> anyhow::Result<Vec<Claim>> {
 
 /// Layers by heads: what comes from the others, how large queries and keys stand to each other, what features need.
 fn figure(models: &[String], heads: &Table) -> anyhow::Result<Figure> {
-    let measures = [
-        ("share", "the others' share"),
-        ("mean_z", "mean z"),
-        ("log10_features", "log10 of the features"),
-    ];
+    let measures = [("share", "share"), ("mean_z", "mean z"), ("log10_features", "log₁₀ m")];
     let mut panels = Vec::new();
     for model in models {
         let columns = 1 + largest::value(of_model(heads, model, "head")?) as usize;
@@ -137,7 +133,7 @@ fn figure(models: &[String], heads: &Table) -> anyhow::Result<Figure> {
             let all = heads.floats(column)?;
             let low = if column == "share" { largest::least(all.clone()) } else { 0.0 };
             panels.push(Panel::Heat(HeatPanel {
-                title: format!("{model}: {title}"),
+                title: format!("{model}, {title}"),
                 x_label: "head".into(),
                 y_label: "layer".into(),
                 columns,
@@ -151,10 +147,11 @@ fn figure(models: &[String], heads: &Table) -> anyhow::Result<Figure> {
     Ok(Figure {
         id: ITEM.id.into(),
         columns: measures.len(),
-        panel_height: 150.0,
+        shares: vec![],
+        panel_height: 146.0,
         panels,
         caption: format!(
-            "ext-bert-dual. Every head (columns) of every layer (rows, the first on top) of pretrained BERTs on real \
+            "Every head (columns) of every layer (rows, the first on top) of pretrained BERTs on real \
              sentences ({tokens} tokens). Left: norm of what the other tokens add to a token's output over that of the \
              whole, mean over tokens. Middle: mean z = |q + k|² over pairs of tokens. Right: log10 of the positive \
              features with which a kernel entry of that z has a relative error of 10 %, (exp(z) − 1) / 0.01. One scale \

@@ -37,7 +37,7 @@ pub(super) fn figure(
         ),
         panel(
             "what decides",
-            Axis::linear("w_v[s, s] at the start"),
+            Axis::linear("label weight at the start"),
             Axis::linear("test loss / Var(s) at the end"),
             points(ends, floors)?,
         ),
@@ -45,10 +45,11 @@ pub(super) fn figure(
     Ok(Figure {
         id: super::ITEM.id.to_owned(),
         columns: 2,
-        panel_height: 210.0,
+        shares: vec![],
+        panel_height: 135.0,
         panels,
         caption: format!(
-            "ext-branches. Linear task, d_t = {}, N = {}, one softmax head with the query token in the softmax: {} runs \
+            "Linear task, d_t = {}, N = {}, one softmax head with the query token in the softmax: {} runs \
              from random starts (the first {MOST_LINES} drawn), coloured by where they end. Upper left: test loss; \
              upper right: the softmax mass that the query's own \
              token takes; lower left: floors against N, also of two heads; lower right: the end of every run against \
@@ -60,9 +61,7 @@ pub(super) fn figure(
 }
 
 fn style(branch: &str) -> Style {
-    let place =
-        [Kind::Opposed.name(), Kind::Aligned.name()].iter().position(|name| *name == branch);
-    Style::series(place.unwrap_or(3)).solid().unmarked()
+    Style::of(branch).unwrap_or(Style::LIMIT).run()
 }
 
 /// A column along the training, one line a run; the first of a branch names it.
@@ -84,14 +83,14 @@ fn lines(runs: &Table, ends: &Table, column: &str) -> anyhow::Result<Vec<Series>
 }
 
 fn floor_lines(floors: &Table) -> anyhow::Result<Vec<Series>> {
-    let line = |(i, heads, kind, label): (usize, i64, Kind, &str)| -> anyhow::Result<Series> {
+    let line = |(heads, kind, label): (i64, Kind, &str)| -> anyhow::Result<Series> {
         let (x, y) = floors::against_demos(floors, heads, kind.name())?;
-        Ok(Series::line(label, Style::series(i), x, y))
+        Ok(Series::line(label, Style::of(kind.name())?, x, y))
     };
     [
-        (0, 1, Kind::Opposed, "one head, opposed"),
-        (1, 1, Kind::Aligned, "one head, aligned"),
-        (2, 2, Kind::Unequal, "two heads"),
+        (1, Kind::Opposed, "one head, opposed"),
+        (1, Kind::Aligned, "one head, aligned"),
+        (2, Kind::Unequal, "two heads"),
     ]
     .into_iter()
     .map(line)
@@ -102,11 +101,17 @@ fn floor_lines(floors: &Table) -> anyhow::Result<Vec<Series>> {
 fn points(ends: &Table, floors: &Table) -> anyhow::Result<Vec<Series>> {
     let (weights, losses) = (ends.floats("label_weight")?, ends.floats("final_loss")?);
     let (branches, starts) = (ends.texts("branch")?, ends.texts("start")?);
-    let of = |i: usize, label: &str, keep: &dyn Fn(usize) -> bool| {
+    let of = |label: &str, keep: &dyn Fn(usize) -> bool| {
         let rows: Vec<usize> = (0..weights.len()).filter(|row| keep(*row)).collect();
         let pick = |of: &[f64]| rows.iter().map(|row| of[*row]).collect::<Vec<f64>>();
-        (!rows.is_empty())
-            .then(|| Series::points(label, Style::series(i), pick(&weights), pick(&losses)))
+        (!rows.is_empty()).then(|| {
+            Series::points(
+                label,
+                Style::of(label).unwrap_or(Style::LIMIT),
+                pick(&weights),
+                pick(&losses),
+            )
+        })
     };
     let drawn = |row: usize| starts[row] != "free";
     let is = |row: usize, kind: Kind| drawn(row) && branches[row] == kind.name();
@@ -118,10 +123,10 @@ fn points(ends: &Table, floors: &Table) -> anyhow::Result<Vec<Series>> {
     let free = |row: usize| !drawn(row) && weights[row].abs() <= widest;
     let on_way = |row: usize| drawn(row) && branches[row] == run::SADDLE;
     let all = [
-        of(3, "saddle", &on_way),
-        of(0, "opposed", &|row| is(row, Kind::Opposed)),
-        of(1, "aligned", &|row| is(row, Kind::Aligned)),
-        of(2, "free starts", &free),
+        of("saddle", &on_way),
+        of("opposed", &|row| is(row, Kind::Opposed)),
+        of("aligned", &|row| is(row, Kind::Aligned)),
+        of("free starts", &free),
     ];
     let mut all: Vec<Series> = all.into_iter().flatten().collect();
     for floor in floors::on_same_prompts(floors)? {

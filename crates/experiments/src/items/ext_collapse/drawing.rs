@@ -6,7 +6,7 @@ use artifact::statistics::interval;
 use artifact::table::Table;
 
 pub(super) fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure> {
-    let line = |i: usize, kind: &str, column: &str| -> anyhow::Result<Series> {
+    let line = |kind: &str, column: &str| -> anyhow::Result<Series> {
         let mut columns: [Vec<f64>; 3] = Default::default();
         for sample in curve(settings, runs, kind, column)? {
             let mean = interval::mean(&sample)?;
@@ -16,18 +16,24 @@ pub(super) fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure
         let [mean, lower, upper] = columns;
         let label = kind.replace(':', " ").replace("={}", "").replace(',', " ");
         let x = settings.strengths.clone();
-        Ok(Series::line(&label, Style::series(i), x, mean).with_band(lower, upper))
+        Ok(Series::line(&label, style(settings, kind)?, x, mean).with_band(lower, upper))
     };
     let panel = |title: &str, y: &str, column: &str| -> anyhow::Result<Panel> {
-        let kinds = settings.kinds.iter().enumerate();
-        let series = kinds.map(|(i, kind)| line(i, kind, column)).collect::<Result<_, _>>()?;
-        let (x, y) = (Axis::linear("strength α or β"), Axis::linear(y));
+        let kinds = settings.kinds.iter();
+        let series = kinds.map(|kind| line(kind, column)).collect::<Result<_, _>>()?;
+        let y = match column {
+            // what has collapsed has rank one
+            "effective_rank" => Axis::linear(y).from_to(1.0, 1.02 * settings.d_s as f64),
+            _ => Axis::linear(y),
+        };
+        let x = Axis::linear("strength α or β");
         Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
     };
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 200.0,
+        shares: vec![],
+        panel_height: 130.0,
         panels: vec![
             panel("effective rank", "tr(C)² / tr(C²)", MEASURES[0])?,
             panel("loss", "2 · loss / E[s²]", MEASURES[3])?,
@@ -35,11 +41,18 @@ pub(super) fn figure(settings: &Settings, runs: &Table) -> anyhow::Result<Figure
             panel("uniformity", "ln E exp(−2 |u(p) − u(p′)|²)", MEASURES[2])?,
         ],
         caption: format!(
-            "ext-collapse. What one trained head predicts for {} prompts of the linear task with {} targets, against \
+            "What one trained head predicts for {} prompts of the linear task with {} targets, against \
              the strength of a modification: effective rank of the predictions' covariance, loss, alignment with the \
              targets (0 is best) and uniformity on the sphere (low is spread). Mean and 95 % interval over {} \
              seeds; the word of every strength against plain is in comparisons.csv.",
             settings.prompts, settings.d_s, settings.seeds
         ),
     })
+}
+
+/// The look of a kind: several of the same modification differ by their dashes.
+fn style(settings: &Settings, kind: &str) -> anyhow::Result<Style> {
+    let own = |kind: &str| kind.split(':').next().unwrap_or_default().to_owned();
+    let before = settings.kinds.iter().take_while(|other| *other != kind);
+    Ok(Style::of(&own(kind))?.variant(before.filter(|other| own(other) == own(kind)).count()))
 }

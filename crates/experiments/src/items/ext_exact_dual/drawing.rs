@@ -17,7 +17,7 @@ pub(super) fn figure(table: &Table) -> anyhow::Result<Figure> {
                 names.push(pair);
             }
         }
-        for (i, (dtype, mask)) in names.iter().enumerate() {
+        for (dtype, mask) in &names {
             let rows: Vec<usize> =
                 (0..values.len()).filter(|r| dtypes[*r] == *dtype && masks[*r] == *mask).collect();
             let pick = |x: &[f64]| rows.iter().map(|r| x[*r]).collect::<Vec<f64>>();
@@ -25,7 +25,7 @@ pub(super) fn figure(table: &Table) -> anyhow::Result<Figure> {
             // a logarithmic axis has no zero: N + 1 tokens are seen at least
             let x = pick(&n).iter().map(|n| n + 1.0).collect();
             let y = pick(&values).iter().map(|y| largest::at_least(*y, 1e-18)).collect();
-            series.push(Series::line(&label, Style::series(i), x, y));
+            series.push(Series::line(&label, Style::of(&label)?, x, y));
         }
         let (x, y) = (Axis::log("demonstrations + 1"), Axis::log("largest relative difference"));
         Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
@@ -34,13 +34,14 @@ pub(super) fn figure(table: &Table) -> anyhow::Result<Figure> {
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 230.0,
+        shares: vec![],
+        panel_height: 140.0,
         panels: vec![
             panel("a dual for every query", "per_query_dual")?,
             panel("one dual for all queries", "shared_dual")?,
         ],
         caption: format!(
-            "ext-exact-dual. Largest difference between softmax attention and the dual, relative to the \
+            "Largest difference between softmax attention and the dual, relative to the \
              largest output, over {count} random layers (all queries, one to three heads, logits up to \
              about 80), by precision and mask. No seeds are averaged: each point is a maximum."
         ),

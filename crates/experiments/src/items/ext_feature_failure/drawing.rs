@@ -17,7 +17,7 @@ pub(super) fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
     for (i, size) in sizes.iter().enumerate() {
         let rows: Vec<usize> = (0..m.len()).filter(|r| m[*r] == *size).collect();
         let pick = |x: &[f64]| rows.iter().map(|r| x[*r]).collect::<Vec<f64>>();
-        let (name, style) = (format!("{size} features"), Style::series(i));
+        let (name, style) = (format!("{size} features"), Style::shade(i, sizes.len()));
         let band = |side: usize| -> Vec<f64> {
             let end = |r: &usize| around(measured[*r], errors[*r])[side];
             // a logarithmic axis has no place for the lower end of a wide interval
@@ -37,10 +37,11 @@ pub(super) fn figure(draws: usize, law: &Table) -> anyhow::Result<Figure> {
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 1,
-        panel_height: 250.0,
+        shares: vec![],
+        panel_height: 150.0,
         panels: vec![Panel::Lines(panel)],
         caption: format!(
-            "ext-feature-failure. Relative error of positive features measured over {draws} draws (markers, 95 % \
+            "Relative error of positive features measured over {draws} draws (markers, 95 % \
              band) and predicted, sqrt((exp(z) − 1)/m) (dashed). Where the prediction exceeds one, a sample no \
              longer finds the tail that makes the error, and the measurement falls below it. Bands are cut at a tenth of the value."
         ),

@@ -12,50 +12,52 @@ use artifact::table::Table;
 pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figure> {
     let predictors = settings.predictors();
     let names: Vec<&str> = [MODEL].into_iter().chain(predictors.map(|p| p.0)).collect();
-    let line = |(i, name): (usize, &&str), points: &[Prompts]| -> anyhow::Result<Series> {
+    let line = |name: &str, points: &[Prompts]| -> anyhow::Result<Series> {
         let mut columns: [Vec<f64>; 3] = Default::default();
         for prompts in points {
             let interval = interval::mean(&losses(table, name, *prompts)?)?;
             let row = [interval.mean, interval.lower, interval.upper];
-            columns.iter_mut().zip(row).for_each(|(c, x)| c.push(x.clamp(1e-3, 1e2)));
+            columns.iter_mut().zip(row).for_each(|(c, x)| c.push(x));
         }
         let [mean, lower, upper] = columns;
         // numbers of demonstrations make a curve, strategies stand beside each other
         let by_number = points.iter().all(|prompts| prompts.strategy == Strategy::Standard);
         let series = if by_number {
             let x = points.iter().map(|prompts| prompts.n_demos as f64).collect();
-            Series::line(name, Style::series(i), x, mean)
+            Series::line(name, Style::of(name)?, x, mean)
         } else {
             let x = (1..=points.len()).map(|k| k as f64).collect();
-            Series::points(name, Style::series(i), x, mean)
+            Series::points(name, Style::of(name)?, x, mean)
         };
         Ok(series.with_band(lower, upper))
     };
-    let panel = |title: &str, x: &str, points: &[Prompts]| {
-        let series = names.iter().enumerate().map(|name| line(name, points));
+    let panel = |title: &str, x: Axis, points: &[Prompts]| {
+        let series = names.iter().map(|name| line(name, points));
         let series = series.collect::<anyhow::Result<_>>()?;
-        let (x, y) = (Axis::linear(x), Axis::log("loss / E[y²]"));
+        let y = Axis::log("loss / E[y²]").from_to(1e-3, 1e2);
         anyhow::Ok(Panel::Lines(LinePanel { title: title.into(), x, y, series }))
     };
     let mut panels = Vec::new();
     for class in FunctionClass::ALL {
         let points: Vec<Prompts> = settings.by_number(*class).collect();
-        panels.push(panel(class.name(), "demonstrations N", &points)?);
+        panels.push(panel(class.name(), Axis::linear("demonstrations N"), &points)?);
     }
     let points: Vec<Prompts> = settings.by_strategy(FunctionClass::Linear).collect();
-    panels.push(panel("linear, other prompts", "prompt strategy", &points)?);
-    let strategies = Strategy::ALL.iter().enumerate();
-    let named: Vec<String> = strategies.map(|(i, s)| format!("{} {}", i + 1, s.name())).collect();
+    let places = (1..=points.len()).map(|k| k.to_string()).collect();
+    panels.push(panel("linear, other prompts", Axis::places("prompt strategy", places), &points)?);
+    let strategies = Strategy::ALL.iter().zip(1..);
+    let named: Vec<String> = strategies.map(|(s, i)| format!("{i} {}", s.name())).collect();
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 220.0,
+        shares: vec![],
+        panel_height: 138.0,
         panels,
         caption: format!(
-            "ext-function-classes. A Transformer of {} layers ({} heads, {} hidden units, residual paths) trained on \
+            "A Transformer of {} layers ({} heads, {} hidden units, residual paths) trained on \
              prompts of 1 to {} demonstrations, d = {}, beside predictors without training; mean and 95 % \
-             band over {} seeds. Last panel: prompts unlike those of training, N = {}: {}. Values below 0.001 and \
-             above 100 stand at the edge.",
+             band over {} seeds. Last panel: prompts unlike those of training, N = {}: {}. Open triangles stand for values below \
+             0.001 and above 100.",
             settings.layers,
             settings.n_heads,
             settings.hidden,

@@ -15,10 +15,11 @@ pub(super) fn figure(
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 200.0,
+        shares: vec![],
+        panel_height: 130.0,
         panels: results.iter().copied().map(panel).collect::<anyhow::Result<_>>()?,
         caption: format!(
-            "ext-gap. Uniform gap between the dual's loss over N demonstrations and over the population, for all W \
+            "Uniform gap between the dual's loss over N demonstrations and over the population, for all W \
              of norm at most 1 (exact supremum by the kernel trick; values are the label's coordinate): its root mean \
              square over {draws} draws of demonstrations or more, the theory of that, which is an identity for \
              independent draws, and the Rademacher-type bound on its mean. Standard errors, in gap.csv, are below the \
@@ -44,9 +45,9 @@ fn panel(table: &Table) -> anyhow::Result<Panel> {
         x: Axis::log("demonstrations N"),
         y: Axis::log("uniform gap"),
         series: vec![
-            line("root mean square", Style::series(0).solid(), "rms_gap")?,
+            line("root mean square", Style::of("exact dual")?, "rms_gap")?,
             line("theory", Style::THEORY, "theory_rms")?,
-            line("bound", Style::series(1), "bound")?,
+            line("bound", Style::of("bound")?.unmarked(), "bound")?,
         ],
     }))
 }

@@ -13,10 +13,11 @@ pub(super) fn figure(
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 210.0,
+        shares: vec![],
+        panel_height: 135.0,
         panels: vec![risk_panel(risk)?, loss_panel(pools)?, gap_panel(pools)?, bound_panel(bound)?],
         caption: format!(
-            "ext-icl-generalisation. One softmax layer on the linear task, d_t = {}; means over {} seeds with 95 % \
+            "One softmax layer on the linear task, d_t = {}; means over {} seeds with 95 % \
              intervals. Top left: loss on fresh tasks against the number of demonstrations, with the floor of one head. Top \
              right: layers trained on a pool of T tasks (N = {}), on tasks of the pool and on fresh ones. Bottom left: the \
              gap between the two, and the loss on fresh tasks beyond that of layers trained without a pool; dashed: a line \
@@ -41,13 +42,15 @@ fn risk_panel(risk: &Table) -> anyhow::Result<Panel> {
         title: "risk against demonstrations".into(),
         x: Axis::log("demonstrations N"),
         y: Axis::log("loss / E[s²]"),
-        series: vec![banded(risk, "trained layer", Style::series(0), "n_demos", "risk")?, floor],
+        series: vec![
+            banded(risk, "trained layer", Style::of("exact dual")?, "n_demos", "risk")?,
+            floor,
+        ],
     }))
 }
 
 fn loss_panel(pools: &Table) -> anyhow::Result<Panel> {
-    let line =
-        |label: &str, i: usize, name: &str| banded(pools, label, Style::series(i), "pool", name);
+    let line = |label: &str, style: Style, name: &str| banded(pools, label, style, "pool", name);
     let reference =
         Series::line("no pool", Style::THEORY, pools.numbers("pool")?, pools.floats("reference")?);
     Ok(Panel::Lines(LinePanel {
@@ -55,8 +58,8 @@ fn loss_panel(pools: &Table) -> anyhow::Result<Panel> {
         x: Axis::log("tasks T of the pool"),
         y: Axis::linear("loss / E[s²]"),
         series: vec![
-            line("fresh tasks", 0, "fresh")?,
-            line("the pool's tasks", 1, "within")?,
+            line("fresh tasks", Style::of("negative")?, "fresh")?,
+            line("the pool's tasks", Style::of("augmented")?, "within")?,
             reference,
         ],
     }))
@@ -79,9 +82,9 @@ fn gap_panel(pools: &Table) -> anyhow::Result<Panel> {
         x: Axis::log("tasks T of the pool"),
         y: Axis::log("difference of losses / E[s²]"),
         series: vec![
-            positive(pools, "fresh - pool", Style::series(0), "gap")?,
-            positive(pools, "fresh - no pool", Style::series(1), "regret")?,
-            Series::line("slope -1", Style::THEORY, sizes, theory),
+            positive(pools, "fresh − pool", Style::of("exact dual")?, "gap")?,
+            positive(pools, "fresh − no pool", Style::of("combined")?, "regret")?,
+            Series::line("slope −1", Style::THEORY, sizes, theory),
         ],
     }))
 }
@@ -94,7 +97,7 @@ fn bound_panel(bound: &Table) -> anyhow::Result<Panel> {
         x: Axis::log("demonstrations N"),
         y: Axis::linear("bound / mean |gap|"),
         series: vec![
-            banded(bound, "bound over gap", Style::series(0), "n_demos", "looseness")?,
+            banded(bound, "bound over gap", Style::of("exact dual")?, "n_demos", "looseness")?,
             Series::line("the gap itself", Style::THEORY, x, one),
         ],
     }))

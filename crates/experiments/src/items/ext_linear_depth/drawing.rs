@@ -11,10 +11,11 @@ pub(super) fn figure(settings: &Settings, runs: &Table, depth: &Table) -> anyhow
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 240.0,
+        shares: vec![],
+        panel_height: 140.0,
         panels: panels.collect::<anyhow::Result<_>>()?,
         caption: format!(
-            "ext-linear-depth. Expected squared error (E y² = {}) of layers of linear attention trained on linear \
+            "Expected squared error (E y² = {}) of layers of linear attention trained on linear \
              regression, d = {}, N = {}, one point for each of {} seeds and their mean, against as many steps of: \
              gradient descent with the best step size; preconditioned descent (whitened inputs, the best size of every \
              step); GD++ (inputs shrunk between steps as well, the best constants). All on the same demonstrations. Two layers end at one of two optima of GD++'s constants. Left: \
@@ -56,11 +57,11 @@ fn panel(
         x: Axis::linear("layers, steps").from_to(0.0, deepest as f64 + 1.0),
         y: Axis::log("E (prediction - y)²"),
         series: vec![
-            line("gradient descent", Style::series(1), "descent")?,
-            line("preconditioned descent", Style::series(2), "preconditioned")?,
+            line("gradient descent", Style::of("gradient descent")?, "descent")?,
+            line("preconditioned descent", Style::of("preconditioned descent")?, "preconditioned")?,
             line("GD++", Style::THEORY, "plus_plus")?,
-            line("linear attention", Style::series(0).unmarked(), "loss")?,
-            Series::points("", Style::series(0), at, losses),
+            line("linear attention", Style::of("linear attention")?.unmarked(), "loss")?,
+            Series::points("", Style::of("linear attention")?, at, losses),
         ],
     }))
 }

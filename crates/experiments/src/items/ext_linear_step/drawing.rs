@@ -8,7 +8,8 @@ pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figur
     let x = table.numbers("n_demos")?;
     let panel = |title: &str, label: &str, of: Columns| -> anyhow::Result<Panel> {
         let mean = table.floats(of.mean)?;
-        let line = Series::line("linear attention", Style::series(0), x.clone(), mean);
+        let line =
+            Series::line("linear attention", Style::of("linear attention")?, x.clone(), mean);
         Ok(Panel::Lines(LinePanel {
             title: title.into(),
             x: Axis::linear("demonstrations N"),
@@ -22,13 +23,14 @@ pub(super) fn figure(settings: &Settings, table: &Table) -> anyhow::Result<Figur
     Ok(Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 210.0,
+        shares: vec![],
+        panel_height: 135.0,
         panels: vec![
             panel("learned step", "step size", STEP)?,
             panel("loss", "loss / E[y²]", LOSS)?,
         ],
         caption: format!(
-            "ext-linear-step. One layer of linear attention trained on regression with normal inputs, d = {}: the \
+            "One layer of linear attention trained on regression with normal inputs, d = {}: the \
              step of the gradient step that it is closest to, and its loss; mean and 95 % interval over {} \
              seeds, and the closed forms N/(N + d + 1) and (d + 1)/(N + d + 1).",
             settings.d, settings.seeds

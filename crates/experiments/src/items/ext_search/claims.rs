@@ -54,7 +54,7 @@ impl Searched<'_> {
         let others = (0..self.losses.len()).filter(|point| *point != chosen);
         let all: Vec<Vec<f64>> = others.map(|other| self.ratios(chosen, other)).collect();
         let most = all.iter().map(Vec::len).max().unwrap_or(0);
-        let judged = all.iter().filter(|ratios| ratios.len() >= most.min(FEWEST).max(1));
+        let judged = all.iter().filter(|ratios| ratios.len() >= most.clamp(1, FEWEST));
         let intervals = judged.map(|ratios| interval::mean_of_several(ratios, count));
         let intervals: Vec<Interval> = intervals.collect::<Result<_, _>>()?;
         let mean = largest::value(intervals.iter().map(|one| one.mean));

@@ -4,10 +4,11 @@ use super::ITEM;
 use super::effects::{Effect, effects};
 use super::settings::{BASE, Settings, kind};
 use crate::item::Outputs;
+use crate::training_figure::labels::{SIGNS, sign, style};
 use anyhow::Context as _;
 use artifact::cell::Results;
 use artifact::claim::{Claim, Place, Side, at_most, compared, over_seeds};
-use artifact::figure::{Figure, HeatPanel, Panel, WordPanel};
+use artifact::figure::{Axis, DotPanel, DotRow, Figure, Panel, Style};
 use artifact::statistics::comparison::Comparison;
 use artifact::statistics::interval;
 use artifact::table::{ColumnType, Schema, Table};
@@ -170,56 +171,77 @@ fn branch_claims(effects: &[Effect<'_>]) -> anyhow::Result<Vec<Claim>> {
     Ok(claims)
 }
 
+/// A forest of intervals, one panel for every kind.
 fn figure(settings: &Settings, effects: &[Effect<'_>]) -> anyhow::Result<Figure> {
-    let kinds: Vec<&str> = settings.modifications.iter().map(|name| kind(name)).collect();
-    let (mut entries, mut words) = (Vec::new(), Vec::new());
-    for effect in effects {
-        entries.push(0.0);
-        let own = effect.variation.has_own_plain();
-        let both = format!("{:.3} ({:.3})", effect.plain()?.mean, effect.trivial);
-        words.push(if own { both } else { "as base".into() });
-        let plain = order::mean(&effect.plain).unwrap_or(f64::NAN);
-        for kind_of_column in &kinds {
-            let found = effect.comparisons.iter().find(|one| kind(&one.name) == *kind_of_column);
-            let relative = found.map(|one| one.difference.mean / plain);
-            entries.push(relative.unwrap_or(0.0));
-            words.push(match (found, relative) {
-                (Some(one), Some(relative)) => {
-                    format!("{} ({:+.1} %)", one.word().text(), 100.0 * relative)
-                }
-                _ => "as base".into(),
-            });
-        }
-    }
-    let top = largest::at_least(largest::magnitude(entries.iter().copied()), 1e-9);
-    let columns = std::iter::once("plain (trivial)").chain(kinds.iter().copied());
-    let heat = HeatPanel {
-        title: "a modification against plain, by what fills a gap".into(),
-        x_label: "blue: lower loss than plain".into(),
-        y_label: String::new(),
-        columns: kinds.len() + 1,
-        entries,
-        // beyond a fifth all are of one colour, so that small ones are told apart
-        range: [-largest::at_most(top, 0.2), largest::at_most(top, 0.2)],
-        names: [
-            effects.iter().map(|effect| effect.name.to_owned()).collect(),
-            columns.map(str::to_owned).collect(),
-        ],
-    };
+    let names: Vec<&str> = settings.modifications.iter().map(String::as_str).collect();
+    let mut panels = vec![Panel::Dots(plain_panel(effects)?)];
+    panels.extend(names.iter().map(|name| Panel::Dots(forest(effects, kind(name)))));
     Ok(Figure {
         id: ITEM.id.into(),
-        columns: 1,
-        panel_height: 100.0 + 12.0 * effects.len() as f64,
-        panels: vec![Panel::Words(WordPanel { heat, words })],
+        columns: names.len() + 1,
+        shares: [vec![2.1], vec![1.0; names.len()]].concat(),
+        panel_height: 50.0 + 8.4 * effects.len() as f64,
+        panels,
         caption: format!(
-            "ext-sensitivity. One gap of the paper filled otherwise at a time (rows; `{BASE}` is the base): loss of \
-             plain over Var(s)/2, in brackets that of the best predictor that looks at no input, and for one setting of each kind ({}) the word of its comparison with plain and the \
-             mean paired difference over {} seeds, relative to plain. Rows with `as base` vary a modification only, \
-             which is compared with the base's plain. Words: exact sign-flip test, Holm over all comparisons, margin \
-             {} of plain. What sources say, what the base has and what is tried is in gaps.csv.",
+            "One gap of the paper filled otherwise at a time (rows; `{BASE}` is the base). (a) Loss of plain over that of \
+             the best predictor that looks at no input, every seed a ring, a bar the mean; rows without rings vary a \
+             modification only and are compared with the base's plain. Others: mean paired difference of the loss by a \
+             modification ({}) relative to plain, with its 95 % interval. Signs: {SIGNS} (exact sign-flip test, Holm \
+             over all comparisons, margin {:.0} %); diamonds at an end lie beyond it. What sources say, what the base has \
+             and what is tried is in gaps.csv. n = {} seeds.",
             settings.modifications.join("; "),
+            100.0 * settings.margin,
             settings.seeds,
-            settings.margin
         ),
     })
+}
+
+/// Every seed of plain, over the loss of the best predictor without inputs.
+fn plain_panel(effects: &[Effect<'_>]) -> anyhow::Result<DotPanel> {
+    let row = |effect: &Effect<'_>| -> anyhow::Result<DotRow> {
+        let own = effect.variation.has_own_plain();
+        let over = |x: &f64| x / effect.trivial;
+        let values = if own { effect.plain.iter().map(over).collect() } else { Vec::new() };
+        Ok(DotRow {
+            label: effect.name.to_owned(),
+            style: style(super::settings::PLAIN),
+            values,
+            interval: own.then_some([effect.plain()?.mean / effect.trivial; 3]),
+            note: String::new(),
+            parted: false,
+        })
+    };
+    Ok(DotPanel {
+        title: "plain".into(),
+        x: Axis::linear("loss / best without inputs"),
+        rows: effects.iter().map(row).collect::<anyhow::Result<_>>()?,
+        rules: vec![(1.0, String::new(), Style::LIMIT)],
+        margins: [92.0, 0.0],
+    })
+}
+
+/// Ends of the axes: beyond a quarter all effects are plain to see.
+const WIDEST: f64 = 0.25;
+
+fn forest(effects: &[Effect<'_>], kind_of_panel: &str) -> DotPanel {
+    let row = |effect: &Effect<'_>| {
+        let plain = order::mean(&effect.plain).unwrap_or(f64::NAN);
+        let found = effect.comparisons.iter().find(|one| kind(&one.name) == kind_of_panel);
+        let difference = found.map(|one| one.difference);
+        DotRow {
+            label: String::new(),
+            style: style(kind_of_panel),
+            values: Vec::new(),
+            interval: difference.map(|d| [d.mean, d.lower, d.upper].map(|x| x / plain)),
+            note: found.map_or("", |one| sign(one.word().text())).to_owned(),
+            parted: false,
+        }
+    };
+    DotPanel {
+        title: kind_of_panel.into(),
+        x: Axis::linear("change / plain").from_to(-WIDEST, WIDEST),
+        rows: effects.iter().map(row).collect(),
+        rules: vec![(0.0, String::new(), Style::LIMIT)],
+        margins: [4.0, 8.0],
+    }
 }

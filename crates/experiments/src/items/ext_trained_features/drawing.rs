@@ -25,7 +25,7 @@ pub(super) fn figure(
         errors(settings, measured, settings.steps, "error of the weights, trained")?,
     ];
     let caption = format!(
-        "ext-trained-features. Random features in the plain base layer, the query's row of attention on {prompts} held-out prompts, \
+        "Random features in the plain base layer, the query's row of attention on {prompts} held-out prompts, \
          {seeds} seeds. Top left: z = |q + k|² along the training, medians and 5 to 95 % of all pairs (means over seeds), as \
          trained, and for the other keys and queries with the same scores. Right: root mean square error of the query's weights \
          relative to them in the median prompt ({draws} draws; band: standard deviation over seeds), and by first order (lines, \
@@ -37,7 +37,14 @@ pub(super) fn figure(
         most = LARGEST_PREDICTION,
         error = settings.error,
     );
-    Ok(Figure { id: ITEM.id.into(), columns: 2, panel_height: 225.0, panels, caption })
+    Ok(Figure {
+        id: ITEM.id.into(),
+        columns: 2,
+        shares: vec![],
+        panel_height: 140.0,
+        panels,
+        caption,
+    })
 }
 
 fn mean(sample: &[f64]) -> f64 {
@@ -53,9 +60,13 @@ fn along(settings: &Settings, z: &Table) -> anyhow::Result<Panel> {
         settings.checkpoints.iter().map(|step| Ok(mean(&at(step)?))).collect()
     };
     let mut series = Vec::new();
-    for (i, variant) in Variant::ALL.into_iter().enumerate() {
-        let line =
-            Series::line(variant.name(), Style::series(i), x.clone(), column(variant, "z_50")?);
+    for variant in Variant::ALL {
+        let line = Series::line(
+            variant.name(),
+            Style::of(variant.name())?,
+            x.clone(),
+            column(variant, "z_50")?,
+        );
         series.push(match variant {
             Variant::AsTrained => {
                 line.with_band(column(variant, "z_05")?, column(variant, "z_95")?)
@@ -79,7 +90,7 @@ fn errors(
 ) -> anyhow::Result<Panel> {
     let x: Vec<f64> = settings.features.iter().map(|d_r| *d_r as f64).collect();
     let mut series = Vec::new();
-    for (i, map) in maps().enumerate() {
+    for map in maps() {
         let at = |column: &str| -> anyhow::Result<Vec<Vec<f64>>> {
             let of = |d_r: &usize| {
                 let (step, d_r) = (step.to_string(), d_r.to_string());
@@ -99,7 +110,7 @@ fn errors(
             means.iter().zip(&sizes).map(of).collect()
         };
         let (low, high) = (end(-1.0), end(1.0));
-        let style = Style::series(i).solid();
+        let style = Style::of(map.id)?.solid();
         series.push(Series::points(map.id, style, x.clone(), means).with_band(low, high));
         if map.estimate == Estimate::Unbiased {
             let predicted: Vec<f64> = predictions.iter().map(|sample| mean(sample)).collect();
@@ -107,7 +118,7 @@ fn errors(
                 (0..x.len()).filter(|j| predicted[*j] < LARGEST_PREDICTION).collect();
             if !shown.is_empty() {
                 let pick = |of: &[f64]| shown.iter().map(|j| of[*j]).collect::<Vec<f64>>();
-                let theory = Style::series(i).unmarked();
+                let theory = Style::of(map.id)?.unmarked();
                 series.push(Series::line("", theory, pick(&x), pick(&predicted)));
             }
         }

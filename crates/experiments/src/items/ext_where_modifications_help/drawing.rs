@@ -49,6 +49,7 @@ pub(super) fn figure(settings: &Settings, groups: &[Group]) -> Figure {
     Figure {
         id: ITEM.id.into(),
         columns: 1,
+        shares: vec![],
         panel_height: top + 16.0,
         panels: vec![Panel::Scheme(SchemePanel { marks })],
         caption: caption(settings, groups),
@@ -126,8 +127,8 @@ fn caption(settings: &Settings, groups: &[Group]) -> String {
     let least = 2.0 * comparisons as f64 / math::powi(2.0, settings.seeds as i32);
     let least = largest::at_most(least, 1.0);
     format!(
-        "ext-where-modifications-help. Linear task, d_t = {}: change of the loss by a modification relative to plain, mean \
-         over {} seeds; blue is better, the scale ends at {SCALE}. Rows: noise on the demonstrations' labels in standard \
+        "Linear task, d_t = {}: change of the loss by a modification relative to plain, mean \
+         over {} seeds; blue is better, colours grow with the root and end at {SCALE}. Rows: noise on the demonstrations' labels in standard \
          deviations of an answer; columns: N / d_t. A guess is the answer with noise of {} standard deviations. All start \
          within the branch that is the better for plain, also where it is not for alpha 1. b better, w worse, \
          = within {} % of plain, ? undecided, - not judged (fewer than six seeds): exact sign-flip tests, Holm over all \

@@ -4,6 +4,7 @@ use super::ITEM;
 use crate::scheme::page::{Page, short};
 use artifact::figure::Figure;
 use artifact::table::Table;
+use icl_numerics::largest;
 
 /// Side of an entry in points.
 const CELL: f64 = 9.0;
@@ -13,14 +14,21 @@ pub(super) fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
     let n = page.matrix("weights")?.1 - 1;
     draw_attention(&mut page)?;
     draw_dual(&mut page, n)?;
+    // the demonstration that attention weighs most
+    let weights = page.matrix("weights")?.0;
+    let most = largest::value(weights[..n].iter().copied());
+    let followed = weights.iter().position(|weight| *weight == most).unwrap_or(0);
+    page.follow(&["H", "K", "V", "weights", "phi(K)"], followed);
+    page.follow_whole(&format!("step {}", followed + 1))?;
     page.arrow([444.5, 92.0], [444.5, 162.0], "");
     page.arrow([444.5, 162.0], [444.5, 92.0], "");
-    page.text([390.0, 141.0], format!("largest difference {}", short(difference)));
+    page.text([374.0, 141.0], format!("largest difference {}", short(difference)));
     let caption = format!(
-        "fig1-dual-scheme. One prompt of the linear task ({n} demonstrations and the query token, one column \
+        "One prompt of the linear task ({n} demonstrations and the query token, one column \
          each) in one attention layer. Above: attention. Below: its dual with features that are exact on these \
          keys. W starts with the query token's part and gains one increment v φ(k)ᵀ / D for every \
-         demonstration. Attention weights are on a scale from 0 to 1; both outputs are printed."
+         demonstration. Outlined: one demonstration, from its token to its increment. Colours grow with the root of an entry; attention \
+         weights are on a scale from 0 to 1; both outputs are printed."
     );
     Ok(page.figure(ITEM.id, 352.0, caption))
 }
@@ -53,8 +61,8 @@ fn draw_dual(page: &mut Page<'_>, n: usize) -> anyhow::Result<()> {
     page.frame([0.0, 150.0], [488.0, 158.0]);
     page.draw("phi(K)", "features φ(K)", ([16.0, 172.0], CELL), features)?;
     page.draw("phi(q)", "φ(q)", ([90.0, 172.0], CELL), features)?;
-    page.draw("W0", "W₀ from the query token", ([150.0, 176.0], CELL), w)?;
-    page.arrow([210.0, 194.0], [300.0, 194.0], "+ N increments");
+    page.draw("W0", "W₀ from the query token", ([160.0, 176.0], CELL), w)?;
+    page.arrow([220.0, 194.0], [300.0, 194.0], &format!("+ {n} increments"));
     page.draw("W1", "W₁", ([306.0, 176.0], CELL), w)?;
     page.arrow([366.0, 194.0], [432.0, 194.0], "W₁ φ(q)");
     page.draw_column("f(q)", "prediction f(q)", ([440.0, 176.0], CELL), tokens)?;

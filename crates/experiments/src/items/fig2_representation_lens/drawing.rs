@@ -2,7 +2,7 @@
 
 use super::ITEM;
 use super::claims::{shares, whole};
-use crate::scheme::page::{Page, short};
+use crate::scheme::page::Page;
 use crate::scheme::prompt::Settings;
 use artifact::figure::Figure;
 use artifact::statistics::share_interval;
@@ -103,7 +103,7 @@ fn column(page: &mut Page<'_>, scheme: &Scheme, left: f64) -> anyhow::Result<()>
     let name = format!("{}: increments", scheme.prefix);
     page.arrow([left + 38.5, 88.0], [left + 38.5, 104.0], "");
     page.draw(&name, "added to f(q)", ([left + 16.0, 118.0], CELL), increments)?;
-    page.arrow([left + 66.0, 136.0], [left + 88.0, 136.0], "+ W₀φ(q)");
+    page.arrow([left + 68.0, 136.0], [left + 92.0, 136.0], "+W₀φ(q)");
     let name = format!("{}: prediction", scheme.prefix);
     page.draw_column(&name, "prediction", ([left + 100.0, 118.0], CELL), increments)?;
     page.text([middle, 164.0], scheme.says);
@@ -126,9 +126,15 @@ fn right_of_pulls(page: &mut Page<'_>) -> anyhow::Result<()> {
 fn numbers(page: &mut Page<'_>, left: f64, values: &[f64], label: &str) {
     let width = (WIDTH - 40.0) / values.len() as f64;
     for (i, x) in values.iter().enumerate() {
-        page.small([left + 36.0 + width * (i as f64 + 0.5), 238.0], short(*x));
+        page.small([left + 36.0 + width * (i as f64 + 0.5), 238.0], two_digits(*x));
     }
     page.small([left + 19.0, 238.0], label);
+}
+
+/// A number with about two digits.
+fn two_digits(x: f64) -> String {
+    let text = if x.abs() < 10.0 { format!("{x:.2}") } else { format!("{x:.0}") };
+    text.replace('-', "−")
 }
 
 fn caption(settings: &Settings, prompts: &Table) -> anyhow::Result<String> {
@@ -137,7 +143,7 @@ fn caption(settings: &Settings, prompts: &Table) -> anyhow::Result<String> {
     let [low, high] = share_interval(all, n);
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
     Ok(format!(
-        "fig2-representation-lens. Three ways to learn from the same {demos} pairs of a key kᵢ and a value vᵢ (one column each), \
+        "Three ways to learn from the same {demos} pairs of a key kᵢ and a value vᵢ (one column each), \
          from the same W₀, drawn for one held-out prompt. Left: one gradient step of a loss that pulls Wφ(kᵢ) towards vᵢ. \
          Middle: one gradient step of a softmax loss in which the other values are negatives, pᵢⱼ = softmax over j of \
          vⱼᵀW₀φ(kᵢ)/τ, τ = {tau}. Right: attention's forward pass. Left and right coincide term by term; the contrastive step is \

@@ -13,13 +13,13 @@ pub(super) fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
     draw_layer(&mut page, tokens)?;
     page.arrow([444.5, 86.0], [444.5, 142.0], "");
     page.arrow([444.5, 142.0], [444.5, 86.0], "");
-    page.text([390.0, 121.0], format!("largest difference {}", short(difference)));
+    page.text([374.0, 121.0], format!("largest difference {}", short(difference)));
     draw_dual(&mut page, tokens)?;
-    let caption = "fig4-transformer-layer-scheme. One prompt in one Transformer layer without residual paths. The \
+    let caption = "One prompt in one Transformer layer without residual paths. The \
                    activation pattern Σ of the query makes the layer linear in the attention's values; the dual is \
                    trained on the transformed values, one increment for every demonstration, and the constant \
-                   b = W₂ Σ b₁ + b₂ does not depend on the demonstrations. Features are exact on these keys; the mask \
-                   is on a scale from 0 to 1; both outputs are printed."
+                   b = W₂ Σ b₁ + b₂ does not depend on the demonstrations. Features are exact on these keys; colours grow \
+                   with the root of an entry, the mask is on a scale from 0 to 1; both outputs are printed."
         .into();
     Ok(page.figure(ITEM.id, 332.0, caption))
 }
@@ -48,7 +48,7 @@ fn draw_dual(page: &mut Page<'_>, tokens: [f64; 2]) -> anyhow::Result<()> {
     page.draw("M V", "W₂ Σ W₁ V", ([16.0, 156.0], CELL), tokens)?;
     page.draw("phi(K)", "φ(K)", ([90.0, 152.0], CELL), features)?;
     page.draw("W0", "W₀ from the query token", ([184.0, 156.0], CELL), w)?;
-    page.arrow([244.0, 174.0], [304.0, 174.0], "+ N increments");
+    page.arrow([244.0, 174.0], [304.0, 174.0], &format!("+ {n} increments"));
     page.draw("W1", "W₁", ([310.0, 156.0], CELL), w)?;
     page.arrow([370.0, 174.0], [392.0, 174.0], "φ(q)");
     page.draw("b", "+ b", ([402.0, 156.0], CELL), tokens)?;

@@ -24,7 +24,7 @@ pub(super) fn figure(table: &Table, differences: &[f64]) -> anyhow::Result<Figur
     page.colour_bar([110.0, bottom], tokens, "tokens");
     page.colour_bar([310.0, bottom], [-1.0, 1.0], "W over its layer's largest entry");
     let caption = format!(
-        "fig5-multi-layer-scheme. One prompt in {depth} Transformer layers with residual paths. Each layer has one \
+        "One prompt in {depth} Transformer layers with residual paths. Each layer has one \
          dual for all queries (a constant channel under the values makes W independent of the query); it is trained \
          on the tokens that the duals before predicted, one increment for every demonstration, and W matters only up to a factor. Right: predicted tokens and those of the stack."
     );
@@ -50,9 +50,9 @@ fn draw_layer(
     let names: Vec<&str> = steps.iter().chain([&w0, &w1]).map(String::as_str).collect();
     let w = page.range(&names)?;
     page.draw(&w0, "W₀ from the query token", ([132.0, top + 20.0], CELL), w)?;
-    page.arrow([192.0, top + 42.0], [240.0, top + 42.0], "+ N increments");
+    page.arrow([192.0, top + 42.0], [240.0, top + 42.0], &format!("+ {} steps", width - 1));
     page.draw(&w1, "W₁ for all queries", ([246.0, top + 20.0], CELL), w)?;
-    page.arrow([306.0, top + 42.0], [346.0, top + 42.0], "ratio, FFN");
+    page.arrow([306.0, top + 42.0], [346.0, top + 42.0], "/ D, FFN");
     page.draw(&format!("dual {}", l + 1), "duals", ([352.0, top + 24.0], CELL), tokens)?;
     page.draw(&format!("stack {}", l + 1), "stack", ([424.0, top + 24.0], CELL), tokens)?;
     page.text([415.0, top + 71.0], format!("largest difference {}", short(difference)));

@@ -61,7 +61,7 @@ pub(super) fn figure(
         .map(|(d_r, _)| Ok(percent(mean(prompts, *d_r, "predicted")?)))
         .collect::<anyhow::Result<_>>()?;
     let caption = format!(
-        "fig6-attention-heatmaps. Attention weights of every query (rows) towards every key (columns) of one held-out prompt in \
+        "Attention weights of every query (rows) towards every key (columns) of one held-out prompt in \
          the trained plain layer: exact softmax, and positive random features of one draw; one colour scale, and the last \
          matrix's error on its own. The last token is the query of the prompt. Errors in the titles: root mean square over \
          {draws} draws relative to the matrix, mean over {count} prompts. In this layer z = |q + k|² has a median of {middle:.1} \
@@ -74,5 +74,12 @@ pub(super) fn figure(
         high = quantile(0.95),
         predicted = predicted.join(", "),
     );
-    Ok(Figure { id: ITEM.id.into(), columns: 3, panel_height: 215.0, panels, caption })
+    Ok(Figure {
+        id: ITEM.id.into(),
+        columns: 3,
+        shares: vec![],
+        panel_height: 148.0,
+        panels,
+        caption,
+    })
 }

@@ -34,7 +34,7 @@ pub(super) fn figure(settings: &Settings, errors: &Table, z: &Table) -> anyhow::
     let curve = Curve::of(errors, TRAINED, "trigonometric")?;
     let (negative, d_r) = (curve.column(errors, "negative")?, curve.column(errors, "d_r")?);
     let caption = format!(
-        "fig7-feature-error. Errors of feature attention against exact softmax attention. Left: {n} random queries and \
+        "Errors of feature attention against exact softmax attention. Left: {n} random queries and \
          keys (d = {d}, z = |q + k|² ≤ {largest}, median {small:.2}), {draws} draws. Right: all {tokens} tokens of one \
          held-out prompt in the trained plain layer (z: median {middle:.1}, 5 to 95 % {low:.1} to {high:.1}), {trained} \
          draws. Black: predictions by first order, drawn where the next order changes them by less than their own size. \
@@ -50,7 +50,14 @@ pub(super) fn figure(settings: &Settings, errors: &Table, z: &Table) -> anyhow::
         fewest = d_r[0],
         negative = 100.0 * negative[0],
     );
-    Ok(Figure { id: ITEM.id.into(), columns: 2, panel_height: 158.0, panels, caption })
+    Ok(Figure {
+        id: ITEM.id.into(),
+        columns: 2,
+        shares: vec![],
+        panel_height: 108.0,
+        panels,
+        caption,
+    })
 }
 
 /// One quantity on one of both data; `named` series stand in the legend.
@@ -69,7 +76,7 @@ fn panel(
         let (x, y) = (column("d_r")?, column(measured)?);
         all.extend(y.clone());
         let name = if named { map.id } else { "" };
-        series.push(Series::line(name, Style::series(i).solid(), x.clone(), y));
+        series.push(Series::line(name, Style::of(map.id)?, x.clone(), y));
         if map.estimate == Estimate::Unbiased {
             random.extend(column(measured)?);
             let (theory, next) = (column(predicted)?, column("next_order")?);

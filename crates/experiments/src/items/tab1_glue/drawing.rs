@@ -2,12 +2,13 @@
 
 use super::runs::{Floors, Runs};
 use super::{ITEM, Settings, Sources};
-use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
+use crate::training_figure::labels::{label, style};
+use artifact::figure::{Axis, DotPanel, DotRow, Figure, Panel, Style};
 use icl_glue::Task;
 use icl_numerics::order;
 
-/// Distance of two seeds beside each other.
-const STEP: f64 = 0.07;
+/// Which model a row is of.
+const NUMBERS: [&str; 4] = ["¹", "²", "³", "⁴"];
 
 pub(super) fn figure(
     settings: &Settings,
@@ -18,60 +19,60 @@ pub(super) fn figure(
     let panels = Task::ALL.into_iter().map(|task| {
         let own: Vec<&Runs> = runs.iter().filter(|one| one.task == task).collect();
         let floors = floors.iter().find(|floors| floors.task == task);
-        Panel::Lines(panel(settings, task, &own, floors))
+        Panel::Dots(panel(settings, task, &own, floors))
     });
-    let models: Vec<&str> = sources.models.iter().map(|model| model.label.as_str()).collect();
-    let numbered = settings.modifications.iter().enumerate();
-    let numbered: Vec<String> = numbered.map(|(i, one)| format!("{} {one}", i + 1)).collect();
+    let numbered = sources.models.iter().zip(NUMBERS);
+    let models: Vec<String> =
+        numbered.map(|(model, mark)| format!("{mark} {}", model.label)).collect();
+    let rows = models.len() * settings.modifications.len();
     Figure {
         id: ITEM.id.into(),
         columns: 2,
-        panel_height: 220.0,
+        shares: vec![],
+        panel_height: 50.0 + 8.6 * rows as f64,
         panels: panels.collect(),
         caption: format!(
-            "tab1-glue. Scores on the development sets of GLUE after tuning {}: every point is one of {} seeds, \
-             a short line their mean. Settings: {}. Horizontal lines: what needs no network.",
+            "Scores on the development sets of GLUE after tuning {}: every seed of every setting a ring, a bar the mean. \
+             Vertical lines: what needs no network (floors.csv). n = {} seeds.",
             models.join("; "),
-            settings.seeds,
-            numbered.join(", ")
+            settings.seeds
         ),
     }
 }
 
-fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors>) -> LinePanel {
-    let n = settings.modifications.len();
-    let mut series = Vec::new();
+fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors>) -> DotPanel {
     let mut models: Vec<&str> = runs.iter().map(|one| one.model.as_str()).collect();
     models.dedup();
+    let mut rows = Vec::new();
     for (m, model) in models.iter().enumerate() {
-        let own: Vec<&&Runs> = runs.iter().filter(|one| one.model == *model).collect();
-        let (mut x, mut y) = (Vec::new(), Vec::new());
-        for (i, one) in own.iter().enumerate() {
-            let scores = one.dev_scores().unwrap_or_default();
-            let middle = (scores.len() as f64 - 1.0) / 2.0;
-            let place = |s: usize| (i + 1) as f64 + STEP * (s as f64 - middle);
-            x.extend((0..scores.len()).map(place));
-            let mean = order::mean(&scores).unwrap_or(0.0);
-            let ends = [0.3, -0.3].map(|gap| (i + 1) as f64 - gap).to_vec();
-            let line = Series::line("", Style::series(m).solid().unmarked(), ends, vec![mean; 2]);
-            series.push(line);
-            y.extend(scores);
+        let own = runs.iter().filter(|one| one.model == *model);
+        for (i, (one, setting)) in own.zip(&settings.modifications).enumerate() {
+            let values = one.dev_scores().unwrap_or_default();
+            let interval = order::mean(&values).map(|mean| [mean; 3]);
+            let (mark, parted) = (NUMBERS.get(m).copied().unwrap_or(""), m > 0 && i == 0);
+            let label = format!("{} {mark}", label(setting));
+            rows.push(DotRow {
+                label,
+                style: style(setting),
+                values,
+                interval,
+                note: String::new(),
+                parted,
+            });
         }
-        let label = model.split(',').next().unwrap_or(model);
-        series.push(Series::points(label, Style::series(m), x, y));
     }
-    let ends = vec![0.5, n as f64 + 0.5];
-    for (i, (name, [_, dev])) in floors.iter().flat_map(|floors| &floors.floors).enumerate() {
-        let score = dev.first_score(task).unwrap_or(0.0);
-        let style = Style::series(models.len() + i).unmarked();
-        series.push(Series::line(name, style, ends.clone(), vec![score; 2]));
-    }
+    let looks = [Style::LIMIT, Style::LEVEL, Style::THEORY];
+    let levels = floors.iter().flat_map(|floors| &floors.floors).zip(looks.into_iter().cycle());
+    let rules = levels
+        .map(|((_, [_, dev]), look)| (dev.first_score(task).unwrap_or(0.0), String::new(), look))
+        .collect();
     let metric = runs.first().and_then(|one| one.dev.first()?.scores(task).ok());
     let metric = metric.and_then(|scores| Some(scores.first()?.name)).unwrap_or("score");
-    LinePanel {
+    DotPanel {
         title: task.folder().into(),
-        x: Axis::linear("setting").from_to(0.4, n as f64 + 0.6),
-        y: Axis::linear(metric),
-        series,
+        x: Axis::linear(metric),
+        rows,
+        rules,
+        margins: [96.0, 0.0],
     }
 }

@@ -1,0 +1,80 @@
+//! The gallery of a profile's expected figures, and the thumbnails of the README.
+
+use super::expected::expected_claims;
+use crate::profile::Profile;
+use crate::registry;
+use crate::workspace::Workspace;
+use artifact::claim::Claim;
+use artifact::manifest::{Manifest, ManifestItem};
+use std::fmt::Write as _;
+
+/// Thumbnails in a row.
+const COLUMNS: usize = 4;
+
+/// Items with the names of their figures.
+fn items(workspace: &Workspace) -> anyhow::Result<Vec<(&'static str, ManifestItem)>> {
+    let manifest = Manifest::read(&workspace.expected(Profile::Paper).figures)?;
+    let own = |item: &crate::item::Item| manifest.items.get(item.id).cloned();
+    Ok(registry::built_in().iter().filter_map(|item| Some((item.id, own(item)?))).collect())
+}
+
+/// Every figure with its caption, claims, tables and command.
+pub(super) fn gallery(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut out = String::new();
+    for (id, item) in items(workspace)? {
+        writeln!(out, "## {id}\n\n*{}*\n", item.paper)?;
+        for (figure, caption) in &item.captions {
+            writeln!(
+                out,
+                "<img src=\"{figure}.svg\" alt=\"{}\" width=\"720\">\n",
+                quoted(&item.claim)
+            )?;
+            writeln!(out, "{}\n", caption.replace('|', "\\|").replace('*', "\\*"))?;
+            writeln!(out, "[SVG]({figure}.svg) · [PNG]({figure}.png) · [PDF]({figure}.pdf)\n")?;
+        }
+        let claims = expected_claims(workspace, id)?;
+        let expected: Vec<&Claim> = claims.iter().filter(|claim| claim.expected).collect();
+        let met = expected.iter().filter(|claim| claim.verdict.is_met()).count();
+        let asked = claims.len() - expected.len();
+        writeln!(
+            out,
+            "Claims: {met} of {} expected are met, {asked} more are asked ([all](../../CLAIMS.md#{id})).\n",
+            expected.len()
+        )?;
+        let tables = item.tables.keys().filter_map(|path| {
+            let name = path.strip_prefix(&format!("data/{id}/"))?;
+            Some(format!("[{name}](../../data/paper/{id}/{name})"))
+        });
+        writeln!(out, "Tables: {}.\n", tables.collect::<Vec<_>>().join(", "))?;
+        writeln!(out, "```sh\nicl run {id} --profile paper\n```\n")?;
+    }
+    Ok(out)
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('"', "&quot;")
+}
+
+/// A table of small pictures.
+pub(super) fn thumbnails(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut cells = Vec::new();
+    for (id, item) in items(workspace)? {
+        if let Some(figure) = item.captions.keys().next() {
+            cells.push(format!(
+                "<a href=\"figures/paper/README.md#{id}\"><img src=\"figures/paper/{figure}.svg\" alt=\"{}\" \
+                 width=\"100%\"></a><br><sub>{id}</sub>",
+                quoted(&item.claim)
+            ));
+        }
+    }
+    let mut out = String::from("<table>\n");
+    for row in cells.chunks(COLUMNS) {
+        out.push_str("<tr>\n");
+        for cell in row {
+            writeln!(out, "<td width=\"25%\" valign=\"top\">{cell}</td>")?;
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</table>\n");
+    Ok(out)
+}

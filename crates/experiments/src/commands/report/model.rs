@@ -1,0 +1,355 @@
+//! What the page says, as plain values.
+
+use super::tables::{Table, inline};
+use crate::commands::expected::{interval, number};
+use crate::commands::findings::FINDINGS;
+use crate::item::Item;
+use crate::profile::Profile;
+use crate::record::RunRecord;
+use crate::registry;
+use crate::workspace::Workspace;
+use artifact::claim::{Claim, Side, Verdict};
+use artifact::digest::short;
+use artifact::manifest::{Manifest, ManifestItem, Provenance};
+use artifact::output;
+use artifact::verify::{Level, OutputReport, Report};
+use icl_numerics::largest;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[derive(Serialize)]
+pub(super) struct Page {
+    profile: &'static str,
+    font: String,
+    verdict: Headline,
+    findings: Vec<Finding>,
+    items: Vec<ItemPage>,
+    claims: Vec<ClaimRow>,
+    words: BTreeSet<&'static str>,
+    log: Vec<Logged>,
+    notes: Vec<String>,
+    cost: String,
+    glossary: [(&'static str, &'static str); 8],
+}
+
+#[derive(Serialize)]
+struct Headline {
+    word: &'static str,
+    class: &'static str,
+    lines: Vec<String>,
+    compared: bool,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    sentence: String,
+    quantity: &'static str,
+    item: &'static str,
+    value: Option<String>,
+    interval: String,
+    word: &'static str,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct ItemPage {
+    id: String,
+    paper: String,
+    of_paper: bool,
+    claim: String,
+    level: &'static str,
+    agreement: String,
+    class: &'static str,
+    time: String,
+    command: String,
+    figures: Vec<FigurePart>,
+    claims: Vec<ClaimRow>,
+    settings: Vec<Setting>,
+    tables: Vec<Table>,
+    files: Vec<File>,
+    computed: usize,
+    restored: usize,
+    seconds: String,
+}
+
+#[derive(Serialize)]
+struct FigurePart {
+    svg: String,
+    caption: String,
+}
+
+#[derive(Clone, Serialize)]
+struct ClaimRow {
+    id: String,
+    word: &'static str,
+    class: &'static str,
+    kind: &'static str,
+    statement: String,
+    value: String,
+    interval: String,
+    bound: String,
+    /// Lower end, value, upper end and bound, in hundredths of a common axis.
+    strip: [f64; 4],
+}
+
+#[derive(Serialize)]
+struct Setting {
+    name: String,
+    value: String,
+    tag: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    sha256: String,
+    level: &'static str,
+}
+
+#[derive(Serialize)]
+struct Logged {
+    level: &'static str,
+    path: String,
+    detail: String,
+}
+
+const GLOSSARY: [(&str, &str); 8] = [
+    (
+        "dual model",
+        "f(x) = Wφ(x), trained by one gradient step on the demonstrations; its prediction for the query is attention's output",
+    ),
+    ("bits", "every output has the SHA-256 that is expected"),
+    (
+        "tolerance",
+        "the numbers lie within the bounds that their columns declare, and nothing promises their bits",
+    ),
+    ("integrity", "the file is the one that was written; nothing is expected to compare it with"),
+    (
+        "expected",
+        "a claim that has to hold: a run fails if it does not; a claim that is asked may come out in any way",
+    ),
+    (
+        "better, worse, equivalent",
+        "a paired comparison with plain over seeds by exact sign-flip tests, adjusted after Holm over all of an item, at 5 %; equivalent within the margin of the item's settings",
+    ),
+    ("exact", "the value is computed and not sampled: its interval is one point"),
+    ("E[s²], Var(s)", "mean square and variance of the target; losses are relative to them"),
+];
+
+/// The page of a verified folder; what cannot be read is left out, and the verification says why.
+pub(super) fn page(workspace: &Workspace, profile: Profile, dir: &Path, found: &Report) -> Page {
+    let manifest = Manifest::read(dir).ok();
+    let (provenance, record) = (Provenance::read(dir), RunRecord::read(dir));
+    let mut font = String::new();
+    let mut items = Vec::new();
+    // in the paper's order, then what no item of ours is
+    let known = registry::built_in().iter().map(|item| item.id.to_owned());
+    let entries = manifest.iter().flat_map(|manifest| &manifest.items);
+    let others = entries.clone().map(|(id, _)| id.clone());
+    let mut order: Vec<String> = known.collect();
+    order.extend(others.filter(|id| !registry::built_in().iter().any(|item| item.id == id)));
+    for id in order {
+        let Some((_, entry)) = entries.clone().find(|(other, _)| **other == id) else { continue };
+        let source = Source { dir, found, id: &id, entry };
+        items.push(source.item(profile, provenance.as_ref(), record.as_ref(), &mut font));
+    }
+    let bad = found.outputs.iter().filter(|output| !output.level.passes());
+    let log = bad.map(|output| Logged {
+        level: output.level.word(),
+        path: output.path.clone(),
+        detail: output.detail(),
+    });
+    let claims: Vec<ClaimRow> = found.claims.iter().map(row).collect();
+    let cost = record.map_or_else(String::new, |record| {
+        format!(
+            "The last run took {:.0} s on {} threads ({}).",
+            record.seconds, record.jobs, record.isa
+        )
+    });
+    Page {
+        profile: profile.name(),
+        font,
+        verdict: headline(found, items.len()),
+        findings: findings(found),
+        words: claims.iter().map(|claim| claim.word).collect(),
+        items,
+        claims,
+        log: log.collect(),
+        notes: found.notes.clone(),
+        cost: format!(
+            "{cost} Speed beside other programs: README of {}.",
+            workspace_name(workspace)
+        ),
+        glossary: GLOSSARY,
+    }
+}
+
+fn workspace_name(workspace: &Workspace) -> String {
+    let name = workspace.path("").canonicalize().ok();
+    let name = name.as_ref().and_then(|path| path.file_name());
+    name.map_or_else(|| "the artifact".into(), |name| name.to_string_lossy().into_owned())
+}
+
+fn headline(found: &Report, items: usize) -> Headline {
+    let compared = found.expected_root.is_some();
+    let same = found.expected_root.as_ref() == Some(&found.root);
+    let (word, class) = match (found.passes(), compared) {
+        (false, _) => ("Not reproduced: something differs or an expected claim fails", "bad"),
+        (true, true) if same => ("Reproduced, bit for bit", "good"),
+        (true, _) => ("Intact; there is no expected output for all of it", "open"),
+    };
+    let expected: Vec<&Claim> = found.claims.iter().filter(|claim| claim.expected).collect();
+    let met = expected.iter().filter(|claim| !claim.breaks()).count();
+    let passing = found.outputs.iter().filter(|output| output.level.passes()).count();
+    let root = match &found.expected_root {
+        Some(root) if *root == found.root => format!("Root {}, as expected.", found.root),
+        Some(root) => format!("Root {}, expected {}.", found.root, short(root)),
+        None => format!("Root {}; none is expected for these items.", found.root),
+    };
+    let mut lines = vec![
+        format!("{items} items; {passing} of {} outputs pass.", found.outputs.len()),
+        format!(
+            "{met} of {} expected claims hold; {} more were asked.",
+            expected.len(),
+            found.claims.len() - expected.len()
+        ),
+        root,
+    ];
+    if !found.absent.is_empty() {
+        lines.push(format!("Not run, and so not reproduced: {}.", found.absent.join(", ")));
+    }
+    Headline { word, class, lines, compared }
+}
+
+fn findings(found: &Report) -> Vec<Finding> {
+    let of = |finding: &crate::commands::findings::Finding| {
+        let claim = found.claims.iter().find(|claim| claim.id == finding.claim);
+        Finding {
+            sentence: finding.sentence.replace("**", ""),
+            quantity: finding.quantity,
+            item: finding.claim.split('/').next().unwrap_or_default(),
+            value: claim.map(|claim| number(claim.value)),
+            interval: claim.map(interval).unwrap_or_default(),
+            word: claim.map_or("", |claim| claim.judge().word()),
+            class: claim.map_or("", |claim| class(claim.judge())),
+        }
+    };
+    FINDINGS.iter().map(of).collect()
+}
+
+fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds | Verdict::Narrowly | Verdict::Better | Verdict::Equivalent => "good",
+        Verdict::Fails | Verdict::Worse => "bad",
+        Verdict::Undecided | Verdict::NotJudged => "open",
+    }
+}
+
+fn row(claim: &Claim) -> ClaimRow {
+    let sign = if claim.side == Side::AtMost { "≤" } else { "≥" };
+    let [low, high] = claim.interval;
+    let ends = [low, high, claim.value, claim.bound];
+    let (least, most) = (largest::least(ends), largest::value(ends));
+    let place = |x: f64| {
+        let share = if most > least { (x - least) / (most - least) } else { 0.5 };
+        (4.0 + 92.0 * share).round()
+    };
+    ClaimRow {
+        id: claim.id.clone(),
+        word: claim.judge().word(),
+        class: class(claim.judge()),
+        kind: if claim.expected { "expected" } else { "asked" },
+        statement: claim.statement.clone(),
+        value: number(claim.value),
+        interval: interval(claim),
+        bound: match &claim.comparison {
+            None => format!("{sign} {}", number(claim.bound)),
+            Some(evidence) => format!("p {}", number(evidence.p_difference)),
+        },
+        strip: [low, claim.value, high, claim.bound].map(place),
+    }
+}
+
+/// Where an item's page is read from.
+struct Source<'a> {
+    dir: &'a Path,
+    found: &'a Report,
+    id: &'a str,
+    entry: &'a ManifestItem,
+}
+
+impl Source<'_> {
+    fn item(
+        &self,
+        profile: Profile,
+        provenance: Option<&Provenance>,
+        record: Option<&RunRecord>,
+        font: &mut String,
+    ) -> ItemPage {
+        let Self { dir, found, id, entry } = self;
+        let own = |claim: &&Claim| claim.id.split('/').next() == Some(*id);
+        let claims: Vec<&Claim> = found.claims.iter().filter(own).collect();
+        let expected = claims.iter().filter(|claim| claim.expected);
+        let (all, met) =
+            (expected.clone().count(), expected.filter(|claim| !claim.breaks()).count());
+        let outputs: Vec<&OutputReport> =
+            found.outputs.iter().filter(|output| output.item == *id).collect();
+        let level = outputs.iter().map(|output| output.level).max().unwrap_or(Level::Missing);
+        let good = level.passes() && met == all;
+        let built_in: Option<&Item> =
+            registry::built_in().iter().copied().find(|item| item.id == *id);
+        let record = record.and_then(|record| record.items.get(*id));
+        let figures = entry.captions.iter().filter_map(|(figure, caption)| {
+            let bytes = output::read(&dir.join(format!("figures/{figure}.svg"))).ok()?;
+            let (svg, own_font) = inline(&String::from_utf8_lossy(&bytes));
+            *font = own_font;
+            Some(FigurePart { svg, caption: caption.clone() })
+        });
+        let file = |(path, sha256): (&str, &str)| {
+            let level = outputs.iter().find(|output| output.path == path);
+            let level = level.map_or("", |output| output.level.word());
+            File { path: path.to_owned(), sha256: short(sha256).to_owned(), level }
+        };
+        ItemPage {
+            id: (*id).to_owned(),
+            paper: entry.paper.clone(),
+            of_paper: built_in.is_some_and(Item::is_of_the_paper),
+            claim: entry.claim.clone(),
+            level: level.word(),
+            agreement: match all {
+                0 => format!("{} statements asked", claims.len()),
+                all => format!("{met} of {all} expected claims hold"),
+            },
+            class: if good { "good" } else { "bad" },
+            time: record.map_or_else(String::new, |one| {
+                format!("{:.1} s of one thread.", one.cell_seconds)
+            }),
+            command: format!("icl run {id} --profile {}", profile.name()),
+            figures: figures.collect(),
+            claims: claims.iter().map(|claim| row(claim)).collect(),
+            settings: self.settings(provenance),
+            tables: entry.tables.keys().filter_map(|path| Table::read(dir, path)).collect(),
+            files: entry.files().map(file).collect(),
+            computed: record.map_or(0, |one| one.computed),
+            restored: record.map_or(0, |one| one.restored),
+            seconds: record.map_or_else(String::new, |one| format!("{:.1}", one.cell_seconds)),
+        }
+    }
+
+    fn settings(&self, provenance: Option<&Provenance>) -> Vec<Setting> {
+        let sources = provenance.and_then(|provenance| provenance.items.get(self.id));
+        let values = self.entry.settings.as_object();
+        let one = |(name, value): (&String, &serde_json::Value)| {
+            let source = sources.and_then(|sources| sources.settings.get(name));
+            Setting {
+                name: name.clone(),
+                value: value.to_string(),
+                tag: source.map_or_else(String::new, |source| source.tag.clone()),
+                reason: source.map_or_else(String::new, |source| source.reason.clone()),
+            }
+        };
+        values.into_iter().flatten().map(one).collect()
+    }
+}

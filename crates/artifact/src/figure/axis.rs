@@ -95,6 +95,11 @@ impl Axis {
             }
             Scale::Log => {
                 let (a, b) = (math::log10(low), math::log10(high));
+                // numbers that only powers of ten write shortly need two of them
+                let short = a >= -3.0 && b < 5.0;
+                if !short && b.floor() <= a.ceil() {
+                    return Ok([a.floor(), b.ceil()].map(|end| math::powf(10.0, end)));
+                }
                 let margin = if b > a { 0.04 * (b - a) } else { 0.3 };
                 [math::powf(10.0, a - margin), math::powf(10.0, b + margin)]
             }

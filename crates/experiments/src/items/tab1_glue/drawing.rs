@@ -73,6 +73,6 @@ fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors
         x: Axis::linear(metric),
         rows,
         rules,
-        margins: [96.0, 0.0],
+        margins: [122.0, 0.0],
     }
 }

@@ -5,7 +5,7 @@ use crate::commands::expected::{interval, number};
 use crate::commands::findings::FINDINGS;
 use crate::item::Item;
 use crate::profile::Profile;
-use crate::record::RunRecord;
+use crate::record::{ItemRecord, RunRecord};
 use crate::registry;
 use crate::workspace::Workspace;
 use artifact::claim::{Claim, Side, Verdict};
@@ -272,6 +272,19 @@ fn row(claim: &Claim) -> ClaimRow {
     }
 }
 
+/// Seconds of one thread over the cells that were computed.
+fn seconds(record: &ItemRecord) -> String {
+    if record.computed == 0 { String::new() } else { format!("{:.1}", record.cell_seconds) }
+}
+
+fn time(record: Option<&ItemRecord>) -> String {
+    match record {
+        Some(record) if record.computed > 0 => format!("{} s of one thread.", seconds(record)),
+        Some(_) => "All cells were in the store.".into(),
+        None => String::new(),
+    }
+}
+
 /// Where an item's page is read from.
 struct Source<'a> {
     dir: &'a Path,
@@ -323,9 +336,7 @@ impl Source<'_> {
                 all => format!("{met} of {all} expected claims hold"),
             },
             class: if good { "good" } else { "bad" },
-            time: record.map_or_else(String::new, |one| {
-                format!("{:.1} s of one thread.", one.cell_seconds)
-            }),
+            time: time(record),
             command: format!("icl run {id} --profile {}", profile.name()),
             figures: figures.collect(),
             claims: claims.iter().map(|claim| row(claim)).collect(),
@@ -334,7 +345,7 @@ impl Source<'_> {
             files: entry.files().map(file).collect(),
             computed: record.map_or(0, |one| one.computed),
             restored: record.map_or(0, |one| one.restored),
-            seconds: record.map_or_else(String::new, |one| format!("{:.1}", one.cell_seconds)),
+            seconds: record.map_or_else(String::new, seconds),
         }
     }
 

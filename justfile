@@ -14,7 +14,7 @@ reproduce profile="":
 quick:
     {{icl}} run --all --profile quick
 
-# Every item, tiny, at most 20 seconds
+# Every item, tiny, at most 25 seconds
 smoke:
     {{icl}} run --all --profile smoke
 

@@ -11,7 +11,7 @@
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
 //! * [`device`]: where numbers are computed.
 //!
-//! Theory: `docs/theory.md`, sections 1, 2, 7, 10 and 11; ARTIFACT.md says where each setting comes from. The
+//! Theory: `docs/theory.md`, sections 1, 2, 7, 10 and 11; GAPS.md says where each setting comes from. The
 //! crate knows nothing of the dual model.
 
 #![allow(clippy::inline_always, reason = "a call that is not inlined loses the instruction set")]

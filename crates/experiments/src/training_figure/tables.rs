@@ -48,7 +48,7 @@ pub(super) fn final_table(runs: &[Run]) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// Mean and 95 % interval over seeds, by Student's t: what the figure shows.
+/// Mean and 95 % interval over seeds, by Student's t.
 pub(super) fn band_table(runs: &[Run]) -> anyhow::Result<Table> {
     let (mut panels, mut names, mut steps) = (vec![], vec![], vec![]);
     let (mut means, mut lowers, mut uppers) = (vec![], vec![], vec![]);

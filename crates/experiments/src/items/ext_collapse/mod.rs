@@ -1,6 +1,6 @@
 //! Do negatives and regularisation keep predictions from collapsing? Rank, alignment and uniformity of
 //! what a trained layer predicts, against the strength of the modification. With independent targets of equal
-//! variance nothing collapses even without a modification: that is a claim here, and what is left to compare are loss
+//! variance nothing drives a collapse even without a modification: the rank is asked for, and what is left to compare are loss
 //! and alignment, strength by strength, since they need not follow it in one direction.
 //!
 //! With predictions `p` and targets `s` of many prompts, `u(x) = x / |x|`:
@@ -37,8 +37,8 @@ use std::collections::BTreeMap;
 pub(crate) static ITEM: Item = Item {
     id: "ext-collapse",
     paper: "beyond the paper",
-    claim: "Predictions of independent targets do not collapse, with a modification or without; which strengths of it \
-            lower loss and misalignment",
+    claim: "At strength zero a modification is plain; whether predictions of independent targets lose rank with its \
+            strength, and which strengths lower loss and misalignment",
     plan: &plan,
 };
 
@@ -314,7 +314,7 @@ fn claims(
     }
     let least = largest::least(runs.floats(MEASURES[0])?);
     let statement = format!(
-        "Least effective rank of the predictions over all settings and seeds, of {} targets: nothing collapses",
+        "Least effective rank of the predictions over all settings and seeds, of {} targets",
         settings.d_s
     );
     let Rank { least: share, expected } = settings.rank;

@@ -293,7 +293,7 @@ fn place<'a>(claim: &'a str, table: &'a str) -> Place<'a> {
     Place { item: ITEM.id, claim, table }
 }
 
-/// At strength 0 every kind is plain, bit for bit; nothing collapses; what every strength does to loss and alignment
+/// At strength 0 every kind is plain, bit for bit; the rank is asked for; what every strength does to loss and alignment
 /// is under test.
 fn claims(
     settings: &Settings,

@@ -119,11 +119,30 @@ pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static I
     let items = all(workspace);
     items.iter().copied().find(|item| item.id == id).ok_or_else(|| {
         let known: Vec<&str> = items.iter().map(|item| item.id).collect();
+        let meant = meant(&known, id).map(|near| format!("did you mean `{near}`? "));
         anyhow::anyhow!(
-            "item: found `{id}`, expected one of {}; `icl list` describes them",
-            known.join(", ")
+            "item: found `{id}`, expected one of {}; {}`icl list` describes them",
+            known.join(", "),
+            meant.unwrap_or_default()
         )
     })
+}
+
+/// Likeness from which a name may be a slip of the pen for another.
+const ALIKE: f64 = 0.75;
+
+/// The id that a wrong one may stand for: the one that it begins or ends, otherwise the one most like it.
+fn meant<'a>(known: &[&'a str], id: &str) -> Option<&'a str> {
+    let part = |known: &&&str| {
+        known.strip_prefix(id).is_some_and(|rest| rest.starts_with('-'))
+            || known.strip_suffix(id).is_some_and(|rest| rest.ends_with('-'))
+    };
+    if let Some(whole) = known.iter().find(part) {
+        return Some(whole);
+    }
+    let alike = known.iter().map(|known| (strsim::jaro_winkler(known, id), *known));
+    let best = alike.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= ALIKE).then_some(best.1)
 }
 
 /// The items named, or all.
@@ -170,6 +189,23 @@ mod tests {
                     assert!(error.is::<Absent>(), "{}: {error:#}", item.id);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_recognised() {
+        let known: Vec<&str> = BUILT_IN.iter().map(|item| item.id).collect();
+        for (id, expected) in [
+            ("fig3", Some("fig3-linear")),
+            ("fig1", Some("fig1-dual-scheme")),
+            ("branches", Some("ext-branches")),
+            ("fig3-liner", Some("fig3-linear")),
+            ("ext-serach", Some("ext-search")),
+            ("tab1", Some("tab1-glue")),
+            ("xyz", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(&known, id), expected, "{id}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{Data, GlueError, Model};
 use icl_model::adam::{AdamSettings, Group, Schedule};
-use icl_model::bert::{Examples, FineTuning, Walk};
+use icl_model::bert::{Examples, FineTuning, Vocabulary, Walk};
 use icl_model::trainer::{Checkpoint, Length, Trainer};
 use icl_model::{ModelError, attention::Parameters, objective::CurvePoint};
 use serde::{Deserialize, Serialize};
@@ -116,20 +116,25 @@ pub fn tune(
         hidden_dropout: dropout(model.config.hidden_dropout_prob),
         attention_dropout: dropout(model.config.attention_probs_dropout_prob),
     };
+    let (training, validation) =
+        (model.examples(&training.rows)?, model.examples(&validation.rows)?);
+    let n_validation = validation.len();
+    let vocabulary = Vocabulary::of(&model.classifier, training.iter().chain(&validation));
+    let (classifier, start) = vocabulary.narrowed(&model.classifier, &model.parameters)?;
     let examples = Examples {
-        training: model.examples(&training.rows)?,
-        validation: model.examples(&validation.rows)?,
+        training: vocabulary.renumbered(training)?,
+        validation: vocabulary.renumbered(validation)?,
         test: Vec::new(),
     };
-    let n_validation = examples.validation.len();
-    let tuning = FineTuning::new(model.classifier.clone(), examples, walk)?;
+    let tuning = FineTuning::new(classifier, examples, walk)?;
     let steps = tuning.steps();
     let validate_every = steps / settings.epochs.max(1);
     let length = Length { steps, batch: settings.batch, n_validation, validate_every };
-    let start = model.parameters.clone();
     let TuneSettings { learning_rate, warm_up, decay, clip, .. } = *settings;
     let adam = adamw([learning_rate, warm_up, decay, clip], steps);
-    let mut trainer = Trainer::new(&tuning, length, adam, start);
+    let mut trainer = Trainer::new(&tuning, length, adam.clone(), start);
     let curve = trainer.run(checkpoint)?;
-    Ok(Tuned { parameters: trainer.into_parameters(), curve, steps })
+    let (narrow, before) = (trainer.into_parameters(), model.parameters.clone());
+    let parameters = vocabulary.widened(&narrow, before, &adam, steps as u64);
+    Ok(Tuned { parameters, curve, steps })
 }

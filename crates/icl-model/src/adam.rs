@@ -137,6 +137,36 @@ pub struct Group {
     pub decay: f64,
 }
 
+impl AdamSettings {
+    /// Rate and decay of the variable `name`.
+    fn of(&self, name: &str) -> (f64, f64) {
+        let own = self.groups.iter().find(|group| name.contains(&group.name_contains));
+        own.map_or((1.0, self.decay), |group| (group.rate, group.decay))
+    }
+
+    /// Step size of step `t`, before any group's rate.
+    fn full(&self, t: u64) -> f64 {
+        self.schedule.factor(t) * self.learning_rate
+    }
+
+    /// What `steps` steps from the first leave of weights of the variable `name` that never have a gradient: decay
+    /// alone, to the bits of as many calls of [`Adam::update`].
+    pub fn decay_alone(&self, name: &str, weights: &mut [f32], steps: u64) {
+        let (rate, decay) = self.of(name);
+        let factors: Vec<f32> = (1..=steps).map(|t| kept(rate * self.full(t), decay)).collect();
+        for block in weights.chunks_mut(BLOCK) {
+            for factor in &factors {
+                block.iter_mut().for_each(|w| *w *= factor);
+            }
+        }
+    }
+}
+
+/// Share of a weight that decay leaves at a step size.
+fn kept(step_size: f64, decay: f64) -> f32 {
+    (1.0 - step_size * decay) as f32
+}
+
 /// The packed parameters of one group.
 #[derive(Debug, Clone, PartialEq)]
 struct Span {
@@ -162,9 +192,7 @@ impl Adam {
     /// A fresh state for the given parameters.
     pub fn new(settings: AdamSettings, parameters: &Parameters) -> Self {
         let spans = parameters.ranges().into_iter().map(|(spec, range)| {
-            let own = settings.groups.iter().find(|group| spec.name.contains(&group.name_contains));
-            let (rate, decay) =
-                own.map_or((1.0, settings.decay), |group| (group.rate, group.decay));
+            let (rate, decay) = settings.of(&spec.name);
             Span { range, rate, decay }
         });
         let (spans, n) = (spans.collect(), parameters.packed().len());
@@ -182,15 +210,15 @@ impl Adam {
             return Err(ModelError::Shape { op: "Adam", found, expected: vec![n; 3] });
         }
         self.step += 1;
-        let AdamSettings { learning_rate, beta1, beta2, epsilon, clip, .. } = self.settings;
+        let AdamSettings { beta1, beta2, epsilon, clip, .. } = self.settings;
         let t = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let full = self.settings.schedule.factor(self.step) * learning_rate;
+        let full = self.settings.full(self.step);
         let correction = (1.0 / (1.0 - math::powi(beta2, t))) as f32;
         let scale = clip_factor(gradient, clip);
         let (b1, b2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
         for Span { range, rate, decay } in &self.spans {
             let own = rate * full;
-            let kept = (1.0 - own * decay) as f32;
+            let kept = kept(own, *decay);
             let own = (own / (1.0 - math::powi(beta1, t))) as f32;
             let moments = self.first[range.clone()]
                 .chunks_mut(BLOCK)
@@ -286,7 +314,7 @@ mod tests {
         let mut parameters = Parameters::from_specs(specs, 3);
         parameters.packed_mut()[BLOCK + 1] = -0.0;
         let start = parameters.packed().to_vec();
-        let mut adam = Adam::new(settings, &parameters);
+        let mut adam = Adam::new(settings.clone(), &parameters);
         let mut gradient = vec![0.0; n];
         for step in 0..3 {
             gradient[2] = if step == 0 { 0.5 } else { 0.0 };
@@ -297,6 +325,14 @@ mod tests {
         for i in (0..n).filter(|i| *i != 2) {
             assert_eq!(parameters.packed()[i].to_bits(), decayed(start[i]).to_bits(), "{i}");
         }
+        let mut alone = start[BLOCK..].to_vec();
+        settings.decay_alone("w", &mut alone, 3);
+        assert!(
+            alone
+                .iter()
+                .zip(&parameters.packed()[BLOCK..])
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
         assert!(adam.first[2] != 0.0 && parameters.packed()[2] < decayed(start[2]));
     }
 

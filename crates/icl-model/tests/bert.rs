@@ -10,8 +10,8 @@ use icl_model::attention::{self, Modification, Parameters, Weights};
 use icl_model::bert::embedding::Tables;
 use icl_model::bert::model::{Bert, Last};
 use icl_model::bert::{
-    Batch, Classifier, Example, Examples, FineTuning, Head, Pretrained, Sequence, Target, Walk,
-    folder, variables,
+    Batch, Classifier, Example, Examples, FineTuning, Head, Pretrained, Sequence, Target,
+    Vocabulary, Walk, folder, variables,
 };
 use icl_model::objective::{Objective as _, Set};
 use icl_model::trainer::{Length, Trainer, Unkept};
@@ -245,6 +245,35 @@ fn long_tuning(specification: &str) -> (FineTuning, Parameters) {
     let examples = Examples { training, ..Examples::default() };
     let classifier = Classifier::new(bert, Target::Class(2), start.clone(), detected()).unwrap();
     (FineTuning::new(classifier, examples, walk(4, 4, 1, 0.0)).unwrap(), start)
+}
+
+/// The rows of word pieces that do not occur take no part: without them a run has the same bits, theirs by decay alone.
+#[test]
+fn a_run_on_the_word_pieces_that_occur_has_the_bits_of_one_on_all() {
+    let steps = 12;
+    for model in ["one-head", "score"] {
+        let walk = walk(4, 2, steps, 0.1);
+        let (whole, start) = tuning(model, "plain", walk, detected());
+        // clipping sums over all parameters, of which the others are zeros in other places
+        let schedule = Schedule::WarmUpThenLinear { warm_up: 3, total: steps as u64 };
+        let adam = AdamSettings { learning_rate: 2e-3, decay: 0.1, schedule, ..Default::default() };
+        let length = Length { steps, batch: 4, n_validation: 6, validate_every: 5 };
+        let mut trainer = Trainer::new(&whole, length, adam.clone(), start.clone());
+        let curve = trainer.run(&Unkept).unwrap();
+
+        let examples = examples(&Expected::open(model));
+        let classifier = whole.classifier();
+        let vocabulary = Vocabulary::of(classifier, examples.iter());
+        let (narrow, narrow_start) = vocabulary.narrowed(classifier, &start).unwrap();
+        assert!(narrow_start.packed().len() < start.packed().len(), "all word pieces occur");
+        let training = vocabulary.renumbered(examples).unwrap();
+        let examples = Examples { validation: training.clone(), training, test: Vec::new() };
+        let narrow = FineTuning::new(narrow, examples, walk).unwrap();
+        let mut own = Trainer::new(&narrow, length, adam.clone(), narrow_start);
+        assert_eq!(own.run(&Unkept).unwrap(), curve);
+        let widened = vocabulary.widened(own.parameters(), start, &adam, steps as u64);
+        assert_eq!(&widened, trainer.parameters());
+    }
 }
 
 /// The hand-written pass beside candle's operations and gradients, with padding in one and none in the other.

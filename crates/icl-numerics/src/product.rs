@@ -147,11 +147,7 @@ fn pack_right<const W: usize>(
     columns: usize,
 ) {
     let width = W * LANES;
-    let size = columns.div_ceil(width) * inner * W;
-    if packed.len() < size {
-        packed.resize(size, Lane16::ZERO);
-    }
-    packed.truncate(size);
+    let packed = room(packed, columns.div_ceil(width) * inner * W, Lane16::ZERO);
     for (panel, first) in packed.chunks_exact_mut(inner * W).zip((0..columns).step_by(width)) {
         let n = width.min(columns - first);
         if n < width {
@@ -177,6 +173,15 @@ fn pack_right<const W: usize>(
     }
 }
 
+/// The first `size` of what has room for them; what was there before stays, and is written over.
+fn room<T: Copy>(packed: &mut Vec<T>, size: usize, any: T) -> &mut [T] {
+    if packed.len() < size {
+        // grown by halves at least, and without copying what nobody reads
+        *packed = vec![any; size.max(packed.len() * 3 / 2)];
+    }
+    &mut packed[..size]
+}
+
 /// Strips of `R` rows, one column after another; rows are filled up with zeros.
 fn pack_left<const R: usize>(
     packed: &mut Vec<f32>,
@@ -184,11 +189,7 @@ fn pack_left<const R: usize>(
     rows: std::ops::Range<usize>,
     inner: usize,
 ) {
-    let size = rows.len().div_ceil(R) * R * inner;
-    if packed.len() < size {
-        packed.resize(size, 0.0);
-    }
-    packed.truncate(size);
+    let packed = room(packed, rows.len().div_ceil(R) * R * inner, 0.0);
     for (strip, first) in packed.chunks_exact_mut(inner * R).zip(rows.clone().step_by(R)) {
         let height = R.min(rows.end - first);
         if height < R {

@@ -24,6 +24,8 @@ pub struct DotRow {
     pub values: Vec<f64>,
     /// Mean, lower and upper end of an interval.
     pub interval: Option<[f64; 3]>,
+    /// The largest value that is allowed, as a bar of its own.
+    pub bound: Option<f64>,
     /// A word at the right.
     pub note: String,
     /// Whether a gap parts it from the row above.
@@ -61,10 +63,9 @@ impl DotPanel {
         let [margin, notes] = self.margins;
         let (left, right) = (area.left + margin, area.left + area.width - 6.0 - notes);
         let (top, bottom) = (area.top + ABOVE, area.top + area.height - BELOW);
-        let shown = self
-            .rows
-            .iter()
-            .flat_map(|row| row.values.iter().copied().chain(row.interval.into_iter().flatten()));
+        let shown = self.rows.iter().flat_map(|row| {
+            row.values.iter().copied().chain(row.interval.into_iter().flatten()).chain(row.bound)
+        });
         let x = self.x.place(shown.chain(self.rules.iter().map(|rule| rule.0)), left, right)?;
         draw_title(canvas, letter, &self.title, area);
         canvas.group(Group::new(document::AXES, ""), |canvas| {
@@ -107,6 +108,10 @@ impl DotRow {
             let (at, half) = (x.at(mean), 0.32 * height);
             let tick = Style { width: 1.8, dashes: &[], ..self.style };
             canvas.line(&[[at, y - half], [at, y + half]], tick);
+        }
+        if let Some(bound) = self.bound {
+            let (at, half) = (x.at(bound), 0.36 * height);
+            canvas.line(&[[at, y - half], [at, y + half]], Style { width: 1.4, ..Style::THEORY });
         }
         let n = self.values.len();
         for (i, value) in self.values.iter().enumerate() {

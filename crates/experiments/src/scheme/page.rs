@@ -14,6 +14,9 @@ pub(crate) struct Page<'a> {
     places: BTreeMap<String, ([f64; 2], f64, usize)>,
 }
 
+/// Share of the scale below which a matrix looks empty: its largest entry is printed instead.
+const EMPTY: f64 = 0.02;
+
 /// Where a matrix stands: upper left corner and the side of an entry, in points.
 pub(crate) type Place = ([f64; 2], f64);
 
@@ -63,7 +66,12 @@ impl<'a> Page<'a> {
         let rows = entries.len() / columns;
         let size = [cell * columns as f64, cell * rows as f64];
         self.places.insert(name.to_owned(), (at, cell, rows));
+        let most = largest::magnitude(entries.iter().copied());
         self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
+        if most < EMPTY * range[1] {
+            let middle = [at[0] + size[0] / 2.0, at[1] + size[1] / 2.0];
+            self.small(middle, if most == 0.0 { "0".into() } else { format!("≤ {}", short(most)) });
+        }
         Ok([at[0] + size[0], at[1] + size[1] / 2.0])
     }
 

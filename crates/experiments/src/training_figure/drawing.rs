@@ -198,7 +198,7 @@ fn dot_rows(tables: &Tables<'_>) -> anyhow::Result<Vec<DotRow>> {
         let values = finals(tables.finals, panel, setting)?;
         let mean = mean(&values);
         let (label, style, note) = (label(setting), style(setting), sign(word).to_owned());
-        Ok(DotRow { label, style, values, interval: Some([mean; 3]), note, parted })
+        Ok(DotRow { label, style, values, interval: Some([mean; 3]), bound: None, note, parted })
     };
     let mut rows = vec![row(PLAIN, PLAIN, "", false)?];
     let mut before = PLAIN.to_owned();

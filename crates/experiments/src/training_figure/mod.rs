@@ -113,7 +113,6 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
     let runs = collect(settings, results, &held_out, &references)?;
     let training = tables::training_table(&runs)?;
     let finals = tables::final_table(&runs)?;
-    let bands = tables::band_table(&runs)?;
     let comparisons = claims::comparisons(settings, &runs)?;
     let comparison = tables::comparison_table(&runs, &comparisons)?;
     let mut all_claims = claims::equivalence_claims(id, &equivalence)?;
@@ -147,7 +146,6 @@ fn assemble(id: &'static str, settings: &Settings, results: &Results) -> anyhow:
             (reference_table, BTreeMap::new()),
             (training, all(&["loss_over_variance"])),
             (finals, all(&["loss_over_variance", "robust_error"])),
-            (bands, all(&["mean", "lower", "upper"])),
             (comparison, BTreeMap::new()),
         ],
         figures: vec![(figure, vec![EQUIVALENCE, REFERENCES, "training", "finals", "comparison"])],
@@ -205,14 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn tables_hold_every_seed_and_bands_their_means() {
+    fn tables_hold_every_seed() {
         let runs = runs();
         let finals = tables::final_table(&runs).unwrap();
         assert_eq!((finals.rows(), tables::training_table(&runs).unwrap().rows()), (18, 36));
-        let bands = tables::band_table(&runs).unwrap();
-        let (means, lower) = (bands.floats("mean").unwrap(), bands.floats("lower").unwrap());
-        let upper = bands.floats("upper").unwrap();
-        assert!((means[1] - 0.5).abs() < 1e-12 && means[0] == 1.0 && lower[0] == upper[0]);
-        assert!((0..means.len()).all(|i| lower[i] <= means[i] && means[i] <= upper[i]));
     }
 }

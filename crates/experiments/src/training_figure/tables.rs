@@ -2,7 +2,6 @@
 
 use super::Run;
 use artifact::statistics::comparison::Comparison;
-use artifact::statistics::interval;
 use artifact::table::Table;
 
 /// Every run's test loss: panel, setting, seed, step, loss over the target's variance.
@@ -44,33 +43,6 @@ pub(super) fn final_table(runs: &[Run]) -> anyhow::Result<Table> {
         .integers("seed", rows().map(|(_, (seed, _))| seed as i64).collect())
         .floats("loss_over_variance", rows().map(|(_, (_, losses))| *losses.0).collect())
         .floats("robust_error", rows().map(|(_, (_, losses))| *losses.1).collect())
-        .build()?;
-    Ok(table)
-}
-
-/// Mean and 95 % interval over seeds, by Student's t.
-pub(super) fn band_table(runs: &[Run]) -> anyhow::Result<Table> {
-    let (mut panels, mut names, mut steps) = (vec![], vec![], vec![]);
-    let (mut means, mut lowers, mut uppers) = (vec![], vec![], vec![]);
-    for run in runs {
-        for (i, step) in run.steps.iter().enumerate() {
-            let sample: Vec<f64> = run.losses.iter().map(|row| row[i]).collect();
-            let interval = interval::mean(&sample)?;
-            panels.push(run.panel.as_str());
-            names.push(run.setting.as_str());
-            steps.push(*step);
-            means.push(interval.mean);
-            lowers.push(interval.lower);
-            uppers.push(interval.upper);
-        }
-    }
-    let table = Table::builder("bands")
-        .texts("panel", &panels)
-        .texts("setting", &names)
-        .integers("step", steps)
-        .floats("mean", means)
-        .floats("lower", lowers)
-        .floats("upper", uppers)
         .build()?;
     Ok(table)
 }

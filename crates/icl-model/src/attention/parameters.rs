@@ -89,6 +89,22 @@ impl Parameters {
         parameters
     }
 
+    /// The given variables with these values, packed.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if there are more or fewer values than the variables have.
+    pub fn from_values(
+        variables: Vec<ParameterSpec>,
+        values: Vec<f32>,
+    ) -> Result<Self, ModelError> {
+        let expected: usize = variables.iter().map(ParameterSpec::len).sum();
+        if values.len() != expected {
+            let (found, expected) = (vec![values.len()], vec![expected]);
+            return Err(ModelError::Shape { op: "parameters", found, expected });
+        }
+        Ok(Self { variables, values })
+    }
+
     /// The variables in packing order.
     pub fn variables(&self) -> &[ParameterSpec] {
         &self.variables

@@ -142,7 +142,8 @@ impl Classifier {
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut order: Vec<usize> = (0..examples.len()).collect();
         order.sort_by_key(|i| examples[*i].sequence.ids.len());
-        let parts: Vec<&[usize]> = order.chunks(PART).collect();
+        // the longest first, whose memory serves the others
+        let parts: Vec<&[usize]> = order.chunks(PART).rev().collect();
         let part = |(): &mut (), p: usize| f(&self.batch(parts[p].iter().map(|i| &examples[*i]))?);
         let mut rows = vec![Vec::new(); examples.len()];
         for (part, found) in parts.iter().zip(self.threads.map(parts.len(), || (), part)) {

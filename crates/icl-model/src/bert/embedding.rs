@@ -102,8 +102,10 @@ impl Tables {
         if batch.real.iter().all(|real| *real) {
             return all;
         }
+        let mut own = Vec::with_capacity(all.len());
         let rows = all.chunks_exact(self.d).zip(&batch.real);
-        rows.filter(|(_, real)| **real).flat_map(|(row, _)| row).copied().collect()
+        rows.filter(|(_, real)| **real).for_each(|(row, _)| own.extend_from_slice(row));
+        own
     }
 
     /// Adds the gradient of every real token, `[tokens, d]`, to its rows of the packed gradient, token by token.

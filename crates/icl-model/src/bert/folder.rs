@@ -80,7 +80,8 @@ impl Pretrained {
     /// [`ModelError::File`] naming the first tensor that is missing, has another shape, holds something that is not
     /// a finite number, or belongs to another encoder.
     pub fn parameters(&self, specs: Vec<ParameterSpec>, seed: u64) -> Result<Loaded, ModelError> {
-        let mut parameters = variables::initialised(specs, seed);
+        let n = specs.iter().map(ParameterSpec::len).sum();
+        let mut parameters = Parameters::from_values(specs, vec![0.0; n])?;
         let (mut drawn, mut used) = (Vec::new(), BTreeSet::new());
         for (spec, range) in parameters.ranges() {
             match self.tensors.get(&spec.name) {
@@ -89,7 +90,11 @@ impl Pretrained {
                     parameters.packed_mut()[range].copy_from_slice(&values);
                     used.insert(spec.name);
                 }
-                None if may_be_drawn(&spec.name) => drawn.push(spec.name),
+                None if may_be_drawn(&spec.name) => {
+                    let own = variables::initialised(vec![spec.clone()], seed);
+                    parameters.packed_mut()[range].copy_from_slice(own.packed());
+                    drawn.push(spec.name);
+                }
                 None => {
                     let expected = format!("f32 {:?}", spec.shape);
                     return Err(ModelError::file(&self.weights, &spec.name, "nothing", &expected));

@@ -4,7 +4,7 @@
 //! * [`config`], [`folder`], [`variables`]: pretrained models as their folders hold them.
 //! * [`input`], [`embedding`], [`model`], [`classifier`]: from word pieces to hidden states and logits.
 //! * `fused`: the same as one hand-written pass, forward and back, which is what runs on a CPU.
-//! * [`example`], [`objective`], [`order`], [`dropout`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
+//! * [`example`], [`objective`], [`order`], [`dropout`], [`vocabulary`]: fine-tuning, as an [`Objective`](crate::objective::Objective).
 //! * [`masking`], [`masked_words`]: pre-training, as another.
 
 pub mod classifier;
@@ -22,6 +22,7 @@ pub mod objective;
 pub mod order;
 mod parts;
 pub mod variables;
+pub mod vocabulary;
 
 pub use classifier::Classifier;
 pub use config::BertConfig;
@@ -33,3 +34,4 @@ pub use masking::{Masked, Masking};
 pub use model::Bert;
 pub use objective::{Examples, FineTuning, Walk};
 pub use variables::Head;
+pub use vocabulary::Vocabulary;

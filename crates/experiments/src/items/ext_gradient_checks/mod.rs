@@ -2,11 +2,11 @@
 //! commute, and the loss has no minimum.
 
 mod drawing;
+mod outputs;
 
-use crate::item::{Context, Item, Outputs, Plan};
+use crate::item::{Context, Item, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Cell;
-use artifact::claim::{Place, at_most};
 use artifact::table::{ColumnType, Table};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
@@ -20,7 +20,6 @@ use icl_numerics::order;
 use icl_numerics::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// The item.
 pub(crate) static ITEM: Item = Item {
@@ -53,7 +52,7 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
     }
     let seeds = settings.seeds;
     let cells = (0..seeds).map(|seed| cell(&settings, seed)).collect();
-    Ok(Plan::new(cells, |results| assemble(&results.all())))
+    Ok(Plan::new(cells, |results| outputs::assemble(&results.all())))
 }
 
 /// The rows of a cell that are not epochs, in order.
@@ -226,64 +225,4 @@ fn epochs(settings: &Settings, map: &Positive, prompt: &Prompt) -> anyhow::Resul
         losses.push(loss(&dual)?);
     }
     Ok(losses)
-}
-
-fn assemble(results: &[&Table]) -> anyhow::Result<Outputs> {
-    let table = Table::stack("checks", results.iter().copied())?;
-    let (checks, values) = (table.texts("check")?, table.floats("value")?);
-    let of_check = |name: &str| {
-        let rows = checks.iter().zip(&values).filter(|(check, _)| *check == name);
-        largest::value(rows.map(|(_, value)| *value))
-    };
-    let statements = [
-        ("plain", "Step against central differences of the plain loss", 1e-7),
-        ("regularised", "Step against central differences of the regularised loss", 1e-7),
-        ("augmented", "Step against central differences of the augmented loss", 1e-7),
-        ("negative", "Step against central differences of the negative loss", 1e-7),
-        ("elsewhere", "Central differences at another W against the stated gradient", 1e-7),
-        ("linearity", "Deviation of the loss from linearity in W", 1e-12),
-        ("order", "Final prediction in a shuffled order against that in order", 1e-12),
-    ];
-    let mut claims: Vec<_> = statements
-        .iter()
-        .map(|(name, statement, bound)| {
-            at_most(
-                Place { item: ITEM.id, claim: name, table: "checks" },
-                statement,
-                of_check(name),
-                *bound,
-            )
-        })
-        .collect();
-    let curves: Vec<Vec<f64>> =
-        results.iter().copied().map(losses).collect::<anyhow::Result<_>>()?;
-    claims.push(at_most(
-        Place { item: ITEM.id, claim: "unbounded", table: "checks" },
-        "Decrease of the loss in an epoch against that in the first: it never slows down",
-        largest::value(curves.iter().map(|curve| uneven(curve))),
-        1e-10,
-    ));
-    let figure = drawing::figure(&curves);
-    Ok(Outputs {
-        tables: vec![(table, BTreeMap::new())],
-        figures: vec![(figure, vec!["checks"])],
-        claims,
-    })
-}
-
-fn losses(table: &Table) -> anyhow::Result<Vec<f64>> {
-    let (checks, values) = (table.texts("check")?, table.floats("value")?);
-    let rows = checks.into_iter().zip(values).filter(|(check, _)| check == "loss");
-    Ok(rows.map(|(_, value)| value).collect())
-}
-
-/// Largest deviation of an epoch's decrease from the first one's, relative to it.
-fn uneven(curve: &[f64]) -> f64 {
-    let steps: Vec<f64> = curve.windows(2).map(|pair| pair[0] - pair[1]).collect();
-    let first = steps.first().copied().unwrap_or(0.0);
-    // a loss that rises would not be unbounded below
-    if first <= 0.0 {
-        return f64::INFINITY;
-    }
-    largest::value(steps.iter().map(|step| (step / first - 1.0).abs()))
 }

@@ -26,7 +26,15 @@ fn panel(settings: &Settings, samples: &[Sample], task: Task) -> anyhow::Result<
         let values = sample(samples, task, model)?.scores.clone();
         let interval = order::mean(&values).map(|mean| [mean; 3]);
         let look = style(if model == UNTRAINED { PLAIN } else { model });
-        Ok(DotRow { label: name, style: look, values, interval, note: String::new(), parted })
+        Ok(DotRow {
+            label: name,
+            style: look,
+            values,
+            interval,
+            bound: None,
+            note: String::new(),
+            parted,
+        })
     };
     let mut rows =
         vec![row(UNTRAINED, "not pre-trained".into(), false)?, row(PLAIN, PLAIN.into(), false)?];

@@ -40,6 +40,7 @@ fn panel(one: &Searched<'_>) -> DotPanel {
             style: if chosen { style("negative") } else { style("regularised") },
             note: format!("{} of {}", one.kept(point).len(), values.len()),
             interval: mean.is_finite().then_some([mean; 3]),
+            bound: None,
             values,
             parted: point > 0 && point % one.subject.rates.len() == 0,
         }

@@ -207,6 +207,7 @@ fn plain_panel(effects: &[Effect<'_>]) -> anyhow::Result<DotPanel> {
             style: style(super::settings::PLAIN),
             values,
             interval: own.then_some([effect.plain()?.mean / effect.trivial; 3]),
+            bound: None,
             note: String::new(),
             parted: false,
         })
@@ -233,6 +234,7 @@ fn forest(effects: &[Effect<'_>], kind_of_panel: &str) -> DotPanel {
             style: style(kind_of_panel),
             values: Vec::new(),
             interval: difference.map(|d| [d.mean, d.lower, d.upper].map(|x| x / plain)),
+            bound: None,
             note: found.map_or("", |one| sign(one.word().text())).to_owned(),
             parted: false,
         }

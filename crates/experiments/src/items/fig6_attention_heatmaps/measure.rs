@@ -1,16 +1,13 @@
 //! Weights of the prompt that is shown, and errors of every row of several prompts over several draws.
 
 use super::{ROWS, Settings, WEIGHTS};
-use crate::cells::{Kept, machine};
-use crate::views::base_layer;
+use crate::views::base_layer::{self, BaseLayer};
 use artifact::cell;
 use artifact::table::{ColumnType, Schema, Table};
-use dual_model::Matrix;
 use dual_model::feature_error::{Attended, FirstOrder, Row};
 use dual_model::feature_map::{FeatureMap as _, Positive, gaussian_rows, squared_sum};
-use dual_model::head::{Head, HeadMatrices};
+use dual_model::head::Head;
 use icl_model::device::Device;
-use icl_model::training::LayerTraining;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
 
@@ -37,32 +34,12 @@ pub(super) fn rows_schema() -> Schema {
     integer.into_iter().chain(float.map(|name| (name.into(), ColumnType::Float))).collect()
 }
 
-/// The trained layer's head on prompts of the held-out set.
-struct Trained {
-    matrices: HeadMatrices,
-    prompts: Vec<Matrix>,
-}
-
-impl Trained {
-    fn new(
-        context: &cell::Context<'_>,
-        settings: &Settings,
-        device: Device,
-    ) -> anyhow::Result<Self> {
-        let train = base_layer::settings(settings.n_demos, settings.d_t, settings.steps, 0);
-        let d = train.prompt.d();
-        let layer = LayerTraining::new(train, &machine(device))?;
-        let mut trainer = layer.trainer();
-        trainer.run(&Kept::new(context)?)?;
-        let matrices = base_layer::head_matrices(trainer.parameters(), d)?;
-        let held_out = layer.validation();
-        let prompts = (0..settings.prompts).map(|p| base_layer::tokens(&held_out, p));
-        Ok(Self { matrices, prompts: prompts.collect::<anyhow::Result<_>>()? })
-    }
-
-    fn head(&self, prompt: usize) -> anyhow::Result<Head> {
-        Ok(Head::project(&self.prompts[prompt], &self.matrices)?)
-    }
+fn trained(
+    context: &cell::Context<'_>,
+    settings: &Settings,
+    device: Device,
+) -> anyhow::Result<BaseLayer> {
+    BaseLayer::trained(context, [settings.n_demos, settings.d_t, settings.steps], device)
 }
 
 /// Positive features of a draw.
@@ -91,7 +68,7 @@ pub(super) fn weights(
     settings: &Settings,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let head = Trained::new(context, settings, device)?.head(settings.prompt)?;
+    let head = trained(context, settings, device)?.head(settings.prompt)?;
     let (n, d) = (head.n_tokens(), head.keys.columns());
     let (mut features, mut entries) = (Vec::new(), Vec::new());
     for d_r in std::iter::once(&0).chain(&settings.features) {
@@ -137,11 +114,11 @@ pub(super) fn rows(
     settings: &Settings,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let trained = Trained::new(context, settings, device)?;
+    let trained = trained(context, settings, device)?;
     let mut indices: [Vec<i64>; 3] = Default::default();
     let mut columns: [Vec<f64>; 7] = Default::default();
     for d_r in &settings.features {
-        let d = trained.matrices.w_k.rows();
+        let d = settings.d_t + 1;
         let maps: Vec<Positive> = (0..settings.draws).map(|draw| map(draw, *d_r, d)).collect();
         for prompt in 0..settings.prompts {
             let head = trained.head(prompt)?;

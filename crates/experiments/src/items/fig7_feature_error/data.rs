@@ -1,15 +1,13 @@
 //! The two attentions whose estimates are measured: random keys and queries, and those of a trained layer.
 
 use super::Settings;
-use crate::cells::{Kept, machine};
-use crate::views::base_layer;
+use crate::views::base_layer::{self, BaseLayer};
 use artifact::cell;
 use dual_model::Matrix;
 use dual_model::feature_error::Row;
 use dual_model::feature_map::{self, squared_sum};
 use dual_model::head::Head;
 use icl_model::device::Device;
-use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::order;
 use icl_numerics::stream::Stream;
@@ -46,14 +44,9 @@ impl Data {
         settings: &Settings,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let train = base_layer::settings(settings.n_demos, settings.d_t, settings.steps, 0);
-        let d = train.prompt.d();
-        let layer = LayerTraining::new(train, &machine(device))?;
-        let mut trainer = layer.trainer();
-        trainer.run(&Kept::new(context)?)?;
-        let tokens = base_layer::tokens(&layer.validation(), settings.prompt)?;
-        let matrices = base_layer::head_matrices(trainer.parameters(), d)?;
-        Ok(Self { head: Head::project(&tokens, &matrices)? })
+        let sizes = [settings.n_demos, settings.d_t, settings.steps];
+        let layer = BaseLayer::trained(context, sizes, device)?;
+        Ok(Self { head: layer.head(settings.prompt)? })
     }
 
     /// Size of a key.

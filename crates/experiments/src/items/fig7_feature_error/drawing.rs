@@ -1,44 +1,69 @@
-//! The figure: random keys and queries at the left, the trained layer at the right.
+//! The figure: random keys and queries and the trained layer.
 
 use super::data::{SYNTHETIC, TRAINED};
 use super::{Curve, ITEM, Settings, quantiles};
 use artifact::figure::{Axis, Figure, LinePanel, Panel, Series, Style};
 use artifact::table::Table;
 use dual_model::feature_map::{self, Estimate};
-use icl_numerics::largest;
+use icl_numerics::{largest, math};
 
-/// Rows of panels: column of the measurement, and of its prediction.
-const ROWS: [[&str; 3]; 5] = [
-    ["kernel, relative MSE", "kernel_mse", "kernel_mse_theory"],
-    ["matrix, MSE", "matrix_mse", "matrix_mse_theory"],
-    ["output, MSE", "output_mse", "output_mse_theory"],
-    ["matrix, MAE", "matrix_mae", "matrix_mae_theory"],
-    ["output, MAE", "output_mae", "output_mae_theory"],
+/// A quantity: its name, its columns measured and predicted, and the power of `d_r` as one over which it falls.
+struct Quantity {
+    name: &'static str,
+    measured: &'static str,
+    predicted: &'static str,
+    power: f64,
+}
+
+const fn quantity(
+    name: &'static str,
+    measured: &'static str,
+    predicted: &'static str,
+    power: f64,
+) -> Quantity {
+    Quantity { name, measured, predicted, power }
+}
+
+const KERNEL: Quantity = quantity("kernel", "kernel_mse", "kernel_mse_theory", 1.0);
+const MATRIX: Quantity = quantity("matrix", "matrix_mse", "matrix_mse_theory", 1.0);
+const OUTPUT: Quantity = quantity("output", "output_mse", "output_mse_theory", 1.0);
+const MATRIX_MAE: Quantity = quantity("matrix", "matrix_mae", "matrix_mae_theory", 0.5);
+const OUTPUT_MAE: Quantity = quantity("output", "output_mae", "output_mae_theory", 0.5);
+
+/// Panels in rows of three: mean squared errors on both data, and mean absolute ones.
+const PANELS: [(&Quantity, &str); 9] = [
+    (&KERNEL, SYNTHETIC),
+    (&MATRIX, SYNTHETIC),
+    (&OUTPUT, SYNTHETIC),
+    (&KERNEL, TRAINED),
+    (&MATRIX, TRAINED),
+    (&OUTPUT, TRAINED),
+    (&MATRIX_MAE, SYNTHETIC),
+    (&OUTPUT_MAE, SYNTHETIC),
+    (&OUTPUT_MAE, TRAINED),
 ];
 
-/// How far an axis reaches below the smallest error of a random map: series go on beyond it.
-const DEPTH: f64 = 0.03;
+/// How far an axis reaches beyond the errors of random maps: series go on beyond it.
+const ROOM: f64 = 2.0;
 
 /// Largest relative change by the next order at which a prediction is drawn.
 const LARGEST_NEXT: f64 = 1.0;
 
 pub(super) fn figure(settings: &Settings, errors: &Table, z: &Table) -> anyhow::Result<Figure> {
-    let mut panels = Vec::new();
-    for (i, row) in ROWS.iter().enumerate() {
-        for data in [SYNTHETIC, TRAINED] {
-            panels.push(panel(errors, data, *row, i == 0)?);
-        }
-    }
+    let panels = PANELS.iter().enumerate();
+    let panels = panels.map(|(i, (quantity, data))| panel(errors, data, quantity, i == 0));
+    let panels = panels.collect::<anyhow::Result<Vec<_>>>()?;
     let of = |data: &str| quantiles(z, data, [0.05, 0.5, 0.95]);
     let ([_, small, _], [low, middle, high]) = (of(SYNTHETIC)?, of(TRAINED)?);
     let curve = Curve::of(errors, TRAINED, "trigonometric")?;
     let (negative, d_r) = (curve.column(errors, "negative")?, curve.column(errors, "d_r")?);
     let caption = format!(
-        "Errors of feature attention against exact softmax attention. Left: {n} random queries and \
-         keys (d = {d}, z = |q + k|² ≤ {largest}, median {small:.2}), {draws} draws. Right: all {tokens} tokens of one \
-         held-out prompt in the trained plain layer (z: median {middle:.1}, 5 to 95 % {low:.1} to {high:.1}), {trained} \
-         draws. Black: predictions by first order, drawn where the next order changes them by less than their own size. \
-         Exact features (error below 1e-12, under the axis) are as many as keys. Trigonometric estimates have both signs: \
+        "Errors of feature attention against exact softmax attention (the kernel's relative to it). Synthetic: {n} random \
+         queries and keys (d = {d}, z = |q + k|² ≤ {largest}, median {small:.2}), {draws} draws; mean squared errors \
+         are shown times d_r and mean absolute ones times its root, so that what falls as one over the number of \
+         features is level. Trained: all {tokens} tokens of one held-out prompt in the trained plain layer (z: median \
+         {middle:.1}, 5 to 95 % {low:.1} to {high:.1}), {trained} draws. Black: predictions by first order, drawn where the next order changes them by less than their own size. \
+         Exact features, of which there are as many as keys, have errors below 1e-12 and are not drawn; diamonds at an edge go beyond it. Trigonometric estimates have both signs: \
          with {fewest:.0} features {negative:.0} % of the layer's normalisers are negative, near zero the ratio has no \
          bounded mean, and its mean errors are those of a few draws. So it is with Taylor series of odd order where scores are large.",
         n = settings.n_tokens,
@@ -52,34 +77,33 @@ pub(super) fn figure(settings: &Settings, errors: &Table, z: &Table) -> anyhow::
     );
     Ok(Figure {
         id: ITEM.id.into(),
-        columns: 2,
+        columns: 3,
         shares: vec![],
-        panel_height: 108.0,
+        panel_height: 112.0,
         panels,
         caption,
     })
 }
 
 /// One quantity on one of both data; `named` series stand in the legend.
-fn panel(
-    errors: &Table,
-    data: &str,
-    [title, measured, predicted]: [&str; 3],
-    named: bool,
-) -> anyhow::Result<Panel> {
+fn panel(errors: &Table, data: &str, quantity: &Quantity, named: bool) -> anyhow::Result<Panel> {
+    let level = data == SYNTHETIC;
     let mut series = Vec::new();
-    let (mut all, mut random) = (Vec::new(), Vec::new());
+    let mut random = Vec::new();
     let maps = feature_map::ALL.iter().filter(|map| map.estimate != Estimate::Exact);
     for (i, map) in maps.enumerate() {
         let curve = Curve::of(errors, data, map.id)?;
-        let column = |name: &str| curve.column(errors, name);
-        let (x, y) = (column("d_r")?, column(measured)?);
-        all.extend(y.clone());
-        let name = if named { map.id } else { "" };
-        series.push(Series::line(name, Style::of(map.id)?, x.clone(), y));
+        let x = curve.column(errors, "d_r")?;
+        let column = |name: &str| -> anyhow::Result<Vec<f64>> {
+            let power = if level { quantity.power } else { 0.0 };
+            let y = curve.column(errors, name)?;
+            Ok(y.iter().zip(&x).map(|(y, x)| y * math::powf(*x, power)).collect())
+        };
+        let y = column(quantity.measured)?;
         if map.estimate == Estimate::Unbiased {
-            random.extend(column(measured)?);
-            let (theory, next) = (column(predicted)?, column("next_order")?);
+            random.extend(y.clone());
+            let next = curve.column(errors, "next_order")?;
+            let theory = column(quantity.predicted)?;
             let shown: Vec<usize> = (0..x.len()).filter(|i| next[*i] < LARGEST_NEXT).collect();
             let pick = |of: &[f64]| shown.iter().map(|i| of[*i]).collect::<Vec<f64>>();
             if !shown.is_empty() {
@@ -87,11 +111,19 @@ fn panel(
                 series.push(Series::line(name, Style::THEORY, pick(&x), pick(&theory)));
             }
         }
+        let name = if named { map.id } else { "" };
+        series.push(Series::line(name, Style::of(map.id)?, x.clone(), y));
     }
+    let (error, factor) = match quantity.power {
+        1.0 => ("MSE", "d_r"),
+        _ => ("MAE", "√d_r"),
+    };
+    let error = if level { format!("{error} × {factor}") } else { error.to_owned() };
+    let ends = [largest::least(random.clone()) / ROOM, largest::value(random) * ROOM];
     Ok(Panel::Lines(LinePanel {
-        title: format!("{title}, {data}"),
+        title: format!("{}, {data}", quantity.name),
         x: Axis::log("features d_r"),
-        y: Axis::log("error").from_to(DEPTH * largest::least(random), 2.0 * largest::value(all)),
+        y: Axis::log(&error).from_to(ends[0], ends[1]),
         series,
     }))
 }

@@ -16,6 +16,9 @@ pub(super) const SELECTION: &str = "selection";
 /// Rows on which scores are reported.
 pub(super) const DEV: &str = "dev";
 
+/// Rows on which a run's loss is watched; no decision uses it.
+const WATCHED: usize = 32;
+
 /// A tuning of the grid.
 pub(super) struct Tuning<'a> {
     pub(super) settings: &'a Settings,
@@ -39,8 +42,8 @@ impl Tuning<'_> {
         TuneSettings {
             seed: self.seed,
             epochs: epochs.of(task),
-            batch: *batch,
-            part: *batch,
+            batch: batch.of(task),
+            part: batch.of(task),
             learning_rate: learning_rate.of(task),
             warm_up: *warm_up,
             decay: *decay,
@@ -124,7 +127,11 @@ fn tuned(
     splits: &Splits,
 ) -> anyhow::Result<Table> {
     let kept = Kept::new(&context.part(0.0, 0.97))?;
-    let tuned = tune(model, settings, &splits.training, &splits.selection, &kept)?;
+    let watched = Data {
+        rows: splits.selection.rows.iter().take(WATCHED).cloned().collect(),
+        ..splits.selection.clone()
+    };
+    let tuned = tune(model, settings, &splits.training, &watched, &kept)?;
     let mut rows = Predicted::default();
     for (set, data) in [(SELECTION, &splits.selection), (DEV, &splits.dev)] {
         let found = model.predict(tuned.parameters.packed(), &data.rows)?;

@@ -56,6 +56,7 @@ fn panel(settings: &Settings, task: Task, runs: &[&Runs], floors: Option<&Floors
                 style: style(setting),
                 values,
                 interval,
+                bound: None,
                 note: String::new(),
                 parted,
             });

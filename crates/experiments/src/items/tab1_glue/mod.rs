@@ -61,7 +61,7 @@ struct Settings {
     seeds: u64,
     epochs: PerTask<usize>,
     learning_rate: PerTask<f64>,
-    batch: usize,
+    batch: PerTask<usize>,
     longest: usize,
     warm_up: f64,
     decay: f64,

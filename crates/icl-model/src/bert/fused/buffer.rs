@@ -1,12 +1,16 @@
 //! Memory that is used again: activations of a step are as large as those of the last, and fresh memory from the system
 //! has to be cleared page by page.
 
+use icl_numerics::product::Packing;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers that nobody uses at the moment.
+/// Memory that nobody uses at the moment.
 #[derive(Debug, Clone, Default)]
-pub(in crate::bert) struct Pool(Arc<Mutex<Vec<Vec<f32>>>>);
+pub(in crate::bert) struct Pool {
+    buffers: Arc<Mutex<Vec<Vec<f32>>>>,
+    packings: Arc<Mutex<Vec<Packing>>>,
+}
 
 /// Numbers in memory of a pool, to which it goes back.
 #[derive(Debug)]
@@ -20,14 +24,26 @@ pub(in crate::bert) struct Buffer {
 impl Pool {
     /// Room for `len` numbers, which are any.
     pub(super) fn take(&self, len: usize) -> Buffer {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         // the smallest that is large enough, unless it is far too large
         let fits = |entries: &Vec<f32>| (len..=2 * len + 1024).contains(&entries.len());
         let place = (0..free.len()).filter(|i| fits(&free[*i])).min_by_key(|i| free[*i].len());
         let entries = place.map(|place| free.swap_remove(place));
         drop(free);
-        let entries = entries.unwrap_or_else(|| vec![0.0; len]);
+        // rounded up by a quarter at most: batches of any length have few sizes then
+        let unit = (len.next_power_of_two() / 8).max(1);
+        let entries = entries.unwrap_or_else(|| vec![0.0; len.next_multiple_of(unit)]);
         Buffer { entries, len, pool: self.clone() }
+    }
+
+    /// Room for packed factors; it is given back by [`Self::give_back`].
+    pub(super) fn packing(&self) -> Packing {
+        self.packings.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes room for packed factors back.
+    pub(super) fn give_back(&self, packing: Packing) {
+        self.packings.lock().unwrap_or_else(PoisonError::into_inner).push(packing);
     }
 
     /// A copy of `x`.
@@ -75,7 +91,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let entries = std::mem::take(&mut self.entries);
-        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(entries);
+        self.pool.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(entries);
     }
 }
 

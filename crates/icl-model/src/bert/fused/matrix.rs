@@ -52,9 +52,15 @@ pub(in crate::bert) struct Run<'a> {
     packing: RefCell<Packing>,
 }
 
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(self.packing.take());
+    }
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(packed: &'a [f32], isa: Isa, pool: &Pool) -> Self {
-        Self { packed, isa, pool: pool.clone(), packing: RefCell::default() }
+        Self { packed, isa, pool: pool.clone(), packing: RefCell::new(pool.packing()) }
     }
 
     pub(super) fn get(&self, range: &Range<usize>) -> &'a [f32] {

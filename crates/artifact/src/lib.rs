@@ -2,7 +2,7 @@
 //!
 //! * [`cell`], [`store`]: units of work with content keys, and where their results are kept.
 //! * [`table`]: typed tables and their canonical CSV.
-//! * [`figure`]: figures drawn from those tables, as SVG and PNG.
+//! * [`figure`], [`latex`]: figures drawn from those tables, as SVG, PNG and PDF; both as fragments of a paper.
 //! * [`Class`]: what is promised of the bits of a number.
 //! * [`digest`], [`manifest`], [`output`], [`lock`]: SHA-256, what a folder holds, the only writer, and locks
 //!   between processes.
@@ -19,6 +19,7 @@ mod error;
 pub mod figure;
 pub mod finding;
 mod json;
+pub mod latex;
 pub mod lock;
 pub mod manifest;
 pub mod output;

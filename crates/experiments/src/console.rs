@@ -5,9 +5,9 @@
 //! disk, is an error at the end. Standard error carries no result, so its faults are ignored.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write as _};
-use std::sync::Mutex;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 /// Prints a line of a result.
 macro_rules! say {
@@ -63,6 +63,37 @@ pub(crate) fn finish() -> anyhow::Result<()> {
     }
 }
 
+/// How a word on a terminal looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+    /// Neither.
+    Open,
+}
+
+/// A text in the colour of its tone where standard output is a terminal that shows colours and nobody has set `NO_COLOR`;
+/// otherwise the text.
+pub(crate) fn toned(text: &str, tone: Tone) -> String {
+    static COLOURS: LazyLock<bool> = LazyLock::new(|| {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+    });
+    if *COLOURS { coloured(text, tone) } else { text.to_owned() }
+}
+
+fn coloured(text: &str, tone: Tone) -> String {
+    let code = match tone {
+        Tone::Good => 32,
+        Tone::Bad => 31,
+        Tone::Open => 33,
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}
+
 /// Prints a text indented by two spaces, in lines of at most `width` characters.
 pub(crate) fn print_wrapped(text: &str, width: usize) {
     let mut line = String::from(" ");
@@ -75,4 +106,16 @@ pub(crate) fn print_wrapped(text: &str, width: usize) {
         line.push_str(word);
     }
     say!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_end_with_the_word_and_stay_away_from_what_is_no_terminal() {
+        assert_eq!(coloured("bits", Tone::Good), "\u{1b}[32mbits\u{1b}[0m");
+        // tests have no terminal
+        assert!(io::stdout().is_terminal() || toned("differs", Tone::Bad) == "differs");
+    }
 }

@@ -8,6 +8,7 @@ use artifact::Class;
 use artifact::claim::Claim;
 use artifact::digest::sha256;
 use artifact::figure::{Figure, to_pdf, to_png};
+use artifact::latex;
 use artifact::manifest::{
     FORMAT, FigureEntry, FileEntry, ItemProvenance, Manifest, ManifestItem, Provenance, TableEntry,
     canonical_json,
@@ -52,43 +53,56 @@ pub(crate) fn render(
     outputs: &Outputs,
 ) -> anyhow::Result<(Files, ManifestItem)> {
     let id = item.id;
-    let mut files = Files::new();
-    let mut tables = BTreeMap::new();
-    for (table, tolerances) in &outputs.tables {
-        let path = format!("data/{id}/{}.csv", table.name());
-        files.insert(path.clone(), table.to_csv()?);
-        tables.insert(path, TableEntry::new(table, class, tolerances)?);
-    }
-    let (mut figures, mut captions) = (BTreeMap::new(), BTreeMap::new());
-    for (figure, shown) in &outputs.figures {
-        let figure = Figure { caption: caption(item, outputs, figure), ..figure.clone() };
-        captions.insert(figure.id.clone(), figure.caption.clone());
-        let svg = figure.to_svg()?;
-        let (png, pdf) = (to_png(&svg, DPI)?, to_pdf(&svg, item.claim)?);
-        let drawn_from: Vec<String> =
-            shown.iter().map(|table| format!("data/{id}/{table}.csv")).collect();
-        for (extension, bytes) in [("svg", svg.into_bytes()), ("png", png), ("pdf", pdf)] {
-            let path = format!("figures/{}.{extension}", figure.id);
-            let entry = FigureEntry { sha256: sha256(&bytes), drawn_from: drawn_from.clone() };
-            figures.insert(path.clone(), entry);
-            files.insert(path, bytes);
-        }
-    }
     outputs.claims.iter().try_for_each(check_finite)?;
     let claims = canonical_json(&outputs.claims)?;
     let path = format!("data/{id}/claims.json");
-    let entry = FileEntry { path: path.clone(), sha256: sha256(&claims) };
-    files.insert(path, claims);
-    let manifest = ManifestItem {
+    let mut files = Files::new();
+    let mut manifest = ManifestItem {
         paper: item.paper.to_owned(),
         claim: item.claim.to_owned(),
         settings,
-        tables,
-        captions,
-        figures,
-        claims: entry,
+        tables: BTreeMap::new(),
+        captions: BTreeMap::new(),
+        figures: BTreeMap::new(),
+        claims: FileEntry { path: path.clone(), sha256: sha256(&claims) },
     };
+    files.insert(path, claims);
+    for (table, tolerances) in &outputs.tables {
+        let path = format!("data/{id}/{}.csv", table.name());
+        files.insert(path.clone(), table.to_csv()?);
+        if let Some(text) = latex::table(id, item.claim, table)? {
+            let fragment = (format!("figures/{id}.{}.tex", table.name()), text.into_bytes());
+            add_figure(&mut files, &mut manifest, fragment, vec![path.clone()]);
+        }
+        manifest.tables.insert(path, TableEntry::new(table, class, tolerances)?);
+    }
+    for (figure, shown) in &outputs.figures {
+        let figure = Figure { caption: caption(item, outputs, figure), ..figure.clone() };
+        manifest.captions.insert(figure.id.clone(), figure.caption.clone());
+        let svg = figure.to_svg()?;
+        let (png, pdf) = (to_png(&svg, DPI)?, to_pdf(&svg, item.claim)?);
+        let tex = latex::figure(&figure)?.into_bytes();
+        let drawn_from: Vec<String> =
+            shown.iter().map(|table| format!("data/{id}/{table}.csv")).collect();
+        let forms = [("svg", svg.into_bytes()), ("png", png), ("pdf", pdf), ("tex", tex)];
+        for (extension, bytes) in forms {
+            let file = (format!("figures/{}.{extension}", figure.id), bytes);
+            add_figure(&mut files, &mut manifest, file, drawn_from.clone());
+        }
+    }
     Ok((files, manifest))
+}
+
+/// Adds a file that shows tables.
+fn add_figure(
+    files: &mut Files,
+    manifest: &mut ManifestItem,
+    (path, bytes): (String, Vec<u8>),
+    drawn_from: Vec<String>,
+) {
+    let entry = FigureEntry { sha256: sha256(&bytes), drawn_from };
+    manifest.figures.insert(path.clone(), entry);
+    files.insert(path, bytes);
 }
 
 /// JSON has no NaN: a claim with one could be written, and not be read back.
@@ -214,7 +228,7 @@ mod tests {
         let earlier = Earlier::read(&dir, Profile::Smoke).unwrap();
         let id = earlier.ids().next().unwrap().to_owned();
         let whole = earlier.undamaged(&dir, &id).unwrap();
-        assert_eq!((whole.files.len(), whole.record.computed), (2, 1));
+        assert_eq!((whole.files.len(), whole.record.computed), (3, 1));
         assert!(whole.provenance.is_none() && earlier.undamaged(&dir, "other").is_none());
         let table = dir.join(format!("data/{id}/t.csv"));
         let text = std::fs::read_to_string(&table).unwrap();

@@ -119,12 +119,16 @@ pub(crate) fn find(workspace: &Workspace, id: &str) -> anyhow::Result<&'static I
     let items = all(workspace);
     items.iter().copied().find(|item| item.id == id).ok_or_else(|| {
         let known: Vec<&str> = items.iter().map(|item| item.id).collect();
-        let meant = meant(&known, id).map(|near| format!("did you mean `{near}`? "));
-        anyhow::anyhow!(
-            "item: found `{id}`, expected one of {}; {}`icl list` describes them",
-            known.join(", "),
-            meant.unwrap_or_default()
-        )
+        match meant(&known, id) {
+            Some(near) => anyhow::anyhow!(
+                "item: found `{id}`, expected one of the {} that `icl list` shows; did you mean `{near}`?",
+                known.len()
+            ),
+            None => anyhow::anyhow!(
+                "item: found `{id}`, expected one of {}; `icl list` describes them",
+                known.join(", ")
+            ),
+        }
     })
 }
 

@@ -24,22 +24,43 @@ pub(super) struct About<'a> {
 pub(super) struct Group {
     class: &'static str,
     name: String,
+    points: String,
 }
+
+/// Points that a group names at most, the first and the last among them.
+const POINTS: usize = 48;
 
 impl Group {
     /// A group of the class `class` whose `name` is shown where a pointer rests on it.
     pub(super) fn new(class: &'static str, name: &str) -> Self {
-        Self { class, name: name.to_owned() }
+        Self { class, name: name.to_owned(), points: String::new() }
+    }
+
+    /// A series of the figure with the values that it shows, to four digits.
+    pub(super) fn series(name: &str, x: &[f64], y: &[f64]) -> Self {
+        let n = x.len().min(y.len());
+        let shown = n.min(POINTS);
+        let place = |i: usize| if shown < 2 { 0 } else { i * (n - 1) / (shown - 1) };
+        let point = |i: usize| format!("{},{}", digits(x[place(i)]), digits(y[place(i)]));
+        let points: Vec<String> = (0..shown).map(point).collect();
+        Self { points: points.join(" "), ..Self::new(SERIES, name) }
     }
 
     pub(super) fn open(&self) -> String {
         // cells of a matrix meet without a seam
         let crisp = if self.class == MATRIX { " shape-rendering=\"crispEdges\"" } else { "" };
+        let points = match self.points.as_str() {
+            "" => String::new(),
+            points => format!(" data-points=\"{points}\""),
+        };
         if self.name.is_empty() {
-            return format!("<g class=\"{}\"{crisp}>\n", self.class);
+            return format!("<g class=\"{}\"{points}{crisp}>\n", self.class);
         }
         let name = escaped(&self.name);
-        format!("<g class=\"{}\" data-name=\"{name}\"{crisp}>\n<title>{name}</title>\n", self.class)
+        let class = self.class;
+        format!(
+            "<g class=\"{class}\" data-name=\"{name}\"{points}{crisp}>\n<title>{name}</title>\n"
+        )
     }
 }
 
@@ -49,6 +70,13 @@ pub(super) const SERIES: &str = "series";
 pub(super) const LEGEND: &str = "legend";
 pub(super) const MATRIX: &str = "matrix";
 pub(super) const AXES: &str = "axes";
+
+/// A number to four digits, as short as they are.
+fn digits(x: f64) -> String {
+    let rounded: f64 = format!("{x:.3e}").parse().unwrap_or(x);
+    let text = format!("{rounded:?}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

@@ -68,7 +68,7 @@ impl DotPanel {
         });
         let x = self.x.place(shown.chain(self.rules.iter().map(|rule| rule.0)), left, right)?;
         draw_title(canvas, letter, &self.title, area);
-        canvas.group(Group::new(document::AXES, ""), |canvas| {
+        canvas.group(Group::new(document::AXES, &format!("row; {}", self.x.label)), |canvas| {
             draw_x_axis(canvas, &x, [left, right, bottom]);
             let middle = f64::midpoint(left, right);
             canvas.text(&self.x.label, [middle, bottom + 18.0], LABEL, INK, Anchor::Middle);
@@ -86,7 +86,8 @@ impl DotPanel {
             canvas.line(&[[left, y], [right, y]], hairline(GRID));
             canvas.text(&row.label, [left - 4.0, y], SMALL, INK, Anchor::End);
             canvas.text(&row.note, [right + 5.0, y], SMALL, INK, Anchor::Start);
-            canvas.group(Group::new(document::SERIES, &row.label), |canvas| {
+            let order: Vec<f64> = (0..row.values.len()).map(|i| i as f64).collect();
+            canvas.group(Group::series(&row.label, &order, &row.values), |canvas| {
                 row.draw(canvas, &x, y, height);
             });
             y += height;

@@ -122,7 +122,8 @@ impl LinePanel {
         let y = self.y.clone().from_to(range[0], range[1]);
         let y = y.place(std::iter::empty(), bottom, top)?;
         draw_title(canvas, letter, &self.title, area);
-        canvas.group(Group::new(document::AXES, ""), |canvas| {
+        let axes = format!("{}; {}", self.x.label, self.y.label);
+        canvas.group(Group::new(document::AXES, &axes), |canvas| {
             draw_axes(canvas, (&x, &y), [left, right, top, bottom]);
             canvas.upright(
                 &self.y.label,
@@ -134,7 +135,7 @@ impl LinePanel {
             canvas.text(&self.x.label, [middle, bottom + 18.0], LABEL, INK, Anchor::Middle);
         });
         for series in &self.series {
-            canvas.group(Group::new(document::SERIES, &series.label), |canvas| {
+            canvas.group(Group::series(&series.label, &series.x, &series.y), |canvas| {
                 series.draw(canvas, &x, &y);
             });
         }

@@ -77,7 +77,7 @@ pub struct ManifestItem {
     pub tables: BTreeMap<String, TableEntry>,
     /// Captions of the figures by id: the finding, what is shown, and how often it was drawn.
     pub captions: BTreeMap<String, String>,
-    /// Figures by path.
+    /// Figures by path, and LaTeX fragments of figures and tables.
     pub figures: BTreeMap<String, FigureEntry>,
     /// Path and digest of the claims.
     pub claims: FileEntry,

@@ -10,8 +10,22 @@ use crate::workspace::Workspace;
 use artifact::output;
 use artifact::table::Table;
 use icl_numerics::order;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// One choice, for one reason, of one or several items.
+#[derive(Serialize)]
+pub(super) struct Gap {
+    pub(super) setting: String,
+    /// What sources say of it.
+    pub(super) source: &'static str,
+    pub(super) value: String,
+    pub(super) reason: String,
+    /// What another choice changes.
+    pub(super) effect: String,
+    pub(super) items: Vec<&'static str>,
+}
 
 /// The table, as text.
 pub(super) fn table(workspace: &Workspace) -> anyhow::Result<String> {
@@ -19,27 +33,36 @@ pub(super) fn table(workspace: &Workspace) -> anyhow::Result<String> {
         "| setting | source says | we chose (paper profile) | why | effect of another choice | items |\n\
          |---|---|---|---|---|---|\n",
     );
-    let measured = Measured::read(workspace);
-    // the same choice for the same reason is one row
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in registry::built_in().iter().filter(|item| item.is_of_the_paper()) {
-        let file = SettingsFile::read(&workspace.settings(item.id))?;
-        for (name, entry) in &file.entries {
-            let Some(source) = says(entry.tag) else { continue };
-            let value = entry.at(Profile::Paper).map(ToString::to_string).unwrap_or_default();
-            let value = value.replace('\n', " ").replace('|', "\\|");
-            let Some(effect) = effect(entry, &measured)? else {
-                let expected = "`effect`, or `measured` with variations of ext-sensitivity";
-                return Err(file.refuse(name, "a paper gap without an effect", expected));
-            };
-            let row = format!("| `{name}` | {source} | `{value}` | {} | {effect} |", entry.reason);
-            rows.entry(row).or_default().push(format!("`{}`", item.id));
-        }
-    }
-    for (row, items) in rows {
-        writeln!(out, "{row} {} |", items.join(", "))?;
+    for Gap { setting, source, value, reason, effect, items } in gaps(workspace, Profile::Paper)? {
+        let value = value.replace('|', "\\|");
+        let items: Vec<String> = items.iter().map(|item| format!("`{item}`")).collect();
+        let items = items.join(", ");
+        writeln!(out, "| `{setting}` | {source} | `{value}` | {reason} | {effect} | {items} |")?;
     }
     Ok(out)
+}
+
+/// Every gap at a profile; the same choice for the same reason is one.
+pub(super) fn gaps(workspace: &Workspace, profile: Profile) -> anyhow::Result<Vec<Gap>> {
+    let measured = Measured::read(workspace);
+    let mut gaps: BTreeMap<[String; 4], Gap> = BTreeMap::new();
+    for item in registry::built_in().iter().filter(|item| item.is_of_the_paper()) {
+        let file = SettingsFile::read(&workspace.settings(item.id))?;
+        for (setting, entry) in &file.entries {
+            let Some(source) = says(entry.tag) else { continue };
+            let value = entry.at(profile).map(ToString::to_string).unwrap_or_default();
+            let value = value.replace('\n', " ");
+            let Some(effect) = effect(entry, &measured)? else {
+                let expected = "`effect`, or `measured` with variations of ext-sensitivity";
+                return Err(file.refuse(setting, "a paper gap without an effect", expected));
+            };
+            let (setting, reason) = (setting.clone(), entry.reason.clone());
+            let key = [setting.clone(), value.clone(), reason.clone(), effect.clone()];
+            let gap = Gap { setting, source, value, reason, effect, items: Vec::new() };
+            gaps.entry(key).or_insert(gap).items.push(item.id);
+        }
+    }
+    Ok(gaps.into_values().collect())
 }
 
 /// What sources say of a setting with this tag; none for one that they confirm or that follows.

@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::publish::{Verified, publish};
 use crate::record::CELL_DIGEST;
 use crate::registry;
+use crate::report::print_summary;
 use crate::signals;
 use crate::workspace::Workspace;
 use anyhow::bail;
@@ -51,9 +52,10 @@ pub(crate) fn run(
             publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?;
         // the page is for reading: outputs without it are complete
         match super::report::write(workspace, context.profile, &dir, &report) {
-            Ok(page) => say!("to be read: {}", page.display()),
+            Ok(page) => say!("report: {}", page.display()),
             Err(error) => note!("note: no report: {error:#}"),
         }
+        print_summary(&dir, &report, next(context.profile, report.passes()));
         outcome
     };
     work.not_run.iter().for_each(|text| say!("not run: {text}"));
@@ -64,6 +66,16 @@ pub(crate) fn run(
     // an item that is not run is never one that is reproduced
     let complete = work.not_run.is_empty() || context.profile.is_complete_without_inputs();
     Ok(if complete { outcome } else { Outcome::Differs })
+}
+
+/// What to do after a run.
+fn next(profile: Profile, passes: bool) -> &'static str {
+    match (passes, profile) {
+        (false, _) => "read the lines above; `icl verify` repeats them without computing",
+        (true, Profile::Smoke) => "`icl run --all --profile quick` shows every result's shape",
+        (true, Profile::Quick) => "`icl run --all --profile paper` makes the paper's own figures",
+        (true, _) => "open the report, or `icl show ITEM` for an item's settings and claims",
+    }
 }
 
 /// Refuses a run of nothing, and items that are named and not of the profile; says which are not of it.

@@ -1,7 +1,7 @@
 //! `icl show`: an item's settings with provenance, its cells and outputs.
 
 use crate::cli::ShowArguments;
-use crate::console::{print_wrapped, say};
+use crate::console::{Tone, print_wrapped, say, toned};
 use crate::inputs::{Absent, Inputs};
 use crate::item::{Context, plan};
 use crate::outcome::Outcome;
@@ -9,7 +9,7 @@ use crate::record::CELL_DIGEST;
 use crate::registry;
 use crate::settings::SettingsFile;
 use crate::workspace::Workspace;
-use artifact::claim::Claim;
+use artifact::claim::{Claim, Verdict};
 use artifact::digest::short;
 use artifact::manifest::Manifest;
 use artifact::verify::read_claims;
@@ -77,7 +77,12 @@ fn show_claims(claims: &[Claim]) {
     }
     for claim in claims {
         let kind = if claim.expected { "" } else { " (asked)" };
-        say!("  {}{kind}: {}", claim.verdict.word(), claim.id);
+        let tone = match claim.verdict {
+            _ if claim.breaks() => Tone::Bad,
+            Verdict::Undecided | Verdict::NotJudged => Tone::Open,
+            _ => Tone::Good,
+        };
+        say!("  {}{kind}: {}", toned(claim.verdict.word(), tone), claim.id);
         print_wrapped(&format!("  {}", claim.statement), 78);
     }
 }

@@ -14,8 +14,8 @@ pub(crate) struct Page<'a> {
     places: BTreeMap<String, ([f64; 2], f64, usize)>,
 }
 
-/// Share of the scale below which a matrix looks empty: its largest entry is printed instead.
-const EMPTY: f64 = 0.02;
+/// Share of the scale below which a matrix looks empty: it says so.
+const EMPTY: f64 = 0.01;
 
 /// Where a matrix stands: upper left corner and the side of an entry, in points.
 pub(crate) type Place = ([f64; 2], f64);
@@ -70,7 +70,7 @@ impl<'a> Page<'a> {
         self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
         if most < EMPTY * range[1] {
             let middle = [at[0] + size[0] / 2.0, at[1] + size[1] / 2.0];
-            self.small(middle, if most == 0.0 { "0".into() } else { format!("≤ {}", short(most)) });
+            self.small(middle, if most == 0.0 { "0" } else { "< 1 % of the scale" });
         }
         Ok([at[0] + size[0], at[1] + size[1] / 2.0])
     }

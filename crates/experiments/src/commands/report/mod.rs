@@ -1,5 +1,6 @@
 //! `icl report`: what a folder of outputs shows, as one page that needs nothing else.
 
+mod log;
 mod model;
 mod tables;
 

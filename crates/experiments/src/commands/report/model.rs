@@ -1,8 +1,10 @@
 //! What the page says, as plain values.
 
-use super::tables::{Table, inline};
+use super::log::Logged;
+use super::tables::{Inline, Table, matrices};
 use crate::commands::expected::{interval, number};
 use crate::commands::findings::FINDINGS;
+use crate::commands::gaps::{self, Gap};
 use crate::item::Item;
 use crate::profile::Profile;
 use crate::record::{ItemRecord, RunRecord};
@@ -27,6 +29,7 @@ pub(super) struct Page {
     items: Vec<ItemPage>,
     claims: Vec<ClaimRow>,
     words: BTreeSet<&'static str>,
+    gaps: Vec<Gap>,
     log: Vec<Logged>,
     notes: Vec<String>,
     cost: String,
@@ -75,8 +78,14 @@ struct ItemPage {
 
 #[derive(Serialize)]
 struct FigurePart {
+    id: String,
     svg: String,
+    view: String,
     caption: String,
+    /// Names of the tables that it shows.
+    from: String,
+    /// The dual's matrices as JSON, where its steps can be walked through.
+    steps: Option<String>,
 }
 
 #[derive(Clone, Serialize)]
@@ -108,12 +117,9 @@ struct File {
     level: &'static str,
 }
 
-#[derive(Serialize)]
-struct Logged {
-    level: &'static str,
-    path: String,
-    detail: String,
-}
+/// The figure whose dual can be walked through, and its table.
+const STEPPED: &str = "fig1-dual-scheme";
+const STEPS: &str = "data/fig1-dual-scheme/matrices.csv";
 
 const GLOSSARY: [(&str, &str); 8] = [
     (
@@ -155,12 +161,7 @@ pub(super) fn page(workspace: &Workspace, profile: Profile, dir: &Path, found: &
         let source = Source { dir, found, id: &id, entry };
         items.push(source.item(profile, provenance.as_ref(), record.as_ref(), &mut font));
     }
-    let bad = found.outputs.iter().filter(|output| !output.level.passes());
-    let log = bad.map(|output| Logged {
-        level: output.level.word(),
-        path: output.path.clone(),
-        detail: output.detail(),
-    });
+    let log = found.outputs.iter().filter(|output| !output.level.passes()).flat_map(Logged::of);
     let claims: Vec<ClaimRow> = found.claims.iter().map(row).collect();
     let cost = record.map_or_else(String::new, |record| {
         format!(
@@ -176,6 +177,8 @@ pub(super) fn page(workspace: &Workspace, profile: Profile, dir: &Path, found: &
         words: claims.iter().map(|claim| claim.word).collect(),
         items,
         claims,
+        // what cannot be read of the settings is said by the run
+        gaps: gaps::gaps(workspace, profile).unwrap_or_default(),
         log: log.collect(),
         notes: found.notes.clone(),
         cost: format!(
@@ -272,6 +275,17 @@ fn row(claim: &Claim) -> ClaimRow {
     }
 }
 
+/// How far what was found agrees with what is stated.
+fn agreement(met: usize, all: usize, asked: usize) -> String {
+    match (met, all) {
+        (_, 0) => format!("nothing is fixed beforehand, {asked} statements are asked"),
+        (1, 1) => "agrees: the one expected claim holds".into(),
+        (met, all) if met == all => format!("agrees: all {all} expected claims hold"),
+        (0, all) => format!("disagrees: none of {all} expected claims holds"),
+        (met, all) => format!("agrees in part: {met} of {all} expected claims hold"),
+    }
+}
+
 /// Seconds of one thread over the cells that were computed.
 fn seconds(record: &ItemRecord) -> String {
     if record.computed == 0 { String::new() } else { format!("{:.1}", record.cell_seconds) }
@@ -316,9 +330,17 @@ impl Source<'_> {
         let record = record.and_then(|record| record.items.get(*id));
         let figures = entry.captions.iter().filter_map(|(figure, caption)| {
             let bytes = output::read(&dir.join(format!("figures/{figure}.svg"))).ok()?;
-            let (svg, own_font) = inline(&String::from_utf8_lossy(&bytes));
-            *font = own_font;
-            Some(FigurePart { svg, caption: caption.clone() })
+            let Inline { svg, font: own, view } =
+                Inline::new(figure, &String::from_utf8_lossy(&bytes));
+            *font = own;
+            let shown = entry.figures.get(&format!("figures/{figure}.svg"));
+            let names = shown.into_iter().flat_map(|shown| &shown.drawn_from);
+            let names = names.map(|path| path.rsplit('/').next().unwrap_or(path));
+            let from = names.collect::<Vec<_>>().join(", ");
+            let steps = (figure == STEPPED).then(|| matrices(dir, STEPS)).flatten();
+            let steps = steps.and_then(|matrices| serde_json::to_string(&matrices).ok());
+            let (id, caption) = (figure.clone(), caption.clone());
+            Some(FigurePart { id, svg, view, caption, from, steps })
         });
         let file = |(path, sha256): (&str, &str)| {
             let level = outputs.iter().find(|output| output.path == path);
@@ -331,10 +353,7 @@ impl Source<'_> {
             of_paper: built_in.is_some_and(Item::is_of_the_paper),
             claim: entry.claim.clone(),
             level: level.word(),
-            agreement: match all {
-                0 => format!("{} statements asked", claims.len()),
-                all => format!("{met} of {all} expected claims hold"),
-            },
+            agreement: agreement(met, all, claims.len()),
             class: if good { "good" } else { "bad" },
             time: time(record),
             command: format!("icl run {id} --profile {}", profile.name()),

@@ -14,7 +14,7 @@ pub(super) fn figure(
 ) -> anyhow::Result<Figure> {
     let draws = settings.draws;
     let percent = 100.0 * (1.0 - settings.delta);
-    let mut mean = panel("mean over its bound", "gap / bound", [0.25, 0.6]);
+    let mut mean = panel("mean over its bound", "gap / bound", [0.3, 0.52]);
     let mut single = panel(
         &format!("{percent:.0} % quantile over the bound of one draw"),
         "gap / (bound + deviation)",

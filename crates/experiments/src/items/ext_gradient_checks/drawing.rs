@@ -20,7 +20,7 @@ pub(super) fn figure(prompts: &[&Table]) -> anyhow::Result<Figure> {
             values: check.errors(prompts)?,
             interval: None,
             bound: Some(check.tolerance),
-            note: format!("≤ {}", plain_number(check.tolerance)),
+            note: format!("≤ {}", plain_number(check.tolerance).trim_start_matches("1.0 × ")),
             parted: first,
         })
     };
@@ -29,7 +29,7 @@ pub(super) fn figure(prompts: &[&Table]) -> anyhow::Result<Figure> {
         x: Axis::log("relative error").from_to(SHOWN[0], SHOWN[1]),
         rows: CHECKS.iter().map(&mut row).collect::<anyhow::Result<_>>()?,
         rules: vec![],
-        margins: [104.0, 34.0],
+        margins: [128.0, 30.0],
     };
     Ok(Figure {
         id: ITEM.id.into(),

@@ -62,7 +62,7 @@ fn draw_dual(page: &mut Page<'_>, l: usize) -> anyhow::Result<()> {
     page.arrow([W0 + 72.0, top + 18.0], [W1 - 4.0, top + 18.0], &format!("+ {} steps", width - 1));
     page.draw(&w1, "W₁", ([W1, top - 4.0], CELL), w)?;
     page.arrow([FRAME + 20.0, top + 53.0], [DUALS + 59.0, top + ROW + 4.0], "");
-    page.text([FRAME + 112.0, top + 61.0], "W₁ φ(q) / D, residual path, feed-forward part");
+    page.text([FRAME + 124.0, top + 61.0], "W₁ φ(q) / D, residual path, feed-forward part");
     Ok(())
 }
 
@@ -76,10 +76,11 @@ fn draw_tokens(
     let top = TOP + ROW * l as f64;
     let label = format!("tokens H{}", superscript(l));
     page.draw(&format!("dual {l}"), &label, ([DUALS, top], CELL), tokens)?;
-    page.arrow([STACK + 27.0, top - ROW + 40.0], [STACK + 27.0, top - 15.0], "");
-    page.upright([STACK + 37.0, top - ROW / 2.0 + 12.0], format!("layer {l}"));
+    let from = if l > 1 { 51.0 } else { 41.0 };
+    page.arrow([STACK + 27.0, top - ROW + from], [STACK + 27.0, top - 15.0], "");
+    page.text([STACK + 46.0, top - ROW / 2.0 + 18.0], format!("layer {l}"));
     page.draw(&format!("stack {l}"), &label, ([STACK, top], CELL), tokens)?;
-    page.small([STACK + 27.0, top + 42.0], format!("differ by {}", short(difference)));
+    page.small([STACK + 27.0, top + 43.0], format!("differ by {}", short(difference)));
     Ok(())
 }
 

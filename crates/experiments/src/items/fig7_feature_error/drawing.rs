@@ -118,10 +118,11 @@ fn panel(errors: &Table, data: &str, quantity: &Quantity, named: bool) -> anyhow
         1.0 => ("MSE", "d_r"),
         _ => ("MAE", "√d_r"),
     };
-    let error = if level { format!("{error} × {factor}") } else { error.to_owned() };
+    let error = format!("{error} of the {}", quantity.name);
+    let error = if level { format!("{error} × {factor}") } else { error };
     let ends = [largest::least(random.clone()) / ROOM, largest::value(random) * ROOM];
     Ok(Panel::Lines(LinePanel {
-        title: format!("{}, {data}", quantity.name),
+        title: data.into(),
         x: Axis::log("features d_r"),
         y: Axis::log(&error).from_to(ends[0], ends[1]),
         series,

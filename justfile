@@ -26,9 +26,18 @@ test: lint
     {{icl}} verify target/smoke
     cd target/smoke/smoke && sha256sum --quiet -c SHA256SUMS
 
-# Tests that take minutes: exhaustive functions, long training
+# Tests that take minutes: exhaustive functions, long training, all figures and tables as a LaTeX paper
 test-slow:
     cargo test --workspace --release --locked -- --ignored
+    .ci/latex
+
+# All figures and tables as one LaTeX paper, by Debian's TeX
+latex:
+    .ci/latex
+
+# The report in a headless Chromium: figures, filters, slider, narrow and dark pages, no JavaScript, axe's rules
+test-report *pages:
+    .ci/report/run {{pages}}
 
 # Format and lints
 lint:

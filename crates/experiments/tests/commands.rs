@@ -54,7 +54,9 @@ fn show_names_every_setting_with_its_reason_and_every_expected_file() {
     }
     assert!(shown.contains(" cells"), "{shown}");
     let (code, _, error) = outcome(&mut icl(&["show", "fig99"]));
-    assert!(code == Some(2) && error.contains("fig99") && error.contains(id), "{error}");
+    assert!(code == Some(2) && error.contains("fig99") && error.contains("icl list"), "{error}");
+    let (code, _, error) = outcome(&mut icl(&["show", "fig6"]));
+    assert!(code == Some(2) && error.contains(&format!("did you mean `{id}`?")), "{error}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The gallery beside the expected figures: a document, made of them and no part of what is expected.
 const GALLERY: &str = "README.md";
+/// The paper of all fragments.
+const PAPER: &str = "paper.tex";
 
 /// Where the expected outputs of a profile stand.
 #[derive(Debug, Clone)]
@@ -103,7 +105,7 @@ impl Expected {
             return;
         };
         let mut known: BTreeSet<PathBuf> =
-            [SUMS, MANIFEST, GALLERY].map(|name| self.figures.join(name)).into();
+            [SUMS, MANIFEST, GALLERY, PAPER].map(|name| self.figures.join(name)).into();
         for (path, digest) in expectation.digests.iter().filter(|(path, _)| *path != MANIFEST) {
             let full = self.path(path);
             if path.starts_with("data/") || self.keeps_figures {

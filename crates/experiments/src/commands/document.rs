@@ -22,7 +22,7 @@ use dual_model::feature_map;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARTIFACT.md",
     "CLAIMS.md",
@@ -30,6 +30,7 @@ const DOCUMENTS: [&str; 7] = [
     "ARCHITECTURE.md",
     "docs/theory.md",
     "figures/paper/README.md",
+    "figures/paper/paper.tex",
 ];
 /// Where the comparison with other programs stands; `just bench-peers` writes it.
 const PEERS: &str = "benches/peers/results.json";
@@ -78,6 +79,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "claims" => super::claims::all(workspace)?,
             "summary" => super::claims::summary(workspace)?,
             "gallery" => super::gallery::gallery(workspace)?,
+            "fragments" => super::gallery::fragments(workspace)?,
             "thumbnails" => super::gallery::thumbnails(workspace)?,
             "gaps" => super::gaps::table(workspace)?,
             "costs" => costs(workspace),
@@ -85,7 +87,7 @@ fn renew(workspace: &Workspace, name: &str, text: &str) -> anyhow::Result<String
             "roofline" => roofline(workspace)?,
             "feature-maps" => feature_maps(),
             other => bail!(
-                "{name}: found part `{other}`, expected findings, items, thumbnails, gallery, claims, summary, gaps, \
+                "{name}: found part `{other}`, expected findings, items, thumbnails, gallery, fragments, claims, summary, gaps, \
                  costs, peers, roofline or feature-maps"
             ),
         };

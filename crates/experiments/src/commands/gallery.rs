@@ -51,6 +51,25 @@ pub(super) fn gallery(workspace: &Workspace) -> anyhow::Result<String> {
     Ok(out)
 }
 
+/// Every LaTeX fragment of figures and tables, item by item; ends a comment of LaTeX for the mark behind it.
+pub(super) fn fragments(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut out = String::new();
+    for (id, item) in items(workspace)? {
+        writeln!(out, "\\section*{{{id}}}")?;
+        let names = item.figures.keys().filter_map(|path| path.strip_prefix("figures/"));
+        // pictures first, then tables
+        let (tables, figures): (Vec<&str>, Vec<&str>) = names
+            .filter(|name| name.ends_with(".tex"))
+            .partition(|name| name.strip_suffix(".tex").is_some_and(|stem| stem.contains('.')));
+        for name in figures.into_iter().chain(tables) {
+            writeln!(out, "\\input{{{name}}}")?;
+        }
+        writeln!(out, "\\clearpage")?;
+    }
+    out.push_str("% ");
+    Ok(out)
+}
+
 fn quoted(text: &str) -> String {
     text.replace('"', "&quot;")
 }

@@ -1,5 +1,5 @@
 // What a reader's browser makes of a report; ends with 1 at the first page that fails, after all its checks.
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import puppeteer from "puppeteer-core";
@@ -35,6 +35,10 @@ const shot = async (page, name) => {
   mkdirSync(shots, { recursive: true });
   await page.screenshot({ path: join(shots, `${basename(dirname(dirname(page_path)))}-${name}.png`) });
 };
+
+const MOST = 6e6;
+const size = statSync(page_path).size;
+check("the page has at most 6 MB", size <= MOST, `${(size / 1e6).toFixed(1)} MB`);
 
 // the page as it is
 const { page, seen } = await open({});

@@ -41,9 +41,15 @@ const COMMANDS: [(&str, Way); 19] = [
         "icl train --task linear --out w.safetensors",
         By("tests/lens.rs", &["train", "--task", "--out"]),
     ),
-    ("icl lens --tokens FILE --weights FILE", By("tests/lens.rs", &["lens", "--tokens", "--weights"])),
+    (
+        "icl lens --tokens FILE --weights FILE",
+        By("tests/lens.rs", &["lens", "--tokens", "--weights"]),
+    ),
     ("icl lens --model DIR --text FILE", By("tests/lens_bert.rs", &["lens", "--model", "--text"])),
-    ("icl glue eval --model DIR --task mrpc", By("tests/stand_in.rs", &["glue", "eval", "--model"])),
+    (
+        "icl glue eval --model DIR --task mrpc",
+        By("tests/stand_in.rs", &["glue", "eval", "--model"]),
+    ),
     ("icl glue train ..", By("tests/stand_in.rs", &["glue", "train", "--out"])),
     ("icl glue grammar --out DIR", By("tests/stand_in.rs", &["glue", "grammar", "--out"])),
     // minutes of work: parsed only
@@ -61,10 +67,11 @@ fn documented(text: &str) -> BTreeSet<String> {
     });
     let outside: String = text.split("```").step_by(2).collect();
     let spans = outside.split('`').skip(1).step_by(2);
-    let all = lines.chain(spans).map(|command| command.strip_prefix("just icl").map_or_else(
-        || command.to_owned(),
-        |rest| format!("icl{rest}"),
-    ));
+    let all = lines.chain(spans).map(|command| {
+        command
+            .strip_prefix("just icl")
+            .map_or_else(|| command.to_owned(), |rest| format!("icl{rest}"))
+    });
     all.filter(|command| command.starts_with("icl ") || command.starts_with("just ")).collect()
 }
 

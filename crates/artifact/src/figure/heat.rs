@@ -113,6 +113,15 @@ const BELOW: f64 = 14.0;
 /// Room for a colour bar of a panel's own.
 pub(super) const BAR: f64 = 14.0;
 
+/// Refuses a matrix that is empty or whose last row is not full.
+pub(super) fn check_filled(name: &str, entries: &[f64], columns: usize) -> Result<(), PanelFault> {
+    if columns == 0 || entries.is_empty() || !entries.len().is_multiple_of(columns) {
+        let found = format!("{} entries in {columns} columns", entries.len());
+        return Err((format!("matrix `{name}`"), found, "a filled matrix"));
+    }
+    Ok(())
+}
+
 impl HeatPanel {
     /// Square entries without names; with names, entries as wide as the panel allows.
     fn place(&self, area: Area) -> Area {
@@ -185,13 +194,7 @@ impl HeatPanel {
         letter: &str,
         (texts, own_bar): (&[String], bool),
     ) -> Result<(), PanelFault> {
-        if self.columns == 0
-            || self.entries.is_empty()
-            || !self.entries.len().is_multiple_of(self.columns)
-        {
-            let found = format!("{} entries in {} columns", self.entries.len(), self.columns);
-            return Err((format!("matrix `{}`", self.title), found, "a filled matrix"));
-        }
+        check_filled(&self.title, &self.entries, self.columns)?;
         let room = if own_bar { BAR } else { 0.0 };
         let matrix = self.place(Area { height: area.height - room, ..area });
         let Area { left, top, width: w, height: h } = matrix;

@@ -1,7 +1,7 @@
 //! Schemes: matrices, arrows and text where they are put, drawn from numbers.
 
 use super::canvas::{Anchor, Canvas};
-use super::heat::{Colouring, draw_colour_bar, draw_matrix, ink, root_colour};
+use super::heat::{Colouring, check_filled, draw_colour_bar, draw_matrix, ink, root_colour};
 use super::style::{INK, LABEL, SMALL, Style};
 use super::{Area, PanelFault};
 use icl_numerics::largest;
@@ -111,13 +111,7 @@ impl SchemePanel {
         for mark in &self.marks {
             match mark {
                 Mark::Matrix { at, size, columns, entries, range, label } => {
-                    if *columns == 0
-                        || entries.is_empty()
-                        || !entries.len().is_multiple_of(*columns)
-                    {
-                        let found = format!("{} entries in {columns} columns", entries.len());
-                        return Err((format!("matrix `{label}`"), found, "a filled matrix"));
-                    }
+                    check_filled(label, entries, *columns)?;
                     let [left, top] = place(*at);
                     let [width, height] = size.map(|length| unit * length);
                     let matrix = Area { left, top, width, height };

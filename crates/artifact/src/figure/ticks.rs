@@ -37,8 +37,12 @@ pub(super) fn log_ticks([low, high]: [f64; 2], count: usize) -> Vec<(f64, String
         let all = decades.flat_map(|p| multiples.iter().map(move |m| m * math::powi(10.0, p)));
         all.filter(|x| (low - 1e-9..=high + 1e-9).contains(&math::log10(*x))).collect()
     };
-    let sets: [&[f64]; 3] =
-        [&[1.0, 3.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]];
+    let sets: [&[f64]; 4] = [
+        &[1.0, 3.0],
+        &[1.0, 2.0, 5.0],
+        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+    ];
     let few = sets.into_iter().map(inside).find(|ticks| ticks.len() >= 3);
     let values = few.unwrap_or_else(|| {
         // a part of a decade: as on a linear axis

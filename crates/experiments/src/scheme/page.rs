@@ -14,7 +14,7 @@ pub(crate) struct Page<'a> {
     places: BTreeMap<String, ([f64; 2], f64, usize)>,
 }
 
-/// Share of the scale below which a matrix looks empty: it says so.
+/// Share of the scale below which a matrix looks empty: it says how little there is.
 const EMPTY: f64 = 0.01;
 
 /// Where a matrix stands: upper left corner and the side of an entry, in points.
@@ -70,7 +70,7 @@ impl<'a> Page<'a> {
         self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
         if most < EMPTY * range[1] {
             let middle = [at[0] + size[0] / 2.0, at[1] + size[1] / 2.0];
-            self.small(middle, if most == 0.0 { "0" } else { "< 1 % of the scale" });
+            self.small(middle, if most == 0.0 { "0" } else { "< 1 %" });
         }
         Ok([at[0] + size[0], at[1] + size[1] / 2.0])
     }

@@ -17,8 +17,11 @@ pub(super) struct Logged {
     bits: Option<[String; 3]>,
 }
 
+/// Findings of a file that the page shows: one table can differ in every entry.
+const SHOWN: usize = 5;
+
 impl Logged {
-    /// The findings about a file.
+    /// The first findings about a file.
     pub(super) fn of(output: &OutputReport) -> Vec<Self> {
         let one = |finding: &Finding| Self {
             level: output.level.word(),
@@ -28,7 +31,18 @@ impl Logged {
             expected: finding.expected.clone(),
             bits: bits(finding),
         };
-        output.findings.iter().map(one).collect()
+        let mut all: Vec<Self> = output.findings.iter().take(SHOWN).map(one).collect();
+        if output.findings.len() > SHOWN {
+            all.push(Self {
+                level: output.level.word(),
+                path: output.path.clone(),
+                place: String::new(),
+                found: format!("{} more; `icl verify` names them", output.findings.len() - SHOWN),
+                expected: String::new(),
+                bits: None,
+            });
+        }
+        all
     }
 }
 

@@ -118,7 +118,7 @@ fn panel(errors: &Table, data: &str, quantity: &Quantity, named: bool) -> anyhow
         1.0 => ("MSE", "d_r"),
         _ => ("MAE", "√d_r"),
     };
-    let error = format!("{error} of the {}", quantity.name);
+    let error = format!("{} {error}", quantity.name);
     let error = if level { format!("{error} × {factor}") } else { error };
     let ends = [largest::least(random.clone()) / ROOM, largest::value(random) * ROOM];
     Ok(Panel::Lines(LinePanel {

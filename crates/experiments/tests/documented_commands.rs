@@ -60,7 +60,7 @@ const COMMANDS: [(&str, Way); 19] = [
 
 /// Commands in code spans and in shell blocks of a document, `just icl` as `icl`.
 fn documented(text: &str) -> BTreeSet<String> {
-    let blocks = text.split("```sh\n").skip(1).flat_map(|rest| rest.split("```").next());
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines = blocks.flat_map(str::lines).flat_map(|line| {
         let (line, _) = line.split_once(" #").unwrap_or((line, ""));
         line.split("&&").map(str::trim).collect::<Vec<_>>()

@@ -1,5 +1,6 @@
 //! Makers of cells that several items plan: training runs of a layer or a stack, and equivalence curves.
 
+mod base_layer;
 pub(crate) mod equivalence;
 mod kept;
 pub(crate) mod orders;
@@ -7,6 +8,7 @@ pub(crate) mod references;
 pub(crate) mod training;
 pub(crate) mod transformer;
 
+pub(crate) use base_layer::BaseLayer;
 pub(crate) use kept::Kept;
 
 use icl_model::device::{Device, Machine};

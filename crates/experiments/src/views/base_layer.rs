@@ -1,17 +1,13 @@
 //! The plain layer of the base setting, as the training figures train it, and its attention on held-out prompts.
 
-use crate::cells::{Kept, machine};
 use crate::views::heads;
-use artifact::cell;
 use dual_model::Matrix;
 use dual_model::feature_error::Row;
 use dual_model::head::{Head, HeadMatrices};
 use icl_model::adam::{AdamSettings, Course};
 use icl_model::attention::Parameters;
-use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
 use icl_model::settings::{Start, TrainSettings};
-use icl_model::training::LayerTraining;
 
 /// The training of the plain layer.
 pub(crate) fn settings(n_demos: usize, d_t: usize, steps: usize, seed: u64) -> TrainSettings {
@@ -23,34 +19,6 @@ pub(crate) fn settings(n_demos: usize, d_t: usize, steps: usize, seed: u64) -> T
         adam: AdamSettings { schedule: Course::Cosine.over(steps), ..AdamSettings::default() },
         start: Start::Opposed,
         ..TrainSettings::base()
-    }
-}
-
-/// The layer after training from seed 0, and its held-out prompts.
-pub(crate) struct BaseLayer {
-    matrices: HeadMatrices,
-    held_out: PromptBatch,
-}
-
-impl BaseLayer {
-    /// Trains it.
-    pub(crate) fn trained(
-        context: &cell::Context<'_>,
-        [n_demos, d_t, steps]: [usize; 3],
-        device: Device,
-    ) -> anyhow::Result<Self> {
-        let train = settings(n_demos, d_t, steps, 0);
-        let d = train.prompt.d();
-        let layer = LayerTraining::new(train, &machine(device))?;
-        let mut trainer = layer.trainer();
-        trainer.run(&Kept::new(context)?)?;
-        let matrices = head_matrices(trainer.parameters(), d)?;
-        Ok(Self { matrices, held_out: layer.validation().into_owned() })
-    }
-
-    /// Its head on a held-out prompt.
-    pub(crate) fn head(&self, prompt: usize) -> anyhow::Result<Head> {
-        Ok(Head::project(&tokens(&self.held_out, prompt)?, &self.matrices)?)
     }
 }
 

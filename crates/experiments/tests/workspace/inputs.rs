@@ -14,9 +14,12 @@ fn shortened(workspace: &Path) {
     set("models", "table", texts(&["model"]));
     set("modifications", "table", texts(&["plain", "augmented:form=mlp,on=both,hidden=3"]));
     set("seeds", "value", 1.into());
-    let one = ["cola", "mrpc", "stsb", "rte"].map(|task| (task.to_owned(), 1.into()));
-    set("epochs", "value", toml::Table::from_iter(one).into());
-    set("batch", "value", 8.into());
+    let each = |n: i64| -> toml::Value {
+        let tasks = ["cola", "mrpc", "stsb", "rte"].map(|task| (task.to_owned(), n.into()));
+        toml::Table::from_iter(tasks).into()
+    };
+    set("epochs", "value", each(1));
+    set("batch", "value", each(8));
     set("longest", "value", 32.into());
     std::fs::write(path, table.to_string()).unwrap();
 }

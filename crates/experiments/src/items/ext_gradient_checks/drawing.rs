@@ -1,7 +1,7 @@
 //! The figure.
 
 use super::ITEM;
-use super::outputs::{CHECKS, Check};
+use super::claims::{CHECKS, Check};
 use artifact::figure::{Axis, DotPanel, DotRow, Figure, Panel, Style, plain_number};
 use artifact::table::Table;
 

@@ -1,6 +1,7 @@
 //! The dual's training, checked from the definition: the loss is linear, its gradient constant, the steps
 //! commute, and the loss has no minimum.
 
+mod claims;
 mod drawing;
 mod outputs;
 

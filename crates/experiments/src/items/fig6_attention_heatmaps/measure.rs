@@ -1,7 +1,8 @@
 //! Weights of the prompt that is shown, and errors of every row of several prompts over several draws.
 
 use super::{ROWS, Settings, WEIGHTS};
-use crate::views::base_layer::{self, BaseLayer};
+use crate::cells::BaseLayer;
+use crate::views::base_layer;
 use artifact::cell;
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::feature_error::{Attended, FirstOrder, Row};

@@ -1,7 +1,8 @@
 //! The two attentions whose estimates are measured: random keys and queries, and those of a trained layer.
 
 use super::Settings;
-use crate::views::base_layer::{self, BaseLayer};
+use crate::cells::BaseLayer;
+use crate::views::base_layer;
 use artifact::cell;
 use dual_model::Matrix;
 use dual_model::feature_error::Row;

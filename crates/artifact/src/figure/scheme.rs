@@ -103,6 +103,26 @@ const FOLLOWED: Style = Style { colour: [224, 160, 48], dashes: &[], marker: Non
 const FRAME: Style =
     Style { colour: [150, 150, 150], dashes: &[3.0, 2.0], marker: None, width: 0.6 };
 
+/// Share of a matrix's colour above which an entry's sign is marked: below it there is next to no colour either.
+const COLOURED: f64 = 0.12;
+
+/// A dash on every entry that is negative: colours of both signs are equally dark, so that without hue the dash tells them
+/// apart.
+fn draw_signs(canvas: &mut Canvas, area: Area, columns: usize, entries: &[f64], range: [f64; 2]) {
+    let (w, h) = (area.width / columns as f64, area.height * columns as f64 / entries.len() as f64);
+    let most = largest::magnitude(range);
+    for (i, x) in entries.iter().enumerate().filter(|(_, x)| **x < 0.0) {
+        if (-x / most).sqrt() < COLOURED {
+            continue;
+        }
+        let (row, column) = ((i / columns) as f64, (i % columns) as f64);
+        let middle = [area.left + w * (column + 0.5), area.top + h * (row + 0.5)];
+        let half = 0.16 * w;
+        let style = Style { colour: ink(root_colour(*x, range)), width: 0.5, ..STROKE };
+        canvas.line(&[[middle[0] - half, middle[1]], [middle[0] + half, middle[1]]], style);
+    }
+}
+
 impl SchemePanel {
     pub(super) fn draw(&self, canvas: &mut Canvas, area: Area) -> Result<(), PanelFault> {
         let unit = area.width / UNITS;
@@ -117,6 +137,7 @@ impl SchemePanel {
                     let matrix = Area { left, top, width, height };
                     let scale = (root_colour as Colouring, *range);
                     draw_matrix(canvas, (label, matrix), *columns, entries, scale, 0.0);
+                    draw_signs(canvas, matrix, *columns, entries, *range);
                     let middle = [left + width / 2.0, top - 5.5];
                     canvas.text(label, middle, SMALL, INK, Anchor::Middle);
                 }

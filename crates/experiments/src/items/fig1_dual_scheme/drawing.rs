@@ -27,7 +27,7 @@ pub(super) fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
         "One prompt of the linear task ({n} demonstrations and the query token, one column \
          each) in one attention layer. Above: attention. Below: its dual with features that are exact on these \
          keys. W starts with the query token's part and gains one increment v φ(k)ᵀ / D for every \
-         demonstration. Outlined: one demonstration, from its token to its increment. Colours grow with the root of an entry; attention \
+         demonstration. Outlined: one demonstration, from its token to its increment. Colours grow with the root of an entry, a dash says that it is negative; attention \
          weights are on a scale from 0 to 1; both outputs are printed."
     );
     Ok(page.figure(ITEM.id, 352.0, caption))

@@ -149,7 +149,8 @@ fn caption(settings: &Settings, prompts: &Table) -> anyhow::Result<String> {
          vⱼᵀW₀φ(kᵢ)/τ, τ = {tau}. Right: attention's forward pass. Left and right coincide term by term; the contrastive step is \
          attention too, to values less a softmax mean of all. Bottom: what the steps add to similarities, and to those of a \
          pair's own value as numbers. A step raises the sum of these for certain, a single one not: over {n} held-out prompts \
-         the left one raises {pairs} of them, and all {demos} of a prompt in {all} of the prompts (95 %: {low} to {high}).",
+         the left one raises {pairs} of them, and all {demos} of a prompt in {all} of the prompts (95 %: {low} to {high}). A \
+         dash says that an entry is negative.",
         demos = settings.n_demos,
         tau = settings.temperature,
         pairs = percent(pairs),

@@ -19,7 +19,7 @@ pub(super) fn figure(table: &Table, difference: f64) -> anyhow::Result<Figure> {
                    activation pattern Σ of the query makes the layer linear in the attention's values; the dual is \
                    trained on the transformed values, one increment for every demonstration, and the constant \
                    b = W₂ Σ b₁ + b₂ does not depend on the demonstrations. Features are exact on these keys; colours grow \
-                   with the root of an entry, and a matrix below 1 % of its scale says so, the mask is on a scale from 0 to 1; both outputs are printed."
+                   with the root of an entry, a dash says that it is negative, and a matrix below 1 % of its scale says so; the mask is on a scale from 0 to 1; both outputs are printed."
         .into();
     Ok(page.figure(ITEM.id, 332.0, caption))
 }

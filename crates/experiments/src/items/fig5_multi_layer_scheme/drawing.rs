@@ -42,7 +42,7 @@ pub(super) fn figure(table: &Table, differences: &[f64]) -> anyhow::Result<Figur
          the values makes its W independent of the query) is trained on the tokens that the dual before it predicted, by \
          one increment for every demonstration, and predicts the next tokens: W₁ φ(q) over the normaliser D, then the \
          residual path and the feed-forward part. W matters only up to a factor; one below 1 % of its \
-         scale says so. Right: the tokens of the stack itself."
+         scale says so. Right: the tokens of the stack itself. A dash says that an entry is negative."
     );
     Ok(page.figure(ITEM.id, bottom + 20.0, caption))
 }

@@ -24,6 +24,8 @@ pub enum Mark {
         range: [f64; 2],
         /// Caption above.
         label: String,
+        /// Whether a dash marks the negative ones.
+        signed: bool,
     },
     /// An arrow with a caption at its middle, above the line.
     Arrow {
@@ -130,14 +132,16 @@ impl SchemePanel {
         let readable = |size: f64| largest::at_least(size, SMALL);
         for mark in &self.marks {
             match mark {
-                Mark::Matrix { at, size, columns, entries, range, label } => {
+                Mark::Matrix { at, size, columns, entries, range, label, signed } => {
                     check_filled(label, entries, *columns)?;
                     let [left, top] = place(*at);
                     let [width, height] = size.map(|length| unit * length);
                     let matrix = Area { left, top, width, height };
                     let scale = (root_colour as Colouring, *range);
                     draw_matrix(canvas, (label, matrix), *columns, entries, scale, 0.0);
-                    draw_signs(canvas, matrix, *columns, entries, *range);
+                    if *signed {
+                        draw_signs(canvas, matrix, *columns, entries, *range);
+                    }
                     let middle = [left + width / 2.0, top - 5.5];
                     canvas.text(label, middle, SMALL, INK, Anchor::Middle);
                 }

@@ -67,7 +67,9 @@ impl<'a> Page<'a> {
         let size = [cell * columns as f64, cell * rows as f64];
         self.places.insert(name.to_owned(), (at, cell, rows));
         let most = largest::magnitude(entries.iter().copied());
-        self.marks.push(Mark::Matrix { at, size, columns, entries, range, label: label.into() });
+        let label = label.into();
+        let signed = true;
+        self.marks.push(Mark::Matrix { at, size, columns, entries, range, label, signed });
         if most < EMPTY * range[1] {
             let middle = [at[0] + size[0] / 2.0, at[1] + size[1] / 2.0];
             self.small(middle, if most == 0.0 { "0" } else { "< 1 %" });

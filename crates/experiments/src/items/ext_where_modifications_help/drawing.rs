@@ -72,6 +72,8 @@ fn map(
         entries,
         range: RANGE,
         label: String::new(),
+        // the words stand on them
+        signed: false,
     });
     let entry = [size[0] / columns as f64, ROW];
     let middle = |i: usize, axis: usize| entry[axis] * (i as f64 + 0.5);

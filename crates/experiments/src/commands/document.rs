@@ -201,7 +201,7 @@ fn costs(workspace: &Workspace) -> String {
 }
 
 /// README: the measured ratios, from the results file.
-fn peers(workspace: &Workspace) -> anyhow::Result<String> {
+pub(super) fn peers(workspace: &Workspace) -> anyhow::Result<String> {
     let path = workspace.path(PEERS);
     let results: serde_json::Value = serde_json::from_slice(&output::read(&path)?)
         .with_context(|| format!("{}: not JSON; run `just bench-peers`", path.display()))?;

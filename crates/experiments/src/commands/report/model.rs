@@ -2,6 +2,7 @@
 
 use super::log::Logged;
 use super::tables::{Inline, Table, matrices};
+use crate::commands::document;
 use crate::commands::expected::{interval, number};
 use crate::commands::findings::FINDINGS;
 use crate::commands::gaps::{self, Gap};
@@ -33,6 +34,8 @@ pub(super) struct Page {
     log: Vec<Logged>,
     notes: Vec<String>,
     cost: String,
+    /// What the comparison with other programs measured, and its table, header first.
+    speed: (String, Vec<Vec<String>>),
     glossary: [(&'static str, &'static str); 8],
 }
 
@@ -181,18 +184,20 @@ pub(super) fn page(workspace: &Workspace, profile: Profile, dir: &Path, found: &
         gaps: gaps::gaps(workspace, profile).unwrap_or_default(),
         log: log.collect(),
         notes: found.notes.clone(),
-        cost: format!(
-            "{cost} Speed beside other programs: README of {}.",
-            workspace_name(workspace)
-        ),
+        cost,
+        speed: speed(workspace),
         glossary: GLOSSARY,
     }
 }
 
-fn workspace_name(workspace: &Workspace) -> String {
-    let name = workspace.path("").canonicalize().ok();
-    let name = name.as_ref().and_then(|path| path.file_name());
-    name.map_or_else(|| "the artifact".into(), |name| name.to_string_lossy().into_owned())
+/// The comparison with other programs as README has it; nothing where it was not measured.
+fn speed(workspace: &Workspace) -> (String, Vec<Vec<String>>) {
+    let text = document::peers(workspace).unwrap_or_default();
+    let about = text.lines().next().unwrap_or_default().replace('`', "");
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let fields =
+        |line: &str| line.trim_matches('|').split('|').map(|f| f.trim().to_owned()).collect();
+    (about, rows.map(fields).collect())
 }
 
 fn headline(found: &Report, items: usize) -> Headline {

@@ -149,6 +149,17 @@ impl AdamSettings {
         self.schedule.factor(t) * self.learning_rate
     }
 
+    /// The numbers of step `t`, from 1, for variables whose group has this rate and decay.
+    pub fn numbers(&self, t: u64, rate: f64, decay: f64) -> StepNumbers {
+        let own = rate * self.full(t);
+        let power = |beta: f64| 1.0 - math::powi(beta, i32::try_from(t).unwrap_or(i32::MAX));
+        StepNumbers {
+            step_size: (own / power(self.beta1)) as f32,
+            kept: kept(own, decay),
+            correction: (1.0 / power(self.beta2)) as f32,
+        }
+    }
+
     /// What `steps` steps from the first leave of weights of the variable `name` that never have a gradient: decay
     /// alone, to the bits of as many calls of [`Adam::update`].
     pub fn decay_alone(&self, name: &str, weights: &mut [f32], steps: u64) {
@@ -160,6 +171,17 @@ impl AdamSettings {
             }
         }
     }
+}
+
+/// What a step needs beside moments and gradients, in single precision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepNumbers {
+    /// `r_t lr / (1-b1^t)`.
+    pub step_size: f32,
+    /// Share of a weight that decay leaves.
+    pub kept: f32,
+    /// `1 / (1-b2^t)`.
+    pub correction: f32,
 }
 
 /// Share of a weight that decay leaves at a step size.
@@ -211,15 +233,11 @@ impl Adam {
         }
         self.step += 1;
         let AdamSettings { beta1, beta2, epsilon, clip, .. } = self.settings;
-        let t = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let full = self.settings.full(self.step);
-        let correction = (1.0 / (1.0 - math::powi(beta2, t))) as f32;
         let scale = clip_factor(gradient, clip);
         let (b1, b2, epsilon) = (beta1 as f32, beta2 as f32, epsilon as f32);
         for Span { range, rate, decay } in &self.spans {
-            let own = rate * full;
-            let kept = kept(own, *decay);
-            let own = (own / (1.0 - math::powi(beta1, t))) as f32;
+            let numbers = self.settings.numbers(self.step, *rate, *decay);
+            let StepNumbers { step_size: own, kept, correction } = numbers;
             let moments = self.first[range.clone()]
                 .chunks_mut(BLOCK)
                 .zip(self.second[range.clone()].chunks_mut(BLOCK));

@@ -316,6 +316,45 @@ impl StackSettings {
     }
 }
 
+/// Settings of a run on prompts: one attention layer, or a stack.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum RunSettings {
+    /// One attention layer.
+    Layer(TrainSettings),
+    /// A stack of Transformer layers.
+    Stack(StackSettings),
+}
+
+impl RunSettings {
+    /// Task, prompts, modification and optimiser.
+    pub fn train(&self) -> &TrainSettings {
+        match self {
+            Self::Layer(train) => train,
+            Self::Stack(stack) => &stack.train,
+        }
+    }
+
+    /// Checks ranges that the types do not.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] naming the field, its value and its range.
+    pub fn check(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Layer(train) => train.check(),
+            Self::Stack(stack) => stack.check(),
+        }
+    }
+
+    /// All variables at their initial values.
+    pub fn parameters(&self, modification: &dyn Modification) -> Parameters {
+        match self {
+            Self::Layer(train) => train.parameters(modification),
+            Self::Stack(stack) => stack.parameters(modification),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

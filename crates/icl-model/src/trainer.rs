@@ -59,6 +59,17 @@ impl Checkpoint for Unkept {
     }
 }
 
+/// A run after its last step, before its last validation, as another device may have computed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The parameters.
+    pub parameters: Parameters,
+    /// The optimiser.
+    pub adam: Adam,
+    /// Losses of the validation set along the training, without that of the end.
+    pub curve: Vec<CurvePoint>,
+}
+
 /// A run: parameters and optimiser on their way down an objective.
 pub struct Trainer<'a> {
     objective: &'a dyn Objective,
@@ -66,6 +77,7 @@ pub struct Trainer<'a> {
     parameters: Parameters,
     adam: Adam,
     curve: Vec<CurvePoint>,
+    finished: Option<Finished>,
 }
 
 impl<'a> Trainer<'a> {
@@ -77,7 +89,13 @@ impl<'a> Trainer<'a> {
         parameters: Parameters,
     ) -> Self {
         let adam = Adam::new(adam, &parameters);
-        Self { objective, length, parameters, adam, curve: Vec::new() }
+        Self { objective, length, parameters, adam, curve: Vec::new(), finished: None }
+    }
+
+    /// The same run; if `finished` is there, [`Self::run`] ends from it, to the same bits.
+    #[must_use]
+    pub fn with_finished(self, finished: Option<Finished>) -> Self {
+        Self { finished, ..self }
     }
 
     /// The parameters now.
@@ -144,7 +162,9 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Self::step`]; [`ModelError::Checkpoint`] if a state cannot be kept.
     pub fn run(&mut self, checkpoint: &dyn Checkpoint) -> Result<Vec<CurvePoint>, ModelError> {
-        if let Some(state) = checkpoint.load() {
+        if let Some(Finished { parameters, adam, curve }) = self.finished.take() {
+            (self.parameters, self.adam, self.curve) = (parameters, adam, curve);
+        } else if let Some(state) = checkpoint.load() {
             self.resume(&state);
         }
         loop {
@@ -283,6 +303,19 @@ mod tests {
             let kept = (breaks_at - 1) / 3 * 3;
             assert_eq!(again.steps.get(), 20 - kept);
         }
+    }
+
+    #[test]
+    fn a_run_that_was_finished_elsewhere_ends_as_the_whole_one() {
+        let mut whole = trainer();
+        let curve = whole.run(&Unkept).unwrap();
+        let (parameters, adam) = (whole.parameters().clone(), whole.adam().clone());
+        let finished = Finished { parameters, adam, curve: curve[..4].to_vec() };
+        let mut ended = trainer().with_finished(Some(finished));
+        // no step is taken: a checkpoint would be asked
+        let broken = Fragile { breaks_at: Some(1), ..Fragile::default() };
+        assert_eq!(ended.run(&broken).unwrap(), curve);
+        assert_eq!((ended.parameters(), ended.adam()), (whole.parameters(), whole.adam()));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::model::{
 use crate::objective::{Evaluation, Losses};
 use crate::prompt::{PromptBatch, PromptSource};
 use crate::reference::TransformerLayer;
-use crate::settings::{Backend, StackSettings, TrainSettings};
-use crate::trainer::{Length, Trainer};
+use crate::settings::{Backend, RunSettings, StackSettings, TrainSettings};
+use crate::trainer::{Finished, Length, Trainer};
 use candle_core::{DType, Tensor};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct LayerTraining {
     kernel: AttentionKernel,
     start: Parameters,
     objective: PromptObjective,
+    finished: Option<Finished>,
 }
 
 impl LayerTraining {
@@ -41,7 +42,8 @@ impl LayerTraining {
     pub fn new(settings: TrainSettings, machine: &Machine) -> Result<Self, ModelError> {
         settings.check()?;
         let data = data(&settings, machine.device)?;
-        Self::with_data(settings, data, machine)
+        let finished = machine.finished(|| RunSettings::Layer(settings.clone()));
+        Ok(Self { finished, ..Self::with_data(settings, data, machine)? })
     }
 
     /// The run of these settings on other prompts.
@@ -73,7 +75,7 @@ impl LayerTraining {
             })),
         };
         let objective = PromptObjective { model, data };
-        Ok(Self { settings, kernel, start, objective })
+        Ok(Self { settings, kernel, start, objective, finished: None })
     }
 
     /// The settings.
@@ -90,6 +92,7 @@ impl LayerTraining {
     pub fn trainer(&self) -> Trainer<'_> {
         let adam = self.settings.adam.clone();
         Trainer::new(&self.objective, length(&self.settings), adam, self.start.clone())
+            .with_finished(self.finished.clone())
     }
 
     /// The validation set.
@@ -150,6 +153,7 @@ pub struct StackTraining {
     start: Parameters,
     reference: ReferenceStack,
     objective: PromptObjective,
+    finished: Option<Finished>,
 }
 
 impl StackTraining {
@@ -160,7 +164,8 @@ impl StackTraining {
     pub fn new(settings: StackSettings, machine: &Machine) -> Result<Self, ModelError> {
         settings.check()?;
         let data = data(&settings.train, machine.device)?;
-        Self::with_data(settings, data, machine)
+        let finished = machine.finished(|| RunSettings::Stack(settings.clone()));
+        Ok(Self { finished, ..Self::with_data(settings, data, machine)? })
     }
 
     /// The run of these settings on other prompts.
@@ -200,7 +205,7 @@ impl StackTraining {
             _ => Box::new(ByCandle(reference.clone())),
         };
         let objective = PromptObjective { model, data };
-        Ok(Self { settings, start, reference, objective })
+        Ok(Self { settings, start, reference, objective, finished: None })
     }
 
     /// The settings.
@@ -212,6 +217,7 @@ impl StackTraining {
     pub fn trainer(&self) -> Trainer<'_> {
         let train = &self.settings.train;
         Trainer::new(&self.objective, length(train), train.adam.clone(), self.start.clone())
+            .with_finished(self.finished.clone())
     }
 
     /// The first `n` prompts of the validation set.

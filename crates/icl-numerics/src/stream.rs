@@ -39,6 +39,11 @@ impl Stream {
         Self { key }
     }
 
+    /// The ChaCha key, for a generator on another device.
+    pub fn key(&self) -> [u32; 8] {
+        self.key
+    }
+
     /// The draws of sample `index`, from its first word.
     pub fn sample(&self, index: u64) -> Draws<'_> {
         Draws { stream: self, index, words: [0; 16], block: 0, used: 16 }

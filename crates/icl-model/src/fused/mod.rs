@@ -82,6 +82,11 @@ impl FusedLayer {
         Ok(Self { shape, n_heads, modification, kernel, scaled_omegas, offsets, n_parameters })
     }
 
+    /// The feature rows times `log2(e)`, `[d_r, d]`, as exponents to base 2 are formed; empty without features.
+    pub fn scaled_omegas(&self) -> &[f32] {
+        &self.scaled_omegas
+    }
+
     /// Predictions `[groups, d_s, 16]` for a batch.
     pub fn predict(&self, on: On<'_>, parameters: &[f32], batch: &PromptBatch) -> Vec<Lane16> {
         let step = Step::new(self, on.isa, parameters);

@@ -9,9 +9,9 @@ use icl_numerics::lanes::Isa;
 use icl_numerics::threads::Threads;
 
 /// Prompts of one part of a layer's evaluation, and of one block of its sum of losses.
-const LAYER_PART: usize = 16_384;
+pub const LAYER_PART: usize = 16_384;
 /// Prompts of one part of a stack's evaluation.
-const STACK_PART: usize = 512;
+pub const STACK_PART: usize = 512;
 
 /// One attention layer by the fused kernel.
 pub struct FusedLayerModel {

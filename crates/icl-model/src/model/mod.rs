@@ -8,7 +8,7 @@
 mod fused;
 mod reference;
 
-pub use fused::{FusedLayerModel, FusedStackModel};
+pub use fused::{FusedLayerModel, FusedStackModel, LAYER_PART, STACK_PART};
 pub use reference::{ByCandle, ReferenceLayer, ReferenceStack};
 
 use crate::ModelError;
@@ -61,6 +61,15 @@ pub fn losses(
         losses.square_targets.push(batch.mean_square_target() * batch.n_prompts as f64);
     }
     Ok(losses)
+}
+
+/// Sums of `|s|^2` over the prompts `0 .. n` of a source, part by part, as [`losses`] has them.
+pub fn square_targets(prompts: &dyn PromptSource, n: usize, part: usize) -> Vec<f64> {
+    let sum = |first: usize| {
+        let batch = prompts.batch(first as u64, part.min(n - first));
+        batch.mean_square_target() * batch.n_prompts as f64
+    };
+    (0..n).step_by(part).map(sum).collect()
 }
 
 /// `1/2 |prediction - s|^2` of every prompt, from predictions `[n_prompts, d_s]`.

@@ -14,7 +14,7 @@ mod words;
 
 pub use batch::PromptBatch;
 pub use labels::{Labels, QueryLabel};
-pub use sampler::PromptSampler;
+pub use sampler::{PromptSampler, Streams};
 
 use crate::ModelError;
 use std::borrow::Cow;

@@ -21,6 +21,11 @@ impl Pool {
         Self { size: size as u64, weights: (0..size).flat_map(one).collect() }
     }
 
+    /// The number of tasks, and their maps `[size, d_s, d_t]`.
+    pub(super) fn parts(&self) -> (usize, &[f32]) {
+        (self.size as usize, &self.weights)
+    }
+
     /// `W` of the task that every lane's word chooses, by multiplication (bias at most `size / 2^32`).
     pub(super) fn choose(&self, words: [u32; LANES], weights: &mut [Lane16]) {
         let per_task = self.weights.len() / self.size as usize;

@@ -96,6 +96,16 @@ impl PromptSampler {
         }
     }
 
+    /// What the prompts are drawn from.
+    pub fn streams(&self) -> Streams<'_> {
+        Streams {
+            prompts: self.stream.key(),
+            labels: self.noise.key(),
+            choices: self.choices.key(),
+            pool: self.pool.as_deref().map(Pool::parts),
+        }
+    }
+
     /// Samples the prompts `first .. first + n` chunk by chunk, as training does, and drops them: the cost of
     /// sampling alone.
     pub fn visit(&self, threads: &Threads, first: u64, n: usize) {
@@ -124,6 +134,19 @@ impl PromptSampler {
         }
         PromptBatch { shape: self.shape, n_prompts: n, tokens, targets }
     }
+}
+
+/// What a sampler draws from, for one on another device: the keys of its streams, and its pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams<'a> {
+    /// `W` and inputs.
+    pub prompts: [u32; 8],
+    /// Noise on labels.
+    pub labels: [u32; 8],
+    /// Which task of the pool.
+    pub choices: [u32; 8],
+    /// The number of tasks in the pool and their maps `[size, d_s, d_t]`, if there is one.
+    pub pool: Option<(usize, &'a [f32])>,
 }
 
 /// Draws `W` and `t` for sixteen prompts and writes `[t; c W t]` into every token.

@@ -28,8 +28,9 @@ test: lint
 
 # Tests that take minutes: exhaustive functions, long training, all figures and tables as a LaTeX paper
 test-slow:
-    cargo test --workspace --release --locked -- --ignored
+    cargo test --workspace --release --locked -- --ignored --skip nvcc
     .ci/latex
+    .ci/cuda test-where-nvcc-is
 
 # All figures and tables as one LaTeX paper, by Debian's TeX
 latex:
@@ -70,6 +71,18 @@ fieldtest *names:
 # Our training step beside PyTorch and JAX, in one run; writes the table into README
 bench-peers:
     benches/peers/run
+
+# `icl` with `--device cuda`, in target/release; needs a CUDA toolkit (nvcc by NVCC, CUDA_HOME or the path)
+build-cuda:
+    .ci/cuda build
+
+# What nvcc makes of the kernels: nothing contracted or approximated, machine code for sm_80, sm_90, sm_100; no GPU
+test-cuda:
+    .ci/cuda test
+
+# On a GPU: the processor's bits of every modification, tolerances of the reference layer and of a BERT
+test-gpu:
+    .ci/cuda gpu
 
 # Fuzz what reads bytes, each of four targets for so many seconds; needs nightly and `cargo install cargo-fuzz`
 fuzz seconds="600":

@@ -7,9 +7,11 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 10] = [
     "../artifact/src",
     "../dual-model/src",
+    "../icl-cuda/kernels",
+    "../icl-cuda/src",
     "../glue/src",
     "../icl-model/src",
     "../icl-numerics/src",
@@ -18,7 +20,7 @@ const FOLDERS: [&str; 8] = [
     "src",
 ];
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "../../.cargo/config.toml",
     "../../Cargo.lock",
     "../../Cargo.toml",
@@ -26,12 +28,16 @@ const FILES: [&str; 12] = [
     "../artifact/Cargo.toml",
     "../dual-model/Cargo.toml",
     "../glue/Cargo.toml",
+    "../icl-cuda/Cargo.toml",
     "../icl-model/Cargo.toml",
     "../icl-numerics/Cargo.toml",
     "../icl-registry/Cargo.toml",
     "../lens/Cargo.toml",
     "Cargo.toml",
 ];
+
+/// Endings of source files: Rust, kernels.
+const SOURCES: [&str; 4] = ["rs", "h", "c", "cu"];
 
 /// No cell and no output passes through these.
 const WITHOUT: [&str; 15] = [
@@ -117,7 +123,7 @@ fn presents(file: &Path) -> bool {
     named || PRESENTATION.iter().any(|path| file.starts_with(path))
 }
 
-/// Every Rust file of a folder; what editors leave beside them is none.
+/// Every source file of a folder; what editors leave beside them is none.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -127,7 +133,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
         if path.is_dir() {
             collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|own| SOURCES.iter().any(|source| own == *source)) {
             files.push(path);
         }
     }

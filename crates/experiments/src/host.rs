@@ -150,6 +150,12 @@ pub(crate) fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then_some(text)
 }
 
+/// Card, driver, compute capability and memory of the first GPU, as the driver's tool says them.
+pub(crate) fn gpu() -> Option<String> {
+    let fields = "--query-gpu=name,driver_version,compute_cap,memory.total";
+    first_line("nvidia-smi", &[fields, "--format=csv,noheader"])
+}
+
 /// The host of a run, for `host.json`.
 pub(crate) fn describe() -> serde_json::Value {
     let host = Host::own();
@@ -159,7 +165,7 @@ pub(crate) fn describe() -> serde_json::Value {
         "instruction_sets": Isa::available().map(Isa::name).collect::<Vec<_>>(),
         "memory_gib": host.meminfo_gib("MemTotal:").map(f64::round),
         "system": std::fs::read_to_string("/proc/version").ok().map(|text| text.trim().to_owned()),
-        "gpu": first_line("nvidia-smi", &["--query-gpu=name", "--format=csv,noheader"]),
+        "gpu": gpu(),
     })
 }
 

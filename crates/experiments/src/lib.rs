@@ -6,6 +6,7 @@
 //! * `commands`: one file per command; `cli` declares their arguments.
 //! * `plan`, `publish`, `spot_check`, `report`: the work of a run, its way into a folder, samples that are made
 //!   again, and how all of it is reported.
+//! * `gpu`: training runs on a GPU, ahead of the cells that ask for them.
 //! * `settings`, `workspace`, `inputs`, `profile`, `outputs`, `record`: an item's settings, where our files and
 //!   those of others stand, sizes of a run, the way from outputs to files, and the record of the run that made
 //!   them.
@@ -23,6 +24,7 @@ mod console;
 mod costs;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gpu;
 mod host;
 mod inputs;
 mod item;

@@ -205,6 +205,7 @@ mod tests {
             cell_seconds: 0.5,
             source_digest: "s".into(),
             assembled: "a".into(),
+            gpu: None,
         };
         let record = RunRecord {
             seconds: 1.0,

@@ -41,6 +41,7 @@ pub(crate) fn publish(
     progress: &Progress,
     context: Context<'_>,
     jobs: usize,
+    gpu: Option<&str>,
 ) -> anyhow::Result<Verified> {
     let dir = out.join(context.profile.name());
     // of several processes on one folder, one takes over what the others have published
@@ -57,7 +58,8 @@ pub(crate) fn publish(
         records.insert(id.to_owned(), published.record);
         provenance.items.extend(published.provenance.map(|own| (id.to_owned(), own)));
     };
-    let assemble = |planned: &Planned| assemble(planned, results, earlier.as_ref(), &dir, progress);
+    let assemble =
+        |planned: &Planned| assemble(planned, results, earlier.as_ref(), &dir, progress, gpu);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
     let assembled: Vec<_> = pool.install(|| work.items.par_iter().map(assemble).collect());
     let mut complete = true;
@@ -142,6 +144,7 @@ fn assemble(
     earlier: Option<&Earlier>,
     dir: &Path,
     progress: &Progress,
+    gpu: Option<&str>,
 ) -> anyhow::Result<Published> {
     let id = planned.item.id;
     let result = |(_, i): &(String, usize)| results[*i].as_ref()?.as_ref().ok();
@@ -168,6 +171,8 @@ fn assemble(
     let seconds = progress.seconds();
     let cell_seconds = planned.cells.iter().filter_map(|(_, i)| seconds.get(i)).sum();
     let source_digest = SOURCE_DIGEST.to_owned();
-    let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled };
+    // a store holds what either the processor alone or a GPU has a part in
+    let gpu = gpu.map(str::to_owned);
+    let record = ItemRecord { computed, restored, cell_seconds, source_digest, assembled, gpu };
     Ok(Published { files, entry, record, provenance })
 }

@@ -43,6 +43,9 @@ pub(crate) struct ItemRecord {
     pub(crate) source_digest: String,
     /// [`assembled`] of the outputs.
     pub(crate) assembled: String,
+    /// The GPU that trained runs of the computed cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gpu: Option<String>,
 }
 
 impl RunRecord {

@@ -11,10 +11,12 @@ pub(crate) mod transformer;
 pub(crate) use base_layer::BaseLayer;
 pub(crate) use kept::Kept;
 
+use crate::gpu;
 use icl_model::device::{Device, Machine};
 use icl_numerics::threads::Threads;
 
-/// The machine of a cell: it runs on a thread of the run's pool, and shares that with the other cells.
+/// The machine of a cell: it runs on a thread of the run's pool, and shares that with the other cells; runs that a GPU
+/// has trained ahead are there.
 pub(crate) fn machine(device: Device) -> Machine {
-    Machine { device, threads: Threads::Callers }
+    Machine { elsewhere: gpu::trained(), ..Machine::new(device, Threads::Callers) }
 }

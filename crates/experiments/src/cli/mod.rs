@@ -325,6 +325,12 @@ pub(crate) struct BenchStepArguments {
     /// Threads; otherwise all cores
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Device: `cpu`, or `cuda` with `:N`
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Runs that a GPU trains at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) runs: u32,
     /// Machine-readable
     #[arg(long)]
     pub(crate) json: bool,

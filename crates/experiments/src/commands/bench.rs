@@ -1,16 +1,21 @@
 //! `icl bench step`: time of one full training step.
 
 use crate::cli::{BenchStepArguments, Variant};
+use crate::clock;
 use crate::console::say;
+use crate::gpu::Gpu;
 use crate::host;
 use crate::outcome::Outcome;
 use crate::timing::{measure, median, quantile, step_settings};
 use anyhow::bail;
-use icl_model::device::{Device, Machine};
+use icl_model::device::{Device, DeviceName, Machine};
 use icl_model::prompt::PromptShape;
-use icl_model::settings::TrainSettings;
+use icl_model::settings::{RunSettings, TrainSettings};
 use icl_numerics::threads::Threads;
 use serde_json::json;
+
+/// Timed launches of a GPU.
+const LAUNCHES: usize = 5;
 
 /// Runs the command.
 pub(crate) fn step(arguments: &BenchStepArguments, device: Device) -> anyhow::Result<Outcome> {
@@ -23,8 +28,11 @@ pub(crate) fn step(arguments: &BenchStepArguments, device: Device) -> anyhow::Re
         );
     }
     let settings = settings(arguments);
+    if let DeviceName::Cuda(index) = arguments.device {
+        return on_gpu(&Gpu::open(index)?, &settings, arguments);
+    }
     let threads = host::jobs(arguments.threads);
-    let machine = Machine { device, threads: Threads::new(threads)? };
+    let machine = Machine::new(device, Threads::new(threads)?);
     // on the threads themselves: from outside, every step would wait for them to wake
     let measured = machine.threads.run(|| measure(settings, &machine));
     let (mut step_ms, mut gen_ms) = measured?;
@@ -42,6 +50,43 @@ pub(crate) fn step(arguments: &BenchStepArguments, device: Device) -> anyhow::Re
     } else {
         say!("{step:.3} ms per step, of which {generation:.3} ms sample the prompts");
         say!("{threads} threads, {}", device.isa().name());
+    }
+    Ok(Outcome::Reproduced)
+}
+
+/// All steps of all runs in one launch; the median of several launches, the first of which is not counted.
+fn on_gpu(
+    gpu: &Gpu,
+    settings: &TrainSettings,
+    arguments: &BenchStepArguments,
+) -> anyhow::Result<Outcome> {
+    let of_seed =
+        |seed: u32| RunSettings::Layer(TrainSettings { seed: u64::from(seed), ..settings.clone() });
+    let runs: Vec<RunSettings> = (0..arguments.runs).map(of_seed).collect();
+    let mut launches = Vec::new();
+    for i in 0..=LAUNCHES {
+        let begin = clock::now();
+        gpu.train(&runs)?;
+        let ms = begin.elapsed().as_secs_f64() * 1e3 / arguments.steps as f64;
+        if i > 0 {
+            launches.push(ms);
+        }
+    }
+    let step = median(&mut launches);
+    let each = step / f64::from(arguments.runs);
+    if arguments.json {
+        let record = json!({
+            "ms_per_step": step,
+            "ms_per_step_and_run": each,
+            "runs": arguments.runs,
+            "steps": arguments.steps,
+            "device": gpu.describe(),
+            "launches_ms_per_step": launches,
+        });
+        say!("{record:#}");
+    } else {
+        say!("{step:.4} ms per step of {} runs at once, {each:.5} ms a run", arguments.runs);
+        say!("{}", gpu.describe());
     }
     Ok(Outcome::Reproduced)
 }

@@ -164,6 +164,15 @@ fn refuse_unfit(
         let (level, path) = (bad.level.word(), dir.join(&bad.path));
         bail!("{}: {level}: {}; run `icl run` again", path.display(), bad.detail());
     }
+    let on_gpu = |id: &&String| record.items.get(*id).is_some_and(|item| item.gpu.is_some());
+    if let Some(id) = present.items.keys().filter(|id| arguments.wants(id)).find(on_gpu) {
+        bail!(
+            "{}: {id}: found outputs in which a GPU has a part, expected the processor's alone; run `icl run {id} \
+             --profile {}`",
+            dir.display(),
+            profile.name()
+        );
+    }
     for id in present.items.keys().filter(|id| arguments.wants(id)) {
         let found = record.items.get(id).map_or("none", |item| item.source_digest.as_str());
         if found != SOURCE_DIGEST {

@@ -2,6 +2,7 @@
 
 use crate::cli::DoctorArguments;
 use crate::console::say;
+use crate::gpu;
 use crate::host::{self, Host, first_line};
 use crate::outcome::Outcome;
 use crate::workspace::Workspace;
@@ -95,7 +96,6 @@ fn writable(out: &Path) -> Line {
 }
 
 fn gpu() -> Line {
-    let query = ["--query-gpu=name", "--format=csv,noheader"];
-    let found = first_line("nvidia-smi", &query).unwrap_or_else(|| "none".into());
-    ("gpu", true, format!("{found}; not needed, every item runs on the CPU"))
+    let (good, text) = gpu::doctor_line(host::gpu());
+    ("gpu", good, text)
 }

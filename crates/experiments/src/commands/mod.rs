@@ -37,7 +37,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::List(list) => list::list(&workspace()?, &list),
         Command::Show(show) => show::show(&workspace()?, &show, device),
-        Command::Run(run) => run::run(&workspace()?, &run, run.device.with(isa)),
+        Command::Run(run) => run::run(&workspace()?, &run, isa),
         Command::Verify(verify) => verify::verify(&workspace()?, &verify, device),
         Command::Lens(lens) => lens::lens(&lens, isa),
         Command::Train(train) => train::train(&train, device),

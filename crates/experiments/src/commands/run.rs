@@ -1,7 +1,9 @@
 //! `icl run`: computes what is missing, writes outputs, verifies them.
 
 use crate::cli::RunArguments;
+use crate::clock;
 use crate::console::{note, say};
+use crate::gpu::{self, Gpu};
 use crate::host;
 use crate::inputs::Inputs;
 use crate::item::Context;
@@ -19,22 +21,32 @@ use anyhow::bail;
 use artifact::cell::{self, CellOutcome, RunOptions};
 use artifact::output;
 use artifact::store::Store;
-use icl_model::device::Device;
+use icl_model::device::{Device, DeviceName};
+use icl_numerics::lanes::Isa;
 
 /// Runs the command.
 pub(crate) fn run(
     workspace: &Workspace,
     arguments: &RunArguments,
-    device: Device,
+    isa: Isa,
 ) -> anyhow::Result<Outcome> {
-    check_device(device)?;
+    let gpu = match arguments.device {
+        DeviceName::Cuda(index) => Some(Gpu::open(index)?),
+        DeviceName::Cpu => None,
+    };
+    // what is not trained ahead on a GPU is the processor's
+    let device = Device::Cpu(isa);
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
     registry::passed_over(workspace).iter().for_each(|text| note!("note: {text}"));
     let inputs = Inputs::new(workspace, &arguments.inputs)?;
     let context = Context { profile: arguments.profile, device, inputs: &inputs };
     let work = plan::plan(workspace, &items, context);
     check_work(&work, context.profile, arguments)?;
-    let out = workspace.out(arguments.out.as_deref());
+    let mut out = workspace.out(arguments.out.as_deref());
+    if gpu.is_some() {
+        // a result of a GPU is never restored as a processor's
+        out = out.join(GPU_FOLDER);
+    }
     output::create_dir(&out)?;
     output::remove_leftovers(&out);
     let store = Store::open(&out.join("store"))?;
@@ -42,14 +54,24 @@ pub(crate) fn run(
     let jobs = host::jobs(arguments.jobs);
     let options = RunOptions { jobs, fresh: arguments.fresh, shard: arguments.shard };
     let progress = Progress::new();
+    let on_gpu = gpu.as_ref().map(|gpu| train_ahead(gpu, &work, &store, arguments)).transpose()?;
     let results = cell::run(&work.cells, CELL_DIGEST, &store, options, &progress)?;
     progress.end();
     report_failures(&work, &results);
     let outcome = if arguments.shard.is_some() {
         shard_outcome(&results)
     } else {
-        let Verified { dir, report, outcome } =
-            publish(workspace, &out, &store, &work, &results, &progress, context, jobs)?;
+        let Verified { dir, report, outcome } = publish(
+            workspace,
+            &out,
+            &store,
+            &work,
+            &results,
+            &progress,
+            context,
+            jobs,
+            on_gpu.as_deref(),
+        )?;
         // the page is for reading: outputs without it are complete
         match super::report::write(workspace, context.profile, &dir, &report) {
             Ok(page) => say!("report: {}", page.display()),
@@ -98,14 +120,27 @@ fn check_work(work: &Work, profile: Profile, arguments: &RunArguments) -> anyhow
     Ok(())
 }
 
-/// Refuses a device that no item runs on, before anything is planned.
-fn check_device(device: Device) -> anyhow::Result<()> {
-    match device {
-        Device::Cpu(_) => Ok(()),
-        Device::Cuda(_) => bail!(
-            "--device: found {device}, expected cpu: this build has no CUDA; every item runs on the CPU"
-        ),
-    }
+/// Folder of what a GPU has a part in, below that of outputs.
+const GPU_FOLDER: &str = "cuda";
+
+/// Trains what blocks of the GPU train of the cells that are to be computed; the card in words.
+fn train_ahead(
+    gpu: &Gpu,
+    work: &Work,
+    store: &Store,
+    arguments: &RunArguments,
+) -> anyhow::Result<String> {
+    let card = gpu.describe();
+    let missing = gpu::missing(&work.cells, CELL_DIGEST, store, arguments.fresh);
+    let begin = clock::now();
+    let ahead = gpu.train_ahead(&missing)?;
+    say!(
+        "{} training runs on {card} in {:.1} s; {} on the processor",
+        ahead.trained,
+        begin.elapsed().as_secs_f64(),
+        ahead.left
+    );
+    Ok(card)
 }
 
 /// Names every failed cell and the items that need it.

@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// Runs the command.
 pub(crate) fn train(arguments: &TrainArguments, device: Device) -> anyhow::Result<Outcome> {
-    let machine = Machine { device, threads: Threads::new(host::jobs(None))? };
+    let machine = Machine::new(device, Threads::new(host::jobs(None))?);
     let layer = LayerTraining::new(settings(arguments)?, &machine)?;
     let mut trainer = layer.trainer();
     if let Some(path) = &arguments.init {

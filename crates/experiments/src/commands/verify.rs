@@ -7,6 +7,7 @@ use crate::inputs::Inputs;
 use crate::item::Context;
 use crate::outcome::Outcome;
 use crate::profile::Profile;
+use crate::record::RunRecord;
 use crate::report::{print_findings, print_report};
 use crate::spot_check::SpotCheck;
 use crate::workspace::Workspace;
@@ -37,6 +38,7 @@ pub(crate) fn verify(
     let check = |(profile, dir): &(Profile, PathBuf)| {
         let mut report =
             artifact::verify::verify(dir, profile.name(), &workspace.expected(*profile));
+        report.notes.extend(RunRecord::read(dir).iter().flat_map(trained_on_gpus));
         if let Some(store) = &store {
             let context = Context { profile: *profile, device, inputs: &inputs };
             SpotCheck { workspace, dir, store, context, arguments, report: &mut report }.check();
@@ -64,6 +66,16 @@ pub(crate) fn verify(
         bail!("{}; `icl run` makes outputs anew", damaged.join("\n"));
     }
     Ok(if reproduced { Outcome::Reproduced } else { Outcome::Differs })
+}
+
+/// Which items' layers a GPU has trained.
+fn trained_on_gpus(record: &RunRecord) -> Vec<String> {
+    let mut cards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (id, item) in &record.items {
+        item.gpu.iter().for_each(|card| cards.entry(card.as_str()).or_default().push(id.as_str()));
+    }
+    let note = |(card, ids): (&str, Vec<&str>)| format!("trained on {card}: {}", ids.join(", "));
+    cards.into_iter().map(note).collect()
 }
 
 /// Files that cannot be read as what they should be.

@@ -76,7 +76,7 @@ fn trained(
     let checkpoint = FileCheckpoint::open(None, "")?;
     let config = Shape::SMALL.config();
     let texts = [text, &watched[..]];
-    Ok(pretrain(&config, &pieces, texts, &settings, &Machine { device, threads }, &checkpoint)?)
+    Ok(pretrain(&config, &pieces, texts, &settings, &Machine::new(device, threads), &checkpoint)?)
 }
 
 /// Writes the model's folder.

@@ -27,7 +27,7 @@ pub(crate) fn glue(command: &GlueCommand, device: Device) -> anyhow::Result<Outc
 /// The model with the threads that are asked for.
 fn open(arguments: &GlueModelArguments, device: Device) -> anyhow::Result<Model> {
     let threads = Threads::new(host::jobs(arguments.threads))?;
-    let machine = Machine { device, threads };
+    let machine = Machine::new(device, threads);
     let model = Model::open(&arguments.model, arguments.task, &arguments.settings(), &machine)?;
     if !model.drawn.is_empty() {
         note!(

@@ -297,10 +297,14 @@ fn seconds(record: &ItemRecord) -> String {
 }
 
 fn time(record: Option<&ItemRecord>) -> String {
-    match record {
+    let time = match record {
         Some(record) if record.computed > 0 => format!("{} s of one thread.", seconds(record)),
         Some(_) => "All cells were in the store.".into(),
         None => String::new(),
+    };
+    match record.and_then(|record| record.gpu.as_ref()) {
+        Some(gpu) => format!("{time} Layers were trained on {gpu}."),
+        None => time,
     }
 }
 

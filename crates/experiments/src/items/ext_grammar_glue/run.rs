@@ -36,7 +36,7 @@ struct Base {
 /// All cells of the item.
 pub(super) fn cells(settings: &Settings, device: Device) -> Vec<Cell> {
     // one thread: whoever waits for the pre-training must not be the one who computes it
-    let machine = Machine { device, threads: Threads::One };
+    let machine = Machine::new(device, Threads::One);
     let base = Base { settings: settings.clone(), machine, trained: OnceLock::new() };
     let base = Arc::new(base);
     let mut cells = vec![pretraining_cell(&base)];

@@ -78,7 +78,7 @@ impl Tuning<'_> {
             let split = Splits::read(&data, held_out)?;
             model.check()?;
             // one thread: there are cells enough for all
-            let machine = Machine { device, threads: Threads::One };
+            let machine = Machine::new(device, Threads::One);
             let model = Model::open(&model.folder, task, &model_settings, &machine)?;
             tuned(context, &model, &settings, &split)
         })

@@ -1,0 +1,2 @@
+// The kernels as a host compiler reads them.
+#include "train.cu"

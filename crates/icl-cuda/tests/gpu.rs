@@ -1,0 +1,150 @@
+//! On a GPU: the bits of the processor where the class is `exact`, and tolerances where it is `cuda`.
+//!
+//! `just test-gpu` runs these where a GPU is.
+
+#![cfg(feature = "cuda")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
+
+use candle_core::{DType, Tensor};
+use icl_cuda::{Gpu, test_losses, train};
+use icl_model::attention::{self, Weights};
+use icl_model::bert::embedding::Tables;
+use icl_model::bert::model::{Bert, Last};
+use icl_model::bert::{Batch, Head, Pretrained, variables};
+use icl_model::device::{Device, Machine};
+use icl_model::kernel::Kernel;
+use icl_model::objective::Set;
+use icl_model::settings::{Backend, RunSettings, StackSettings, TrainSettings};
+use icl_model::trainer::{Finished, Trainer, Unkept};
+use icl_model::training::{LayerTraining, StackTraining};
+use icl_numerics::lanes::Isa;
+use icl_numerics::threads::Threads;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn cpu() -> Machine {
+    Machine::cpu(Isa::detect(), Threads::new(2).unwrap())
+}
+
+/// Figure-sized runs, short: every fused example of the registry, every kernel and number of heads of plain, and stacks.
+fn runs() -> Vec<RunSettings> {
+    let base = TrainSettings { steps: 40, n_validation: 1000, ..TrainSettings::base() };
+    let examples = attention::ALL.iter().flat_map(|entry| {
+        entry.examples.iter().map(move |options| {
+            if options.is_empty() { entry.id.to_owned() } else { format!("{}:{options}", entry.id) }
+        })
+    });
+    let fused = examples.filter(|name| attention::parse(name).unwrap().terms().is_some());
+    let modified = fused.map(|modification| TrainSettings { modification, ..base.clone() });
+    let kernels = [Kernel::SoftmaxWithoutQuery, Kernel::Linear, Kernel::Positive(100)];
+    let kernels = kernels.map(|kernel| TrainSettings { kernel, ..base.clone() });
+    let heads = [2, 4].map(|n_heads| TrainSettings { n_heads, seed: 5, ..base.clone() });
+    let stack = |modification: &str| {
+        let modification = modification.into();
+        let train = TrainSettings { modification, steps: 10, batch: 512, ..base.clone() };
+        RunSettings::Stack(StackSettings { train, layers: 2, d_ff: 48, residual: true })
+    };
+    let stacks = ["plain", "augmented:form=mlp,on=both", "negative:m=3,beta=0.5"].map(stack);
+    modified.chain(kernels).chain(heads).map(RunSettings::Layer).chain(stacks).collect()
+}
+
+/// Calls with the processor's trainer of these settings.
+fn with_trainer<T>(settings: &RunSettings, f: impl FnOnce(Trainer<'_>) -> T) -> T {
+    match settings.clone() {
+        RunSettings::Layer(train) => f(LayerTraining::new(train, &cpu()).unwrap().trainer()),
+        RunSettings::Stack(stack) => f(StackTraining::new(stack, &cpu()).unwrap().trainer()),
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn blocks_have_the_processors_bits_and_the_same_twice() {
+    let gpu = Gpu::new(0).unwrap();
+    let runs = runs();
+    let first: Vec<Finished> =
+        train(&gpu, &runs).unwrap().into_iter().map(Result::unwrap).collect();
+    let second = train(&gpu, &runs).unwrap();
+    for ((settings, run), again) in runs.iter().zip(&first).zip(second) {
+        assert_eq!(run, &again.unwrap(), "{settings:?}");
+        let (finished, expected) = with_trainer(settings, |mut trainer| {
+            let mut curve = trainer.run(&Unkept).unwrap();
+            curve.pop();
+            let losses = trainer.evaluate_each(Set::Test, 5000).unwrap().1;
+            let adam = trainer.adam().clone();
+            (Finished { parameters: trainer.into_parameters(), adam, curve }, losses)
+        });
+        assert_eq!(run, &finished, "{settings:?}");
+        assert_eq!(test_losses(&gpu, settings, &run.parameters, 5000).unwrap(), expected);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn the_reference_layer_trains_to_the_processors_loss() {
+    for modification in ["plain", "augmented:form=mlp,on=both", "negative:m=3,beta=0.5"] {
+        let settings = TrainSettings {
+            steps: 20,
+            batch: 256,
+            n_validation: 512,
+            modification: modification.into(),
+            backend: Backend::Reference,
+            ..TrainSettings::base()
+        };
+        let loss = |device: Device| {
+            let machine = Machine::new(device, Threads::One);
+            let layer = LayerTraining::new(settings.clone(), &machine).unwrap();
+            layer.trainer().run(&Unkept).unwrap().last().unwrap().loss
+        };
+        let (gpu, cpu) = (loss(Device::Cuda(0)), loss(Device::Cpu(Isa::detect())));
+        // single precision with sums in another order, over twenty steps of Adam
+        assert!((gpu / cpu - 1.0).abs() < 1e-3, "{modification}: {gpu} {cpu}");
+    }
+}
+
+fn fixture(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../icl-model/tests/bert").join(model)
+}
+
+/// Last hidden states of a small BERT on the fixture's sentences.
+fn last_states(model: &str, dtype: DType, device: &candle_core::Device) -> Vec<f64> {
+    let pretrained = Pretrained::open(&fixture(model)).unwrap();
+    let expected = candle_core::safetensors::load(
+        fixture(model).join("expected.safetensors"),
+        &candle_core::Device::Cpu,
+    )
+    .unwrap();
+    let numbers = |x: &Tensor| -> Vec<f64> {
+        x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let words = |name: &str| numbers(&expected[name]).iter().map(|x| *x as u32).collect();
+    let (n, n_tokens) = expected["ids"].dims2().unwrap();
+    let real = numbers(&expected["mask"]).iter().map(|x| *x == 1.0).collect();
+    let batch = Batch { n, n_tokens, ids: words("ids"), segments: words("segments"), real };
+    let modification: Arc<dyn attention::Modification> = attention::parse("plain").unwrap().into();
+    let bert = Bert { config: pretrained.config.clone(), modification };
+    let specs = variables::specs(&bert.config, Head::Classifier(2), bert.modification.as_ref());
+    let parameters = pretrained.parameters(specs, 1).unwrap().parameters;
+    let packed = Tensor::new(parameters.packed(), device).unwrap().to_dtype(dtype).unwrap();
+    let weights: Weights = parameters.unpack(&packed, Isa::detect()).unwrap();
+    let tables = Tables::new(&parameters, bert.config.hidden_size).unwrap();
+    let embedded = tables.embed(parameters.packed(), &batch, dtype, device).unwrap();
+    let states = bert.encode(&weights, &embedded, Last::All, None).unwrap();
+    numbers(&states.last().unwrap().to_device(&candle_core::Device::Cpu).unwrap())
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn a_bert_has_the_processors_states_in_single_precision_and_in_bf16() {
+    let gpu = candle_core::Device::new_cuda(0).unwrap();
+    for model in ["one-head", "twelve-heads"] {
+        let wanted = last_states(model, DType::F32, &candle_core::Device::Cpu);
+        let size = (wanted.iter().map(|x| x * x).sum::<f64>() / wanted.len() as f64).sqrt();
+        // rounding of single precision, and of eight bits, over the layers
+        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::BF16, 5e-2)] {
+            let found = last_states(model, dtype, &gpu);
+            let far = found.iter().zip(&wanted).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+            let far = (far / wanted.len() as f64).sqrt() / size;
+            assert!(far < tolerance, "{model} {dtype:?}: {far}");
+        }
+    }
+}

@@ -1,11 +1,11 @@
-"""One training step of one attention head in JAX: prompts, loss, gradient, Adam, one jitted function."""
+"""One training step of one attention head, or of several side by side, in JAX: one jitted function."""
 
 import os
 
 import step as common
 
 a = common.arguments()
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = a.device
 os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if a.threads > 1 else 'false'}"
 
 import jax
@@ -15,12 +15,12 @@ d, d_t, n = a.d, a.d - 1, a.tokens
 scale = d**-0.25
 key = jax.random.key(0)
 key, sub = jax.random.split(key)
-weights = 0.1 * jax.random.normal(sub, (3, d, d))
+weights = 0.1 * jax.random.normal(sub, (a.runs, 3, d, d))
 key, sub = jax.random.split(key)
 omega = jax.random.normal(sub, (a.d_r, d))
 
 
-def loss(weights, key):
+def loss_of_one(weights, key):
     k1, k2 = jax.random.split(key)
     w = jax.random.normal(k1, (a.batch, 1, d_t))
     t = jax.random.uniform(k2, (a.batch, n, d_t), minval=-1.0, maxval=1.0)
@@ -40,6 +40,12 @@ def loss(weights, key):
         p = kernel / kernel.sum(-1, keepdims=True)
     out = jnp.einsum("bn,bnd->bd", p, v)
     return 0.5 * ((out[:, -1] - target) ** 2).mean()
+
+
+def loss(weights, key):
+    if a.runs == 1:
+        return loss_of_one(weights[0], key)
+    return jax.vmap(loss_of_one)(weights, jax.random.split(key, a.runs)).sum()
 
 
 @jax.jit

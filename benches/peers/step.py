@@ -16,6 +16,8 @@ def arguments():
     parser.add_argument("--d-r", type=int, default=100)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--runs", type=int, default=1, help="layers trained side by side")
     return parser.parse_args()
 
 

@@ -17,6 +17,11 @@ struct Head {
     c: Vec<f64>,
 }
 
+/// The demonstrations `[x_i; y_i]` of a problem.
+pub(crate) fn tokens(problem: &Problem) -> Vec<Vec<f64>> {
+    problem.x.iter().zip(&problem.y).map(|(x, y)| [x.as_slice(), &[*y]].concat()).collect()
+}
+
 /// The layer.
 pub(crate) struct AttentionLayer {
     heads: Vec<Head>,
@@ -44,9 +49,12 @@ impl AttentionLayer {
 
     /// Prediction for the query of `problem`.
     pub(crate) fn predict(&self, problem: &Problem) -> f64 {
-        let tokens: Vec<Vec<f64>> =
-            problem.x.iter().zip(&problem.y).map(|(x, y)| [x.as_slice(), &[*y]].concat()).collect();
-        let query = [problem.query.as_slice(), &[0.0]].concat();
+        self.answer(&tokens(problem), &problem.query)
+    }
+
+    /// Prediction for a query after these [`tokens`].
+    pub(crate) fn answer(&self, tokens: &[Vec<f64>], query: &[f64]) -> f64 {
+        let query = [query, &[0.0]].concat();
         let one = |head: &Head| {
             let u: Vec<f64> =
                 head.c.chunks_exact(query.len()).map(|row| order::dot(row, &query)).collect();

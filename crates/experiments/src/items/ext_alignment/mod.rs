@@ -10,7 +10,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::named::Named as _;
 use crate::regression::{Entries, Predictor, Problem, best_step};
 use crate::settings::SettingsFile;
-use crate::views::attention_layer::AttentionLayer;
+use crate::views::attention_layer::{self, AttentionLayer};
 use anyhow::Context as _;
 use artifact::cell::{Cell, Results};
 use artifact::claim::{Claim, Place, Side, at_most, over_seeds};
@@ -198,9 +198,13 @@ fn compare(
     let mut columns: [Vec<f64>; 6] = Default::default();
     for p in 0..problems {
         let problem = change(Problem::new(&stream, p as u64, n, d, Entries::Normal));
-        let at = |query: &[f64]| Problem { query: query.to_vec(), ..problem.clone() };
-        let ours = gradient(|query| layer.predict(&at(query)), &problem.query);
-        let theirs = gradient(|query| gd.predict(&at(query)), &problem.query);
+        let (tokens, mut moved) = (attention_layer::tokens(&problem), problem.clone());
+        let ours = gradient(|query| layer.answer(&tokens, query), &problem.query);
+        let at = |query: &[f64]| {
+            moved.query.copy_from_slice(query);
+            gd.predict(&moved)
+        };
+        let theirs = gradient(at, &problem.query);
         let (a, b) = (layer.predict(&problem), gd.predict(&problem));
         let norms = order::sum_of_squares(&ours).sqrt() * order::sum_of_squares(&theirs).sqrt();
         let gaps: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();

@@ -74,19 +74,33 @@ fn quoted(text: &str) -> String {
     text.replace('"', "&quot;")
 }
 
-/// A table of small pictures.
+/// Small pictures: those that answer the paper, and those of our own questions behind a fold.
 pub(super) fn thumbnails(workspace: &Workspace) -> anyhow::Result<String> {
-    let mut cells = Vec::new();
-    for (id, item) in items(workspace)? {
-        if let Some(figure) = item.captions.keys().next() {
-            cells.push(format!(
-                "<a href=\"figures/paper/README.md#{id}\"><img src=\"figures/paper/{figure}.svg\" alt=\"{}\" \
-                 width=\"100%\"></a><br><sub>{id}</sub>",
-                quoted(&item.claim)
-            ));
-        }
-    }
-    let mut out = String::from("<table>\n");
+    let of_paper =
+        |id: &str| registry::built_in().iter().any(|item| item.id == id && item.is_of_the_paper());
+    let (paper, own): (Vec<_>, Vec<_>) =
+        items(workspace)?.into_iter().partition(|(id, _)| of_paper(id));
+    let mut out = String::new();
+    pictures(&mut out, &paper)?;
+    let summary = format!("The {} experiments beyond the paper", own.len());
+    writeln!(out, "\n<details>\n<summary>{summary}</summary>\n")?;
+    pictures(&mut out, &own)?;
+    out.push_str("\n</details>\n");
+    Ok(out)
+}
+
+/// A table of pictures that lead to their place in the gallery.
+fn pictures(out: &mut String, items: &[(&str, ManifestItem)]) -> std::fmt::Result {
+    let picture = |(id, item): &(&str, ManifestItem)| {
+        let figure = item.captions.keys().next()?;
+        Some(format!(
+            "<a href=\"figures/paper/README.md#{id}\"><img src=\"figures/paper/{figure}.svg\" alt=\"{}\" \
+             width=\"100%\"></a><br><sub>{id}</sub>",
+            quoted(&item.claim)
+        ))
+    };
+    let cells: Vec<String> = items.iter().filter_map(picture).collect();
+    out.push_str("<table>\n");
     for row in cells.chunks(COLUMNS) {
         out.push_str("<tr>\n");
         for cell in row {
@@ -95,5 +109,5 @@ pub(super) fn thumbnails(workspace: &Workspace) -> anyhow::Result<String> {
         out.push_str("</tr>\n");
     }
     out.push_str("</table>\n");
-    Ok(out)
+    Ok(())
 }

@@ -1,6 +1,10 @@
 # Recipes are thin wrappers around `cargo` and the program `icl`.
 
-icl := "cargo run --quiet --release --locked --bin icl --"
+# `just device=cuda reproduce`: the same on a GPU
+device := "cpu"
+features := if device == "cpu" { "" } else { " --features cuda" }
+icl := "cargo run --quiet --release --locked --bin icl" + features + " --"
+on := "run --all --device " + device + " --profile "
 
 # What there is
 default:
@@ -8,15 +12,15 @@ default:
 
 # Regenerate every figure and table: quick first, then paper (or only the profile named)
 reproduce profile="":
-    {{ if profile == "" { icl + " run --all --profile quick && " + icl + " run --all --profile paper" } else { icl + " run --all --profile " + profile } }}
+    {{ if profile == "" { icl + " " + on + "quick && " + icl + " " + on + "paper" } else { icl + " " + on + profile } }}
 
 # The shape of every result, at most 3 minutes
 quick:
-    {{icl}} run --all --profile quick
+    {{icl}} {{on}}quick
 
 # Every item, tiny, at most 25 seconds
 smoke:
-    {{icl}} run --all --profile smoke
+    {{icl}} {{on}}smoke
 
 # Format, lints, tests, documents, and the smoke profile against its expected hashes
 test: lint

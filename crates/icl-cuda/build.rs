@@ -12,21 +12,25 @@ const OPTIONS: &str = include_str!("kernels/nvcc.options");
 
 fn main() {
     println!("cargo::rerun-if-changed=kernels");
-    for variant in ["", "contracted", "reordered"] {
-        host(variant);
-    }
+    host("", None);
+    host("backwards", Some("THREADS_BACKWARDS"));
+    // what the tests must catch
+    host("contracted", Some("MUTANT_CONTRACTED"));
+    host("reordered", Some("MUTANT_REORDERED"));
     if env::var_os("CARGO_FEATURE_CUDA").is_some() {
         ptx();
     }
 }
 
-/// The kernels on a host; the two mutants are what the tests must catch.
-fn host(variant: &str) {
+/// The kernels on a host.
+fn host(variant: &str, define: Option<&str>) {
     let mut build = cc::Build::new();
     build.file("kernels/host.c").opt_level(2).std("c11").flag("-ffp-contract=off");
     if !variant.is_empty() {
         build.define("ENTRY(name)", format!("name##_{variant}").as_str());
-        build.define(&format!("MUTANT_{}", variant.to_uppercase()), None);
+    }
+    if let Some(define) = define {
+        build.define(define, None);
     }
     let suffix = if variant.is_empty() { "exact" } else { variant };
     build.compile(&format!("icl_kernels_{suffix}"));

@@ -26,9 +26,15 @@ use Way::{By, Here};
 const RUN: Way = Here(&["run", "fig1-dual-scheme", "fig5-multi-layer-scheme", "--out", "OUT"]);
 
 /// Every command of the program that the documents show, in an order in which they can be run.
-const COMMANDS: [(&str, Way); 18] = [
+const COMMANDS: [(&str, Way); 20] = [
     ("icl run", RUN),
     ("icl run [ID…] --profile smoke\\|quick\\|paper\\|table", RUN),
+    // refused without CUDA; on a GPU by `just test-gpu`
+    ("icl run .. --device cuda", By("tests/cli.rs", &["run", "--device", "cuda"])),
+    (
+        "icl run --all --profile smoke --device cuda --fresh",
+        By("tests/cli.rs", &["run", "--device", "cuda"]),
+    ),
     ("icl verify", Here(&["verify", "OUT"])),
     ("icl verify [DIR]", Here(&["verify", "OUT"])),
     ("icl report [DIR]", Here(&["report", "OUT"])),
@@ -126,7 +132,15 @@ fn every_recipe_exists_and_takes_the_arguments_shown() {
     let recipes: Vec<&str> = documented.iter().filter_map(|c| c.strip_prefix("just ")).collect();
     assert!(recipes.len() >= 10, "{recipes:?}");
     for command in recipes {
-        let mut words = command.split_whitespace();
+        let (set, mut words): (Vec<&str>, _) = {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let n = words.iter().take_while(|word| word.contains('=')).count();
+            (words[..n].to_vec(), words.into_iter().skip(n))
+        };
+        for variable in set {
+            let name = variable.split('=').next().unwrap();
+            assert!(justfile.contains(&format!("{name} := ")), "`just {command}`: no `{name}`");
+        }
         let name = words.next().unwrap();
         let line = recipe(name).unwrap_or_else(|| panic!("`just {command}`: no such recipe"));
         let takes = line.split(':').next().unwrap().split_whitespace().skip(1).count();

@@ -51,11 +51,14 @@ HERE float exponential(float x) {
     return mul(mul(y, power_of_two(half)), power_of_two(n - half));
 }
 
+// y with n, the low bits of a word, added to its exponent. A NaN stays one: a GPU's has bits that would carry over.
+HERE float scaled(float y, unsigned n) { return y == y ? of_bits(bits_of(y) + (n << 23)) : y; }
+
 // e^x, clamped to -87 .. 88.
 HERE float exp_normal(float x) {
     unsigned bits;
     float y = exp_reduced(smaller(88.0f, larger(-87.0f, x)), &bits);
-    return of_bits(bits_of(y) + (bits << 23));
+    return scaled(y, bits);
 }
 
 // 2^x, clamped to -126 .. 127.
@@ -64,7 +67,7 @@ HERE float exp2_normal(float x) {
     float shifted = add(x, ROUND);
     float f = sub(x, sub(shifted, ROUND));
     float y = mul_add(f, polynomial(EXP2, 6, f), 1.0f);
-    return of_bits(bits_of(y) + (bits_of(shifted) << 23));
+    return scaled(y, bits_of(shifted));
 }
 
 // Logarithm of a positive normal number.

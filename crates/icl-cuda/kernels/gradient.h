@@ -164,7 +164,7 @@ HERE int behind_of(const Run *run, int sum) {
 }
 
 // One row's gradient of one chunk's lane, into `sums` [n_parameters, sums].
-HERE void add_row(const Run *run, Row row, int sum, Column prompts, Column sums) {
+APART void add_row(const Run *run, Row row, int sum, Column prompts, Column sums) {
     Prompt prompt = take_prompt(run, prompts);
     Column a, b, next_a, next_b;
     // heads lie in equal steps, and prompts side by side

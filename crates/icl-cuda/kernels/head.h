@@ -109,7 +109,7 @@ HERE void find_coefficients(const Run *run, const float *similarity, Head s, Col
 }
 
 // Adds the head's output for the query, its s-part, to out [d_s].
-HERE void head_forward(const Run *run, const float *constants, const float *parameters, Weights w, Head s,
+APART void head_forward(const Run *run, const float *constants, const float *parameters, Weights w, Head s,
                        Column tokens, Column out, int with_gradient) {
     int d = d_of(run), n = run->n_demos;
     product(s.q, run->scale, w.w_q, from(tokens, n * d), d, d);
@@ -195,7 +195,7 @@ HERE void backward_keys(const Run *run, const float *parameters, Weights w, Head
     map_backward(run, &run->keys, parameters, s.keys_map, s.d_keys);
 }
 
-HERE void head_backward(const Run *run, const float *parameters, Weights w, Head s, Column tokens, Column d_out) {
+APART void head_backward(const Run *run, const float *parameters, Weights w, Head s, Column tokens, Column d_out) {
     backward_values(run, parameters, w, s, tokens, d_out);
     backward_weights(run, s);
     backward_keys(run, parameters, w, s, tokens);

@@ -7,7 +7,7 @@
 HERE int is_stack(const Run *run) { return run->layers > 0; }
 
 // The label that is predicted for prompt `index` of a source, [d_s].
-HERE Column predict(const Run *run, const Source *source, const float *constants, const float *parameters,
+APART Column predict(const Run *run, const Source *source, const float *constants, const float *parameters,
                     const float *similarities, unsigned long long index, Prompt prompt, int with_gradient) {
     sample(run, source, constants, index, prompt.map, prompt.tokens, prompt.targets);
     if (is_stack(run)) {

@@ -9,6 +9,8 @@
 #ifdef __CUDACC__
 
 #define HERE static __device__ __forceinline__
+// A function of its own, called from several places: drivers translate the text when they load it.
+#define APART static __device__ __noinline__
 #define TABLE static __constant__ const float
 // The body is run for every i below n, each once, by some thread of the block.
 #define FOR_EACH(i, n) for (int i = (int)threadIdx.x; i < (n); i += (int)blockDim.x)
@@ -43,8 +45,13 @@ HERE float narrow(double a) { return __double2float_rn(a); }
 #include <string.h>
 
 #define HERE static inline
+#define APART static
 #define TABLE static const float
+#ifdef THREADS_BACKWARDS
+#define FOR_EACH(i, n) for (int i = (n) - 1; i >= 0; i--)
+#else
 #define FOR_EACH(i, n) for (int i = 0; i < (n); i++)
+#endif
 #define FOR_EVERY(i, n) for (long long i = 0; i < (n); i++)
 #define BARRIER()
 #define OWN_COLUMN 0

@@ -25,7 +25,7 @@ HERE void quarter(unsigned *x, int a, int b, int c, int d) {
     x[b] = rotated(x[b] ^ x[c], 7);
 }
 
-HERE void next_block(Words *words) {
+APART void next_block(Words *words) {
     unsigned start[16] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u};
     for (int i = 0; i < 8; i++) start[4 + i] = words->key[i];
     start[12] = words->block++;
@@ -139,7 +139,7 @@ HERE float response(int task, float x) {
 }
 
 // Labels other than the task's own: noise on the demonstrations', a guess in the query's place.
-HERE void disturb(const Run *run, const Source *source, unsigned long long prompt, Column tokens, Column targets) {
+APART void disturb(const Run *run, const Source *source, unsigned long long prompt, Column tokens, Column targets) {
     int d = d_of(run), n_labels = tokens_of(run) * run->d_s;
     Words words = words_of(source->label_key, prompt);
     for (int i = 0; i < n_labels; i += 2) {
@@ -158,7 +158,7 @@ HERE void disturb(const Run *run, const Source *source, unsigned long long promp
 }
 
 // Writes tokens [N + 1, d] and targets [d_s]; `map` is scratch.
-HERE void sample(const Run *run, const Source *source, const float *constants, unsigned long long prompt, Column map,
+APART void sample(const Run *run, const Source *source, const float *constants, unsigned long long prompt, Column map,
                  Column tokens, Column targets) {
     int d = d_of(run);
     Words words = words_of(source->key, prompt);

@@ -141,7 +141,7 @@ HERE void softmax(Column p, int n) {
 }
 
 // Adds h' of the last tokens to out [queries, d]; `parameters` are those of the layer.
-HERE void stack_head_forward(const Run *run, const float *parameters, Weights w, StackHead s, Column tokens, Column out,
+APART void stack_head_forward(const Run *run, const float *parameters, Weights w, StackHead s, Column tokens, Column out,
                              int queries) {
     int d = d_of(run), n = run->n_demos, n_tokens = n + 1, first = n_tokens - queries;
     for (int i = 0; i < queries; i++) {
@@ -171,7 +171,7 @@ HERE void stack_head_forward(const Run *run, const float *parameters, Weights w,
 }
 
 // Leaves the factors of weight gradients; adds the gradient towards tokens where it is wanted.
-HERE void stack_head_backward(const Run *run, const float *parameters, Weights w, StackHead s, Column d_tokens,
+APART void stack_head_backward(const Run *run, const float *parameters, Weights w, StackHead s, Column d_tokens,
                               int wanted, Column d_out, int queries) {
     int d = d_of(run), n = run->n_demos, n_tokens = n + 1, first = n_tokens - queries;
     for (int i = 0; i < queries; i++) {
@@ -212,7 +212,7 @@ HERE void start(const Run *run, Column y, Column x, int n, int of_x) {
     else clear(y, n * d);
 }
 
-HERE void feed_forward(const Run *run, const float *parameters, Layer s, int queries) {
+APART void feed_forward(const Run *run, const float *parameters, Layer s, int queries) {
     int d = d_of(run), d_ff = run->d_ff;
     const float *b_1 = parameters + run->b_1_at, *b_2 = parameters + run->b_2_at;
     for (int i = 0; i < queries; i++) {
@@ -225,7 +225,7 @@ HERE void feed_forward(const Run *run, const float *parameters, Layer s, int que
     }
 }
 
-HERE void feed_forward_backward(const Run *run, const float *parameters, Layer s, int queries) {
+APART void feed_forward_backward(const Run *run, const float *parameters, Layer s, int queries) {
     int d = d_of(run), d_ff = run->d_ff;
     for (int i = 0; i < queries; i++) {
         Column active = from(s.active, i * d_ff), d_active = from(s.d_active, i * d_ff);
@@ -236,7 +236,7 @@ HERE void feed_forward_backward(const Run *run, const float *parameters, Layer s
 }
 
 // All layers; the prediction is the s-part of the last layer's z.
-HERE void stack_forward(const Run *run, const float *parameters, const float *similarities, Prompt prompt) {
+APART void stack_forward(const Run *run, const float *parameters, const float *similarities, Prompt prompt) {
     int d = d_of(run), of_before = tokens_of(run);
     Column before = prompt.tokens;
     for (int layer = 0; layer < run->layers; layer++) {
@@ -256,7 +256,7 @@ HERE void stack_forward(const Run *run, const float *parameters, const float *si
 }
 
 // From the d_z of the last layer to the factors of all weight gradients.
-HERE void stack_backward(const Run *run, const float *parameters, const float *similarities, Prompt prompt) {
+APART void stack_backward(const Run *run, const float *parameters, const float *similarities, Prompt prompt) {
     int d = d_of(run);
     for (int layer = run->layers - 1; layer >= 0; layer--) {
         const float *own = parameters + (long long)layer * run->layer_stride;

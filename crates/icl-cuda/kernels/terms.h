@@ -25,7 +25,7 @@ HERE MapColumns take_map(const Run *run, const Map *g, Column *rest) {
 }
 
 // Replaces every row of x [N, d] by g(x).
-HERE void map_forward(const Run *run, const Map *g, const float *parameters, MapColumns map, Column x) {
+APART void map_forward(const Run *run, const Map *g, const float *parameters, MapColumns map, Column x) {
     int n = run->n_demos, d = d_of(run);
     if (g->form == ELEMENTWISE) {
         for (int i = 0; i < n * d; i++) {
@@ -45,7 +45,7 @@ HERE void map_forward(const Run *run, const Map *g, const float *parameters, Map
 }
 
 // Replaces dx [N, d], the gradient towards g(x), by that towards x.
-HERE void map_backward(const Run *run, const Map *g, const float *parameters, MapColumns map, Column dx) {
+APART void map_backward(const Run *run, const Map *g, const float *parameters, MapColumns map, Column dx) {
     int n = run->n_demos, d = d_of(run), hidden = g->hidden;
     if (g->form == ELEMENTWISE) {
         for (int i = 0; i < n * d; i++) {
@@ -109,7 +109,7 @@ HERE void mark(const Run *run, NegativeColumns s, Column chosen) {
 }
 
 // Chooses N(i) for every demonstration, by scores or by place.
-HERE void choose(const Run *run, const float *similarity, NegativeColumns s, Column tokens) {
+APART void choose(const Run *run, const float *similarity, NegativeColumns s, Column tokens) {
     int n = run->n_demos, d = d_of(run);
     float sign = run->negatives == HIGHEST ? -1.0f : 1.0f;
     for (int i = 0; i < n; i++) {
@@ -171,7 +171,7 @@ HERE FeatureColumns take_features(const Run *run, Column *rest) {
 }
 
 // K_j = sum_r phi_r(q) phi_r(k_j) and m_j, the same sum with omega_r; rows carry log2(e).
-HERE void features_forward(const Run *run, const float *omegas, FeatureColumns s, Column q, Column keys,
+APART void features_forward(const Run *run, const float *omegas, FeatureColumns s, Column q, Column keys,
                            int with_moments) {
     int d = d_of(run), tokens = tokens_of(run);
     float top = -INFINITE, least = INFINITE;

@@ -222,6 +222,10 @@ long long ENTRY(icl_numbers_per_prompt)(const Run *run) {
     return rest.first - none.first;
 }
 
+// Weights of attention from an exponent, for a test.
+float ENTRY(icl_exp_normal)(float x) { return exp_normal(x); }
+float ENTRY(icl_exp2_normal)(float x) { return exp2_normal(x); }
+
 long long ENTRY(icl_size_of_run)(void) { return sizeof(Run); }
 
 #endif

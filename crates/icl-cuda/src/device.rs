@@ -14,7 +14,7 @@ const PTX: &str = include_str!(env!("ICL_TRAIN_PTX"));
 const MODULE: &str = "icl_train";
 /// Threads of a block, `__launch_bounds__` of the kernels.
 const THREADS: usize = 512;
-/// Blocks that evaluate test prompts.
+/// Most blocks that evaluate test prompts.
 const TEST_BLOCKS: usize = 264;
 /// Share of the free memory that one launch takes.
 const SHARE_OF_MEMORY: f64 = 0.7;
@@ -95,6 +95,8 @@ impl Launch for Gpu {
     }
 
     fn room(&self) -> Result<usize, CudaError> {
+        // what earlier launches held comes back when they are over
+        tried("wait for the GPU", self.device.cuda_stream().synchronize())?;
         let (free, _) = self.card()?.memory;
         Ok((free as f64 * SHARE_OF_MEMORY) as usize / size_of::<f32>())
     }
@@ -134,7 +136,9 @@ impl Launch for Gpu {
         let constants = tried("copy constants", device.clone_htod(&constants))?;
         let mut state = tried("copy parameters", device.clone_htod(&batch.state))?;
         let mut work = tried("allocate scratch", device.alloc_zeros::<f32>(batch.n_work))?;
-        let stride = TEST_BLOCKS * THREADS;
+        let fit = self.room()? / (THREADS * batch.numbers_per_prompt.max(1));
+        let n_blocks = TEST_BLOCKS.min(n.div_ceil(THREADS)).min(fit).max(1);
+        let stride = n_blocks * THREADS;
         let n_columns = stride * batch.numbers_per_prompt;
         let mut columns = tried("allocate scratch", device.alloc_zeros::<f32>(n_columns))?;
         let mut losses = tried("allocate losses", device.alloc_zeros::<f64>(n))?;
@@ -147,7 +151,7 @@ impl Launch for Gpu {
         launch.arg(&runs).arg(&constants).arg(&mut state).arg(&mut work).arg(&mut columns);
         launch.arg(&stride).arg(&first).arg(&n).arg(&mut losses);
         // SAFETY: the arguments are those of `test`; every thread has a column, every prompt a loss.
-        tried("launch `test`", unsafe { launch.launch(blocks(TEST_BLOCKS)) })?;
+        tried("launch `test`", unsafe { launch.launch(blocks(n_blocks)) })?;
         tried("copy losses back", device.clone_dtoh(&losses))
     }
 }

@@ -11,6 +11,8 @@ use crate::runs::{Batch, Launch};
 pub enum Variant {
     /// The kernels.
     Exact,
+    /// The same, the threads of a block one after the other from the last to the first: their order must not matter.
+    Backwards,
     /// A mutant: one product and sum of Adam contracted to a fused multiply-add.
     Contracted,
     /// A mutant: dot products from the last entry to the first.
@@ -66,12 +68,17 @@ mod kernels {
     }
 
     entries!(icl_train, icl_test);
+    entries!(icl_train_backwards, icl_test_backwards);
     entries!(icl_train_contracted, icl_test_contracted);
     entries!(icl_train_reordered, icl_test_reordered);
 
     unsafe extern "C" {
         pub(super) fn icl_numbers_per_prompt(run: *const Run) -> i64;
         pub(super) fn icl_size_of_run() -> i64;
+        #[cfg(test)]
+        pub(super) fn icl_exp_normal(x: f32) -> f32;
+        #[cfg(test)]
+        pub(super) fn icl_exp2_normal(x: f32) -> f32;
     }
 }
 
@@ -88,6 +95,7 @@ impl Emulation {
     fn entries(self) -> (Train, Test) {
         match self.0 {
             Variant::Exact => (kernels::icl_train, kernels::icl_test),
+            Variant::Backwards => (kernels::icl_train_backwards, kernels::icl_test_backwards),
             Variant::Contracted => (kernels::icl_train_contracted, kernels::icl_test_contracted),
             Variant::Reordered => (kernels::icl_train_reordered, kernels::icl_test_reordered),
         }
@@ -105,7 +113,8 @@ impl Launch for Emulation {
     }
 
     fn train(&self, batch: &mut Batch) -> Result<(), CudaError> {
-        let mut work = vec![0.0_f32; batch.n_work];
+        // no number that was not written is read
+        let mut work = vec![f32::NAN; batch.n_work];
         // SAFETY: `Batch::add` gives every run its own parts of all five buffers, of the sizes that the kernels use.
         unsafe {
             self.entries().0(
@@ -122,8 +131,8 @@ impl Launch for Emulation {
     }
 
     fn losses(&self, batch: &Batch, n: usize) -> Result<Vec<f64>, CudaError> {
-        let (mut state, mut work) = (batch.state.clone(), vec![0.0_f32; batch.n_work]);
-        let mut columns = vec![0.0_f32; batch.numbers_per_prompt];
+        let (mut state, mut work) = (batch.state.clone(), vec![f32::NAN; batch.n_work]);
+        let mut columns = vec![f32::NAN; batch.numbers_per_prompt];
         let mut losses = vec![0.0; n];
         // SAFETY: as in `train`, for the only run; one column of scratch, and one loss a prompt.
         unsafe {
@@ -140,5 +149,21 @@ impl Launch for Emulation {
             );
         }
         Ok(losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kernels::{icl_exp_normal, icl_exp2_normal};
+
+    #[test]
+    fn a_nan_of_any_bits_stays_one() {
+        // a processor's, a GPU's, and one with a payload
+        for bits in [0x7fc0_0000, 0xffc0_0000, 0x7fff_ffff, 0xffff_ffff, 0x7fc0_01ff] {
+            let x = f32::from_bits(bits);
+            // SAFETY: functions of one number.
+            let [e, two] = unsafe { [icl_exp_normal(x), icl_exp2_normal(x)] };
+            assert!(e.is_nan() && two.is_nan(), "{bits:x}: {e} {two}");
+        }
     }
 }

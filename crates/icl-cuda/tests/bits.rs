@@ -182,6 +182,14 @@ fn test_losses_have_the_processors_bits() {
 }
 
 #[test]
+fn the_order_of_threads_does_not_matter() {
+    for settings in layers().step_by(6).chain(stacks().step_by(4)) {
+        let run = emulated(&settings, Variant::Backwards);
+        assert_eq!(run, emulated(&settings, Variant::Exact), "{settings:?}");
+    }
+}
+
+#[test]
 fn a_contracted_product_and_a_reordered_sum_are_caught() {
     for variant in [Variant::Contracted, Variant::Reordered] {
         for all in [layers().step_by(5).collect::<Vec<_>>(), stacks().step_by(3).collect()] {

@@ -14,7 +14,9 @@ use icl_model::bert::{Batch, Head, Pretrained, variables};
 use icl_model::device::{Device, Machine};
 use icl_model::kernel::Kernel;
 use icl_model::objective::Set;
+use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::settings::{Backend, RunSettings, StackSettings, TrainSettings};
+use icl_model::task::Scale;
 use icl_model::trainer::{Finished, Trainer, Unkept};
 use icl_model::training::{LayerTraining, StackTraining};
 use icl_numerics::lanes::Isa;
@@ -80,6 +82,24 @@ fn blocks_have_the_processors_bits_and_the_same_twice() {
 
 #[test]
 #[ignore = "needs a GPU"]
+fn a_run_that_diverges_says_where() {
+    let settings = RunSettings::Layer(TrainSettings {
+        task: "exponential".into(),
+        scale: Scale::Raw,
+        prompt: PromptShape { n_demos: 1, d_t: 400, d_s: 1 },
+        inputs: Inputs::Normal,
+        steps: 200,
+        batch: 16,
+        n_validation: 16,
+        ..TrainSettings::base()
+    });
+    let failed = with_trainer(&settings, |mut trainer| trainer.run(&Unkept).unwrap_err());
+    let found = train(&Gpu::new(0).unwrap(), &[settings]).unwrap().remove(0).unwrap_err();
+    assert_eq!(found.to_string(), failed.to_string());
+}
+
+#[test]
+#[ignore = "needs a GPU"]
 fn the_reference_layer_trains_to_the_processors_loss() {
     for modification in ["plain", "augmented:form=mlp,on=both", "negative:m=3,beta=0.5"] {
         let settings = TrainSettings {
@@ -135,6 +155,8 @@ fn last_states(model: &str, dtype: DType, device: &candle_core::Device) -> Vec<f
 #[test]
 #[ignore = "needs a GPU"]
 fn a_bert_has_the_processors_states_in_single_precision_and_in_bf16() {
+    // products of f32 in f32, not in the eleven bits of TF32
+    assert!(!candle_core::cuda_backend::gemm_reduced_precision_f32());
     let gpu = candle_core::Device::new_cuda(0).unwrap();
     for model in ["one-head", "twelve-heads"] {
         let wanted = last_states(model, DType::F32, &candle_core::Device::Cpu);

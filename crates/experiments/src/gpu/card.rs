@@ -57,28 +57,28 @@ impl Gpu {
 }
 
 fn in_words(card: &icl_cuda::Card) -> String {
-    let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
-    let ((major, minor), (free, all)) = (card.capability, card.memory);
-    format!(
-        "{}, compute capability {major}.{minor}, {:.0} of {:.0} GiB free",
-        card.name,
-        gib(free),
-        gib(all)
-    )
+    let (major, minor) = card.capability;
+    format!("{}, compute capability {major}.{minor}, {:.0} GiB", card.name, gib(card.memory.1))
 }
 
-/// What `icl doctor` says of GPUs, and whether it is well.
+fn gib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+/// What `icl doctor` says of GPUs, and whether it is well; `found` is what the driver's own tool says.
 pub(crate) fn doctor_line(found: Option<String>) -> (bool, String) {
-    match (icl_cuda::Gpu::new(0).and_then(|gpu| gpu.card()), found) {
-        (Ok(card), _) => match card.capability {
-            (major, _) if major >= 8 => (true, in_words(&card)),
-            _ => {
-                (false, format!("{}; kernels need compute capability 8.0 or more", in_words(&card)))
-            }
-        },
-        (Err(error), Some(card)) => (false, format!("{card}, but {}", error)),
-        (Err(error), None) => {
-            (false, format!("none: {}; use `--device cpu`, or install NVIDIA's driver", error))
+    let tool = found.as_ref().map_or(String::new(), |found| format!("; nvidia-smi: {found}"));
+    match icl_cuda::Gpu::new(0).and_then(|gpu| gpu.card()) {
+        Ok(card) if card.capability.0 >= 8 => {
+            (true, format!("{}, {:.0} GiB free{tool}", in_words(&card), gib(card.memory.0)))
+        }
+        Ok(card) => (
+            false,
+            format!("{}; kernels need compute capability 8.0 or more{tool}", in_words(&card)),
+        ),
+        Err(error) if found.is_some() => (false, format!("found, but {error}{tool}")),
+        Err(error) => {
+            (false, format!("none: {error}; use `--device cpu`, or install NVIDIA's driver"))
         }
     }
 }

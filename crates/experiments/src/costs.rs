@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::profile::Profile;
 use crate::workspace::Workspace;
-use icl_model::device::Machine;
+use icl_model::machine::Machine;
 use icl_model::settings::TrainSettings;
 use icl_model::trainer::Unkept;
 use icl_model::training::LayerTraining;

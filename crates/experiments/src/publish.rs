@@ -76,13 +76,7 @@ pub(crate) fn publish(
         let kept = kept(workspace, work, earlier, &dir);
         kept.into_iter().for_each(|(id, published)| add(&id, published));
     }
-    let record = RunRecord {
-        seconds: progress.elapsed(),
-        jobs,
-        isa: context.device.isa().name().to_owned(),
-        peak_memory_mib: Host::own().peak_memory_mib(),
-        items: records,
-    };
+    let record = record_of(records, progress, context, jobs);
     write(&dir, &manifest, &files, &record, &provenance)?;
     let expected = workspace.expected(context.profile);
     let report = artifact::verify::verify(&dir, context.profile.name(), &expected);
@@ -93,6 +87,22 @@ pub(crate) fn publish(
     let good = complete && report.passes();
     let outcome = if good { Outcome::Reproduced } else { Outcome::Differs };
     Ok(Verified { dir, report, outcome })
+}
+
+/// The record of a run with these items.
+fn record_of(
+    items: BTreeMap<String, ItemRecord>,
+    progress: &Progress,
+    context: Context<'_>,
+    jobs: usize,
+) -> RunRecord {
+    RunRecord {
+        seconds: progress.elapsed(),
+        jobs,
+        isa: context.device.isa().name().to_owned(),
+        peak_memory_mib: Host::own().peak_memory_mib(),
+        items,
+    }
 }
 
 /// What an earlier run left of items that are not of this one, if it is undamaged.

@@ -2,8 +2,8 @@
 
 use crate::clock;
 use icl_model::adam::AdamSettings;
-use icl_model::device::Machine;
 use icl_model::kernel::KernelSettings;
+use icl_model::machine::Machine;
 use icl_model::settings::TrainSettings;
 use icl_model::training::LayerTraining;
 

@@ -5,7 +5,7 @@ use icl_model::attention::{self, Parameters};
 use icl_model::bert::{
     Bert, Classifier, Example, Head, Pretrained, Sequence, Target, config::BertConfig, variables,
 };
-use icl_model::device::Machine;
+use icl_model::machine::Machine;
 use icl_numerics::order;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

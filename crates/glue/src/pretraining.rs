@@ -5,7 +5,7 @@ use crate::{GlueError, Row, WordPieces};
 use icl_model::attention::{self, Parameters};
 use icl_model::bert::config::BertConfig;
 use icl_model::bert::{Bert, Head, MaskedWords, Sequence, Text, Walk, variables};
-use icl_model::device::Machine;
+use icl_model::machine::Machine;
 use icl_model::objective::CurvePoint;
 use icl_model::trainer::{Checkpoint, Length, Trainer};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,9 @@
 #![allow(unsafe_code, reason = "a launch trusts its arguments")]
 
 use crate::CudaError;
+use crate::batch::{Batch, Launch};
 use crate::record::{Ending, Run};
-use crate::runs::{Batch, Launch};
+
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::{CudaDevice, Device};
 
@@ -116,7 +117,7 @@ impl Launch for Gpu {
         let mut launch = kernel.builder();
         launch.arg(&runs).arg(&constants).arg(&mut state).arg(&mut work).arg(&mut doubles);
         launch.arg(&mut endings);
-        // SAFETY: the arguments are those of `train` in `kernels/train.cu`; `Batch::add` gives every block its own parts
+        // SAFETY: the arguments are those of `train` in `kernels/train.cu`; `Covered::add_to` gives every block its own parts
         // of the buffers, of the sizes that it uses.
         tried("launch `train`", unsafe { launch.launch(blocks(batch.runs.len())) })?;
         batch.state = tried("copy parameters back", device.clone_dtoh(&state))?;

@@ -18,15 +18,19 @@
 //! | every modification made of the known [`Terms`](icl_model::attention::Terms) | modifications that are candle operations only |
 //! | every task, input, map and label of [`TrainSettings`](icl_model::settings::TrainSettings), pools | prompts from elsewhere |
 
+mod batch;
+mod covered;
 #[cfg(feature = "cuda")]
 mod device;
 mod emulation;
 mod error;
+mod host;
 mod record;
 mod runs;
 
+pub use batch::{Batch, Launch};
 #[cfg(feature = "cuda")]
 pub use device::{Card, Gpu};
 pub use emulation::{Emulation, Variant};
 pub use error::CudaError;
-pub use runs::{Batch, Launch, reason_against, test_losses, train};
+pub use runs::{reason_against, test_losses, train};

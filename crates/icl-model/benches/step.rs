@@ -5,8 +5,8 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use icl_model::adam::AdamSettings;
-use icl_model::device::Machine;
 use icl_model::kernel::KernelSettings;
+use icl_model::machine::Machine;
 use icl_model::prompt::PromptShape;
 use icl_model::settings::{Backend, TrainSettings};
 use icl_model::training::LayerTraining;

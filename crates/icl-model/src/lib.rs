@@ -9,7 +9,7 @@
 //! * [`linear_stack`]: layers of linear attention on linear regression, and their training.
 //! * [`objective`], [`model`]: what is minimised, and the four implementations.
 //! * [`settings`], [`training`], [`trainer`], [`adam`], [`checkpoint`]: a run from its settings to its files.
-//! * [`device`]: where numbers are computed.
+//! * [`device`], [`machine`]: where numbers are computed, and on how many threads.
 //!
 //! Theory: `docs/theory.md`, sections 1, 2, 7, 10 and 11; GAPS.md says where each setting comes from. The
 //! crate knows nothing of the dual model.
@@ -25,6 +25,7 @@ mod error;
 pub mod fused;
 pub mod kernel;
 pub mod linear_stack;
+pub mod machine;
 pub mod mask;
 pub mod model;
 pub mod objective;

@@ -8,8 +8,8 @@
 use crate::ModelError;
 use crate::adam::AdamSettings;
 use crate::attention::{ParameterSpec, Parameters};
-use crate::device::Machine;
 use crate::fused::{FusedLinearStack, On};
+use crate::machine::Machine;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use crate::prompt::{Inputs, PromptSampler, PromptShape};
 use crate::task::{self, Scale};

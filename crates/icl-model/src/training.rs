@@ -2,9 +2,10 @@
 
 use crate::ModelError;
 use crate::attention::{self, Modification, Parameters};
-use crate::device::{Device, Machine};
+use crate::device::Device;
 use crate::fused::{FusedLayer, FusedStack, StackShape};
 use crate::kernel::AttentionKernel;
+use crate::machine::Machine;
 use crate::model::{
     self, ByCandle, FusedLayerModel, FusedStackModel, Kept, PromptData, PromptModel,
     PromptObjective, ReferenceLayer, ReferenceStack,

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use icl_model::attention::{self, Parameters};
-use icl_model::device::Machine;
+use icl_model::machine::Machine;
 use icl_model::prompt::PromptBatch;
 use icl_model::settings::TrainSettings;
 use icl_model::trainer::Unkept;

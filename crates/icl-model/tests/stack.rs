@@ -7,8 +7,8 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 use icl_model::adam::AdamSettings;
 use icl_model::attention::{self, LayerShape, Modification, ParameterSpec, Parameters};
-use icl_model::device::Machine;
 use icl_model::fused::{FusedStack, On, StackShape};
+use icl_model::machine::Machine;
 use icl_model::mask::Mask;
 use icl_model::objective::Set;
 use icl_model::prompt::{PromptBatch, PromptSampler, PromptShape};

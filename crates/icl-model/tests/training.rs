@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use icl_model::adam::{AdamSettings, Course};
-use icl_model::device::Machine;
 use icl_model::kernel::KernelSettings;
+use icl_model::machine::Machine;
 use icl_model::objective::Set;
 use icl_model::settings::{Backend, Start, TrainSettings};
 use icl_model::trainer::Unkept;

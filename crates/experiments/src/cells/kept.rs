@@ -45,7 +45,7 @@ mod tests {
     use artifact::cell::{Cell, CellOutcome, Context, Observer, RunOptions, run};
     use artifact::store::Store;
     use artifact::table::{ColumnType, Table};
-    use icl_model::device::Machine;
+    use icl_model::machine::Machine;
     use icl_model::settings::TrainSettings;
     use icl_model::trainer::Unkept;
     use icl_model::training::LayerTraining;

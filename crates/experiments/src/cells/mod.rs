@@ -12,7 +12,8 @@ pub(crate) use base_layer::BaseLayer;
 pub(crate) use kept::Kept;
 
 use crate::gpu;
-use icl_model::device::{Device, Machine};
+use icl_model::device::Device;
+use icl_model::machine::Machine;
 use icl_numerics::threads::Threads;
 
 /// The machine of a cell: it runs on a thread of the run's pool, and shares that with the other cells; runs that a GPU

@@ -15,7 +15,7 @@ use crate::timing::{measure, median, step_settings};
 use crate::workspace::Workspace;
 use artifact::manifest::canonical_json;
 use artifact::output;
-use icl_model::device::Machine;
+use icl_model::machine::Machine;
 use icl_numerics::elementary::exp2_normal;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::largest;

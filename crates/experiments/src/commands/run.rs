@@ -23,6 +23,7 @@ use artifact::output;
 use artifact::store::Store;
 use icl_model::device::{Device, DeviceName};
 use icl_numerics::lanes::Isa;
+use std::path::PathBuf;
 
 /// Runs the command.
 pub(crate) fn run(
@@ -30,10 +31,7 @@ pub(crate) fn run(
     arguments: &RunArguments,
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
-    let gpu = match arguments.device {
-        DeviceName::Cuda(index) => Some(Gpu::open(index)?),
-        DeviceName::Cpu => None,
-    };
+    let gpu = gpu_of(arguments.device)?;
     // what is not trained ahead on a GPU is the processor's
     let device = Device::Cpu(isa);
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
@@ -42,11 +40,7 @@ pub(crate) fn run(
     let context = Context { profile: arguments.profile, device, inputs: &inputs };
     let work = plan::plan(workspace, &items, context);
     check_work(&work, context.profile, arguments)?;
-    let mut out = workspace.out(arguments.out.as_deref());
-    if gpu.is_some() {
-        // a result of a GPU is never restored as a processor's
-        out = out.join(GPU_FOLDER);
-    }
+    let out = folder(workspace, arguments, gpu.is_some());
     output::create_dir(&out)?;
     output::remove_leftovers(&out);
     let store = Store::open(&out.join("store"))?;
@@ -118,6 +112,20 @@ fn check_work(work: &Work, profile: Profile, arguments: &RunArguments) -> anyhow
         note!("note: not of profile {}: {others}", profile.name());
     }
     Ok(())
+}
+
+/// The GPU that is asked for.
+fn gpu_of(device: DeviceName) -> anyhow::Result<Option<Gpu>> {
+    match device {
+        DeviceName::Cuda(index) => Gpu::open(index).map(Some),
+        DeviceName::Cpu => Ok(None),
+    }
+}
+
+/// The folder of outputs and store; a result of a GPU is never restored as a processor's.
+fn folder(workspace: &Workspace, arguments: &RunArguments, on_gpu: bool) -> PathBuf {
+    let out = workspace.out(arguments.out.as_deref());
+    if on_gpu { out.join(GPU_FOLDER) } else { out }
 }
 
 /// Folder of what a GPU has a part in, below that of outputs.

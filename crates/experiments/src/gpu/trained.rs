@@ -1,7 +1,7 @@
 //! Runs that were trained ahead of their cells, found by their settings.
 
 use artifact::cell::Cell;
-use icl_model::device::Elsewhere;
+use icl_model::machine::Elsewhere;
 use icl_model::settings::RunSettings;
 use icl_model::trainer::Finished;
 use serde::Deserialize as _;
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use artifact::table::ColumnType;
     use icl_model::attention;
-    use icl_model::device::Machine;
+    use icl_model::machine::Machine;
     use icl_model::settings::{StackSettings, TrainSettings};
     use icl_model::trainer::Unkept;
     use icl_model::training::LayerTraining;

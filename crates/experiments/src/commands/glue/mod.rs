@@ -11,7 +11,8 @@ use crate::host;
 use crate::outcome::Outcome;
 use artifact::{digest, output};
 use icl_glue::{Data, Model, Score};
-use icl_model::device::{Device, Machine};
+use icl_model::device::Device;
+use icl_model::machine::Machine;
 use icl_numerics::threads::Threads;
 use serde_json::{Map, Value, json};
 

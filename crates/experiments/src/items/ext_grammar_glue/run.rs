@@ -12,7 +12,8 @@ use icl_glue::{
 };
 use icl_model::attention::Parameters;
 use icl_model::bert::{Pretrained, folder};
-use icl_model::device::{Device, Machine};
+use icl_model::device::Device;
+use icl_model::machine::Machine;
 use icl_model::trainer::Unkept;
 use icl_numerics::threads::Threads;
 use serde_json::json;

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
-    /// Every item, tiny: at most 20 s on 2 cores.
+    /// Every item, tiny: at most 25 s on 2 cores.
     Smoke,
     /// The shape of every result: at most 3 min on 2 cores.
     Quick,
-    /// Full settings, 10 seeds: at most 30 min on 2 cores.
+    /// Full settings, 10 seeds: at most 35 min on 2 cores, and 10 more for Table 1.
     Paper,
     /// The whole grids of the items that read data and models of others: days.
     Table,

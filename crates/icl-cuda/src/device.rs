@@ -5,7 +5,6 @@
 use crate::CudaError;
 use crate::batch::{Batch, Launch};
 use crate::record::{Ending, Run};
-
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::{CudaDevice, Device};
 

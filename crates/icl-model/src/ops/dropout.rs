@@ -1,6 +1,6 @@
 //! Dropout with a given mask.
 
-use super::numbers;
+use super::{is_ours, numbers};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 /// `x mask`, element by element, where `mask` is a constant: 0 where an entry is dropped, otherwise the factor that
@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 /// # Errors
 /// If the shapes differ.
 pub fn dropped(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_ours(x) {
         return x * mask.detach();
     }
     x.contiguous()?.apply_op2(mask, Dropped)

@@ -1,6 +1,6 @@
 //! LayerNorm with gain and bias.
 
-use super::numbers;
+use super::{is_ours, numbers};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
 use icl_numerics::order;
@@ -18,7 +18,7 @@ pub fn layer_norm(
     epsilon: f64,
     isa: Isa,
 ) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_ours(x) {
         return device_layer_norm(x, gain, bias, epsilon);
     }
     let norm = LayerNorm { epsilon, isa };

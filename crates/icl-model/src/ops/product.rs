@@ -1,5 +1,6 @@
 //! The matrix product.
 
+use super::is_ours;
 use candle_core::backend::BackendStorage as _;
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 
@@ -15,7 +16,7 @@ pub const MAX_INNER: usize = 512;
 /// # Errors
 /// If shapes do not fit.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if !a.device().is_cpu() {
+    if !is_ours(a) {
         return device_product(&a.contiguous()?, b);
     }
     stacked(a)?.apply_op2(&stacked(b)?, Product)

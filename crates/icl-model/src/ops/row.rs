@@ -1,6 +1,6 @@
 //! A row added to every row.
 
-use super::numbers;
+use super::{is_ours, numbers};
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail,
 };
@@ -12,7 +12,7 @@ use candle_core::{
 /// # Errors
 /// If `b` is not a row of `x`.
 pub fn add_row(x: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !is_ours(x) {
         return x.broadcast_add(b);
     }
     x.contiguous()?.apply_op2(&b.contiguous()?, AddRow)

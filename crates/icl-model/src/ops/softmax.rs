@@ -1,6 +1,6 @@
 //! Softmax over the last axis, with an additive mask.
 
-use super::numbers;
+use super::{is_ours, numbers};
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use icl_numerics::elementary;
 use icl_numerics::lanes::{Isa, Kernel, LANES, Lane16, Lanes};
@@ -15,7 +15,7 @@ use icl_numerics::math;
 /// # Errors
 /// If the bias does not broadcast.
 pub fn softmax(scores: &Tensor, bias: Option<&Tensor>, isa: Isa) -> Result<Tensor> {
-    if !scores.device().is_cpu() {
+    if !is_ours(scores) {
         return device_softmax(scores, bias);
     }
     let none = || Tensor::zeros(1, scores.dtype(), scores.device());

@@ -6,7 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
-use candle_core::{DType, Device, Tensor};
+mod places;
+
+use candle_core::{DType, Tensor};
 use dual_model::Matrix;
 use dual_model::dual::KeyValue;
 use dual_model::head::{Head, HeadMatrices};
@@ -20,6 +22,7 @@ use icl_numerics::lanes::Isa;
 use icl_numerics::stream::Stream;
 use icl_numerics::tolerance::Tolerance;
 use icl_numerics::{math, order};
+use places::everywhere;
 use std::collections::BTreeMap;
 
 const D: usize = 5;
@@ -52,9 +55,9 @@ impl Fixture {
 
     fn weights(&self) -> Weights {
         let tensors = self.variables.iter().map(|(name, (shape, values))| {
-            (name.clone(), Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).unwrap())
+            (name.clone(), Tensor::from_slice(values, shape.as_slice(), &places::device()).unwrap())
         });
-        Weights::new(tensors, DType::F64, &Device::Cpu, Isa::Portable)
+        Weights::new(tensors, DType::F64, &places::device(), Isa::Portable)
     }
 
     /// The candle layer's output for the query.
@@ -62,7 +65,7 @@ impl Fixture {
         let modification = attention::parse(specification).unwrap();
         let shape = LayerShape { d: D, n_heads: HEADS };
         let layer = Layer { shape, modification: modification.as_ref(), kernel: &Kernel::Softmax };
-        let tokens = Tensor::from_slice(&self.tokens, (1, N + 1, D), &Device::Cpu).unwrap();
+        let tokens = Tensor::from_slice(&self.tokens, (1, N + 1, D), &places::device()).unwrap();
         let output = layer.query_output(&self.weights(), &tokens).unwrap();
         output.flatten_all().unwrap().to_vec1().unwrap()
     }
@@ -71,7 +74,7 @@ impl Fixture {
     fn plain_dual(&self, specification: &str) -> Vec<f64> {
         let modification = attention::parse(specification).unwrap();
         let demos = |rows: &Matrix| {
-            Tensor::from_slice(&rows.entries()[..N * D], (1, 1, N, D), &Device::Cpu).unwrap()
+            Tensor::from_slice(&rows.entries()[..N * D], (1, 1, N, D), &places::device()).unwrap()
         };
         let entries = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         let factor = modification.query_side_factor() * power(modification.shrinkage(), N);
@@ -79,7 +82,8 @@ impl Fixture {
         let mut sum = vec![0.0; D];
         for head in self.heads() {
             let scores = Matrix::from_fn(N, N, |i, j| score(&head, i, j));
-            let scores = Tensor::from_slice(scores.entries(), (1, 1, N, N), &Device::Cpu).unwrap();
+            let scores =
+                Tensor::from_slice(scores.entries(), (1, 1, N, N), &places::device()).unwrap();
             let keys = entries(&modification.keys(&weights, &demos(&head.keys)).unwrap());
             let values = modification.values(&weights, &demos(&head.values)).unwrap();
             let mut values = entries(&modification.mix(&scores, &values).unwrap());
@@ -193,11 +197,15 @@ fn every_modification_equals_its_dual() {
             let specification = format!("{}:{options}", entry.id);
             for seed in 0..40 {
                 let fixture = Fixture::new(&specification, seed);
-                let want = fixture.attention(&specification);
-                let name = format!("{specification} seed {seed}");
-                tolerance.assert_all_close(&fixture.plain_dual(&specification), &want, &name);
-                if let Some(got) = fixture.dual(&specification) {
-                    tolerance.assert_all_close(&got, &want, &name);
+                let dual = fixture.dual(&specification);
+                let both =
+                    || (fixture.attention(&specification), fixture.plain_dual(&specification));
+                for (place, (want, plain)) in everywhere(both) {
+                    let name = format!("{specification} seed {seed} {place}");
+                    tolerance.assert_all_close(&plain, &want, &name);
+                    if let Some(got) = &dual {
+                        tolerance.assert_all_close(got, &want, &name);
+                    }
                 }
             }
         }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
-use candle_core::{DType, Device, Tensor};
+mod places;
+
+use candle_core::{DType, Tensor};
 use dual_model::head::HeadMatrices;
 use dual_model::sequence::Visibility;
 use dual_model::transformer::{LayerWeights, predict_stack};
@@ -15,6 +17,7 @@ use icl_numerics::lanes::Isa;
 use icl_numerics::largest;
 use icl_numerics::stream::Stream;
 use icl_numerics::tolerance::Tolerance;
+use places::everywhere;
 
 const D: usize = 7;
 const HIDDEN: usize = 13;
@@ -68,11 +71,11 @@ fn dual_layer<R: Real>(layer: usize, residual: bool, norm: bool) -> LayerWeights
 
 fn candle_layer(layer: usize, residual: bool, norm: bool, dtype: DType) -> TransformerLayer {
     let tensor = |shape: Vec<usize>, values: Vec<f64>| {
-        Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+        Tensor::from_vec(values, shape, &places::device()).unwrap().to_dtype(dtype).unwrap()
     };
     let tensors = arrays(layer).into_iter();
     let tensors = tensors.map(|(name, shape, x)| (name.to_owned(), tensor(shape, x)));
-    let weights = Weights::new(tensors, dtype, &Device::Cpu, Isa::Portable);
+    let weights = Weights::new(tensors, dtype, &places::device(), Isa::Portable);
     let shape = LayerShape { d: D, n_heads: HEADS };
     TransformerLayer {
         shape,
@@ -88,7 +91,7 @@ fn candle_layer(layer: usize, residual: bool, norm: bool, dtype: DType) -> Trans
 fn differences<R: Real>(depth: usize, residual: bool, norm: bool, causal: bool) -> Vec<f64> {
     let values = normals(99, "tokens", TOKENS * D, 1.0);
     let dtype = if R::EPSILON == f64::EPSILON { DType::F64 } else { DType::F32 };
-    let tokens = Tensor::from_slice(&values, (1, TOKENS, D), &Device::Cpu).unwrap();
+    let tokens = Tensor::from_slice(&values, (1, TOKENS, D), &places::device()).unwrap();
     let tokens = tokens.to_dtype(dtype).unwrap();
     let (mask, visibility) =
         if causal { (Mask::Causal, Visibility::Causal) } else { (Mask::None, Visibility::All) };
@@ -113,26 +116,26 @@ fn one_layer_equals_its_dual_with_and_without_residual_paths_and_norm() {
     for (residual, norm, causal) in
         [(false, false, false), (true, false, false), (true, true, false), (true, true, true)]
     {
-        let found = differences::<f64>(1, residual, norm, causal)[0];
-        assert!(
-            Tolerance::stated(1e-12, "rounding of one layer in f64").accepts(found, 0.0, 1.0),
-            "{found:e}"
-        );
-        let found = differences::<f32>(1, residual, norm, causal)[0];
-        assert!(
-            Tolerance::stated(1e-5, "rounding of one layer in f32").accepts(found, 0.0, 1.0),
-            "{found:e}"
-        );
+        for (place, found) in everywhere(|| differences::<f64>(1, residual, norm, causal)[0]) {
+            let tolerance = Tolerance::stated(1e-12, "rounding of one layer in f64");
+            assert!(tolerance.accepts(found, 0.0, 1.0), "{place}: {found:e}");
+        }
+        for (place, found) in everywhere(|| differences::<f32>(1, residual, norm, causal)[0]) {
+            let tolerance = Tolerance::stated(1e-5, "rounding of one layer in f32");
+            assert!(tolerance.accepts(found, 0.0, 1.0), "{place}: {found:e}");
+        }
     }
 }
 
 #[test]
 fn stacks_of_twelve_layers_equal_their_composed_duals() {
     for causal in [false, true] {
-        let found = differences::<f64>(12, true, true, causal);
-        assert!(found.iter().all(|x| *x <= 1e-10), "{found:?}");
-        let found = differences::<f32>(12, true, true, causal);
-        assert!(found.iter().all(|x| *x <= 1e-3), "{found:?}");
+        for (place, found) in everywhere(|| differences::<f64>(12, true, true, causal)) {
+            assert!(found.iter().all(|x| *x <= 1e-10), "{place}: {found:?}");
+        }
+        for (place, found) in everywhere(|| differences::<f32>(12, true, true, causal)) {
+            assert!(found.iter().all(|x| *x <= 1e-3), "{place}: {found:?}");
+        }
     }
 }
 

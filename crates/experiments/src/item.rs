@@ -106,9 +106,9 @@ pub(crate) fn plan(item: &Item, file: &SettingsFile, context: Context<'_>) -> an
 }
 
 /// What is promised of the bits of what a device computes.
-fn class(device: Device) -> Class {
+pub(crate) fn class(device: Device) -> Class {
     match device {
         Device::Cpu(_) => Class::Exact,
-        Device::Cuda(_) => Class::Cuda,
+        Device::Cuda(..) => Class::Cuda,
     }
 }

@@ -1,4 +1,4 @@
-// What a launch computes: one record per run, read by the block that trains it. Mirrored by `src/layer.rs`.
+// What a launch computes: one record per run, read by the block that trains it. Mirrored by `src/record.rs`.
 #ifndef LAYER_H
 #define LAYER_H
 #include "platform.h"
@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
     // places of the run's own parts in the common buffers
-    long long state_at;    // parameters, first moments, second moments, gradient: n_parameters each
+    long long state_at;    // parameters, first moments, second moments, gradient, and watched parameters: n_parameters each
     long long work_at;     // accumulators, similarities, then prompts column by column
     long long losses_at;   // losses of the validation set, one a prompt
     long long curve_at;    // mean losses of the validation set along the training
@@ -67,6 +67,8 @@ typedef struct {
     int block_of_losses;   // losses are summed in blocks of so many, then the blocks
     int columns;           // prompts that stand side by side in the work
     int schedule_at;       // per step: own step size, share kept by decay, correction of the second moment
+    int n_watched;         // steps before which the parameters are kept
+    int watched_at;        // these steps, ascending, as numbers
     float prompt_weight;   // 1 / batch
     float beta1, beta2, epsilon;
     double clip;

@@ -10,6 +10,7 @@
 
 typedef struct {
     float *parameters, *first, *second, *gradient;  // [n_parameters]
+    float *watched;                                 // [n_watched, n_parameters]
     float *sums;                                    // [n_parameters + 1, sums]; the last row is the loss
     float *similarities;                            // [heads of all layers, d, d]
     Column prompts;                                 // columns side by side
@@ -25,6 +26,7 @@ HERE Parts parts_of(const Run *run, float *state, float *work, double *doubles) 
     parts.first = parts.parameters + n;
     parts.second = parts.first + n;
     parts.gradient = parts.second + n;
+    parts.watched = parts.gradient + n;
     parts.sums = work + run->work_at;
     parts.similarities = parts.sums + (n + 1) * sums_of(run);
     parts.prompts.first = parts.similarities + heads_of_all(run) * d * d;
@@ -102,9 +104,21 @@ HERE int is_finite(float x) { return (bits_of(x) & 0x7f800000u) != 0x7f800000u; 
 // What the step's loss and gradient say; the same in every thread.
 HERE int status_of(const Run *run, Parts parts) {
     if (!is_finite(joined(run, parts.sums + (long long)run->n_parameters * sums_of(run)))) return LOSS_NOT_FINITE;
-    int finite = 1;
-    for (int i = 0; i < run->n_parameters; i++) finite &= is_finite(parts.gradient[i]);
+    FOR_EACH(i, 1) parts.parts[0] = 1.0;
+    BARRIER();
+    FOR_EACH(i, run->n_parameters) if (!is_finite(parts.gradient[i])) parts.parts[0] = 0.0;
+    BARRIER();
+    int finite = parts.parts[0] == 1.0;
+    BARRIER();
     return finite ? RUN_WELL : GRADIENT_NOT_FINITE;
+}
+
+// Keeps the parameters before a step that is watched; how many are kept.
+HERE int keep(const Run *run, const float *constants, Parts parts, int step, int kept) {
+    if (kept == run->n_watched || constants[run->watched_at + kept] != of_int(step)) return kept;
+    float *place = parts.watched + (long long)kept * run->n_parameters;
+    FOR_EACH(i, run->n_parameters) place[i] = parts.parameters[i];
+    return kept + 1;
 }
 
 // min(1, clip / |g|); 1 where clip is 0.
@@ -141,17 +155,22 @@ HERE void update(const Run *run, const float *constants, Parts parts, int step) 
     BARRIER();
 }
 
+// The steps first .. end of a run, as many of them as it has; it goes on from what the steps before have left.
 HERE void train_run(const Run *run, const float *constants, float *state, float *work, double *doubles,
-                    Ending *ending) {
+                    Ending *ending, int first, int end) {
     Parts parts = parts_of(run, state, work, doubles);
-    int point = 0, status = RUN_WELL, step = 0;
-    for (; step < run->steps && status == RUN_WELL; step++) {
+    int point = (first + run->validate_every - 1) / run->validate_every, kept = 0;
+    int status = ending->status, step = ending->step;
+    BARRIER();
+    while (kept < run->n_watched && constants[run->watched_at + kept] < of_int(first)) kept++;
+    for (; step < run->steps && step < end && status == RUN_WELL; step++) {
+        kept = keep(run, constants, parts, step, kept);
         if (step % run->validate_every == 0) validate(run, constants, parts, point++);
         find_gradient(run, constants, parts, step);
         status = status_of(run, parts);
-        BARRIER();
         if (status == RUN_WELL) update(run, constants, parts, step);
     }
+    if (step == run->steps) keep(run, constants, parts, step, kept);
     FOR_EACH(i, 1) {
         ending->status = status;
         ending->step = step;
@@ -173,9 +192,9 @@ HERE void losses_of(const Run *run, const float *constants, float *state, float 
 #ifdef __CUDACC__
 
 extern "C" __global__ void __launch_bounds__(512) train(const Run *runs, const float *constants, float *state, float *work, double *doubles,
-                                 Ending *endings) {
+                                 Ending *endings, int first, int end) {
     int b = (int)blockIdx.x;
-    train_run(&runs[b], constants, state, work, doubles, &endings[b]);
+    train_run(&runs[b], constants, state, work, doubles, &endings[b], first, end);
 }
 
 extern "C" __global__ void __launch_bounds__(512) prepare_test(const Run *run, float *state, float *work) {
@@ -198,8 +217,8 @@ extern "C" __global__ void __launch_bounds__(512) test(const Run *run, const flo
 
 // The same launches on a host: block after block.
 void ENTRY(icl_train)(const Run *runs, int n_runs, const float *constants, float *state, float *work, double *doubles,
-                      Ending *endings) {
-    for (int b = 0; b < n_runs; b++) train_run(&runs[b], constants, state, work, doubles, &endings[b]);
+                      Ending *endings, int first, int end) {
+    for (int b = 0; b < n_runs; b++) train_run(&runs[b], constants, state, work, doubles, &endings[b], first, end);
 }
 
 void ENTRY(icl_test)(const Run *run, const float *constants, float *state, float *work, float *columns,

@@ -45,6 +45,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Steps of the longest run.
+    pub(crate) fn steps(&self) -> usize {
+        self.runs.iter().map(|run| run.steps as usize).max().unwrap_or(0)
+    }
+
     /// The place of constants, which are added.
     pub(crate) fn constant(&mut self, values: &[f32]) -> usize {
         let place = self.constants.len();

@@ -14,16 +14,19 @@ use icl_model::objective::{CurvePoint, Evaluation};
 use icl_model::prompt::{CHUNK, Inputs, MapEntries, PromptSampler, QueryLabel};
 use icl_model::settings::{Backend, RunSettings, TrainSettings};
 use icl_model::trainer::Finished;
-use icl_model::training::{EVALUATION_SEED, TEST, VALIDATION};
 use icl_numerics::lanes::{Isa, LANES};
 use icl_numerics::order;
+use std::collections::BTreeSet;
+use std::fmt;
 
 /// Partial sums of a loss, `icl_numerics::order`.
 const PARTS: usize = 8;
 
 /// A run that a block can train.
-pub(crate) struct Covered<'a> {
-    pub(crate) settings: &'a RunSettings,
+pub struct Covered {
+    settings: RunSettings,
+    /// Steps, ascending, before which the parameters are kept.
+    watched: Vec<usize>,
     pub(crate) start: Parameters,
     terms: Terms,
     samplers: [PromptSampler; 3],
@@ -32,8 +35,12 @@ pub(crate) struct Covered<'a> {
     numbers_per_prompt: usize,
 }
 
-impl<'a> Covered<'a> {
-    pub(crate) fn new(settings: &'a RunSettings) -> Result<Self, CudaError> {
+impl Covered {
+    /// The run of these settings, if a block can train it.
+    ///
+    /// # Errors
+    /// [`CudaError`] that says why none can.
+    pub fn new(settings: RunSettings) -> Result<Self, CudaError> {
         settings.check()?;
         let train = settings.train();
         let not =
@@ -50,7 +57,7 @@ impl<'a> Covered<'a> {
         }
         let start = settings.parameters(modification.as_ref());
         // the processor's kernels check what they share with these
-        let omegas = match settings {
+        let omegas = match &settings {
             RunSettings::Layer(_) => {
                 let kernel = train.kernel.drawn(train.seed, train.prompt.d());
                 let layer = FusedLayer::new(train.prompt, train.n_heads, terms, kernel, &start)?;
@@ -66,12 +73,27 @@ impl<'a> Covered<'a> {
         let isa = Isa::detect();
         let samplers = [
             train.training_sampler(isa)?,
-            train.sampler(EVALUATION_SEED, VALIDATION, isa)?,
-            train.sampler(EVALUATION_SEED, TEST, isa)?,
+            train.validation_sampler(isa)?,
+            train.test_sampler(isa)?,
         ];
-        let mut run = Self { settings, start, terms, samplers, omegas, numbers_per_prompt: 0 };
+        let (watched, numbers_per_prompt) = (Vec::new(), 0);
+        let mut run =
+            Self { settings, watched, start, terms, samplers, omegas, numbers_per_prompt };
         run.numbers_per_prompt = host::numbers_per_prompt(&run.record());
         Ok(run)
+    }
+
+    /// The same run, whose parameters are kept at these steps.
+    #[must_use]
+    pub fn watched(self, steps: &[usize]) -> Self {
+        let end = self.settings.train().steps;
+        let steps: BTreeSet<usize> = steps.iter().copied().filter(|step| *step <= end).collect();
+        Self { watched: steps.into_iter().collect(), ..self }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &RunSettings {
+        &self.settings
     }
 
     /// Numbers of scratch.
@@ -85,7 +107,7 @@ impl<'a> Covered<'a> {
 
     /// Layers of a stack, 0 for one attention layer.
     fn layers(&self) -> usize {
-        match self.settings {
+        match &self.settings {
             RunSettings::Layer(_) => 0,
             RunSettings::Stack(stack) => stack.layers,
         }
@@ -93,7 +115,7 @@ impl<'a> Covered<'a> {
 
     /// Prompts of a part of an evaluation, whose squared targets are summed first, and of a block of its losses.
     fn part_and_block(&self) -> (usize, usize) {
-        match self.settings {
+        match &self.settings {
             RunSettings::Layer(_) => (LAYER_PART, LAYER_PART),
             RunSettings::Stack(_) => (STACK_PART, i32::MAX as usize),
         }
@@ -120,7 +142,7 @@ impl<'a> Covered<'a> {
     fn sizes(&self) -> Run {
         let TrainSettings { prompt, n_heads, kernel, .. } = self.settings.train();
         let (d, layers) = (prompt.d(), self.layers());
-        let (d_ff, residual) = match self.settings {
+        let (d_ff, residual) = match &self.settings {
             RunSettings::Layer(_) => (0, false),
             RunSettings::Stack(stack) => (stack.d_ff, stack.residual),
         };
@@ -223,6 +245,7 @@ impl<'a> Covered<'a> {
             batch: int(train.batch),
             n_validation: int(train.n_validation),
             validate_every: int(train.validate_every),
+            n_watched: int(self.watched.len()),
             block_of_losses: int(self.part_and_block().1),
             prompt_weight: 1.0 / train.batch as f32,
             beta1: train.adam.beta1 as f32,
@@ -259,11 +282,13 @@ impl<'a> Covered<'a> {
             CurvePoint { step: k * train.validate_every, loss: *loss, nmse }
         };
         let curve = losses.iter().enumerate().map(point).collect();
-        Ok(Finished { parameters, adam, curve })
+        let kept = |(k, step): (usize, &usize)| (*step, part(4 + k).to_vec());
+        let watched = self.watched.iter().enumerate().map(kept).collect();
+        Ok(Finished { parameters, adam, curve, watched })
     }
 
     /// Adds the run to a batch; it starts from `parameters`.
-    pub(crate) fn add_to(&self, batch: &mut Batch, parameters: &Parameters, columns: usize) {
+    pub(crate) fn add_to(&self, batch: &mut Batch, parameters: &[f32], columns: usize) {
         let [training, validation, test] = [0, 1, 2].map(|k| source(batch, &self.samplers[k]));
         let settings = self.settings.train();
         let omegas_at = int(batch.constant(&self.omegas));
@@ -274,10 +299,13 @@ impl<'a> Covered<'a> {
             })
             .collect();
         let schedule_at = int(batch.constant(&schedule));
+        // steps of checked settings are exact in single precision
+        let watched: Vec<f32> = self.watched.iter().map(|step| *step as f32).collect();
+        let watched_at = int(batch.constant(&watched));
         let (state_at, work_at) = (batch.state.len() as i64, batch.n_work as i64);
-        let n = parameters.packed().len();
-        batch.state.extend_from_slice(parameters.packed());
-        batch.state.resize(batch.state.len() + 3 * n, 0.0);
+        let n = parameters.len();
+        batch.state.extend_from_slice(parameters);
+        batch.state.resize(batch.state.len() + (3 + self.watched.len()) * n, 0.0);
         batch.n_work += self.work(columns);
         let losses_at = batch.doubles.len() as i64;
         let curve_at = losses_at + (PARTS + settings.n_validation) as i64;
@@ -294,6 +322,7 @@ impl<'a> Covered<'a> {
             test,
             omegas_at,
             schedule_at,
+            watched_at,
             columns: int(columns),
             ..self.record()
         });
@@ -312,6 +341,12 @@ fn source(batch: &mut Batch, sampler: &PromptSampler) -> Source {
         pool_key: streams.choices,
         pool_size,
         pool_at,
+    }
+}
+
+impl fmt::Debug for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Covered").field(&self.settings).field(&self.watched).finish()
     }
 }
 

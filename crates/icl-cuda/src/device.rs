@@ -14,6 +14,8 @@ const PTX: &str = include_str!(env!("ICL_TRAIN_PTX"));
 const MODULE: &str = "icl_train";
 /// Threads of a block, `__launch_bounds__` of the kernels.
 const THREADS: usize = 512;
+/// Steps of a launch: a second or less, as a card that also drives a display ends longer ones.
+const STEPS: usize = 64;
 /// Most blocks that evaluate test prompts.
 const TEST_BLOCKS: usize = 264;
 /// Share of the free memory that one launch takes.
@@ -113,12 +115,15 @@ impl Launch for Gpu {
         let mut work = tried("allocate scratch", device.alloc_zeros::<f32>(batch.n_work))?;
         let mut doubles = tried("allocate losses", device.alloc_zeros::<f64>(batch.doubles.len()))?;
         let mut endings = tried("copy endings", device.clone_htod(&batch.endings))?;
-        let mut launch = kernel.builder();
-        launch.arg(&runs).arg(&constants).arg(&mut state).arg(&mut work).arg(&mut doubles);
-        launch.arg(&mut endings);
-        // SAFETY: the arguments are those of `train` in `kernels/train.cu`; `Covered::add_to` gives every block its own parts
-        // of the buffers, of the sizes that it uses.
-        tried("launch `train`", unsafe { launch.launch(blocks(batch.runs.len())) })?;
+        for first in (0..batch.steps().max(1)).step_by(STEPS) {
+            let (first, end) = (first as i32, (first + STEPS) as i32);
+            let mut launch = kernel.builder();
+            launch.arg(&runs).arg(&constants).arg(&mut state).arg(&mut work).arg(&mut doubles);
+            launch.arg(&mut endings).arg(&first).arg(&end);
+            // SAFETY: the arguments are those of `train` in `kernels/train.cu`; `Covered::add_to` gives every block its own
+            // parts of the buffers, of the sizes that it uses.
+            tried("launch `train`", unsafe { launch.launch(blocks(batch.runs.len())) })?;
+        }
         batch.state = tried("copy parameters back", device.clone_dtoh(&state))?;
         batch.doubles = tried("copy losses back", device.clone_dtoh(&doubles))?;
         batch.endings = tried("copy endings back", device.clone_dtoh(&endings))?;

@@ -4,8 +4,17 @@
 
 use crate::record::{Ending, Run};
 
-pub(crate) type Train =
-    unsafe extern "C" fn(*const Run, i32, *const f32, *mut f32, *mut f32, *mut f64, *mut Ending);
+pub(crate) type Train = unsafe extern "C" fn(
+    *const Run,
+    i32,
+    *const f32,
+    *mut f32,
+    *mut f32,
+    *mut f64,
+    *mut Ending,
+    i32,
+    i32,
+);
 pub(crate) type Test = unsafe extern "C" fn(
     *const Run,
     *const f32,
@@ -32,6 +41,8 @@ pub(crate) mod kernels {
                     work: *mut f32,
                     doubles: *mut f64,
                     endings: *mut Ending,
+                    first: i32,
+                    end: i32,
                 );
                 pub(crate) fn $test(
                     run: *const Run,

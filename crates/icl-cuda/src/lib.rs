@@ -29,8 +29,9 @@ mod record;
 mod runs;
 
 pub use batch::{Batch, Launch};
+pub use covered::Covered;
 #[cfg(feature = "cuda")]
 pub use device::{Card, Gpu};
 pub use emulation::{Emulation, Variant};
 pub use error::CudaError;
-pub use runs::{reason_against, test_losses, train};
+pub use runs::{test_losses, train};

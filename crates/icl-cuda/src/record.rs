@@ -77,6 +77,8 @@ pub(crate) struct Run {
     pub(crate) block_of_losses: i32,
     pub(crate) columns: i32,
     pub(crate) schedule_at: i32,
+    pub(crate) n_watched: i32,
+    pub(crate) watched_at: i32,
     pub(crate) prompt_weight: f32,
     pub(crate) beta1: f32,
     pub(crate) beta2: f32,

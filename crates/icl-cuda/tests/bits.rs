@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
-use icl_cuda::{Emulation, Variant, reason_against, test_losses, train};
+use icl_cuda::{Covered, Emulation, Variant, test_losses, train};
+use icl_model::ModelError;
 use icl_model::adam::AdamSettings;
 use icl_model::attention;
 use icl_model::checkpoint;
@@ -13,7 +14,7 @@ use icl_model::prompt::{Inputs, Labels, MapEntries, PromptShape, QueryLabel};
 use icl_model::settings::{Backend, RunSettings, StackSettings, Start, TrainSettings};
 use icl_model::task::{self, Scale};
 use icl_model::trainer::{Checkpoint, Finished, Trainer, Unkept};
-use icl_model::training::{LayerTraining, StackTraining};
+use icl_model::training::Training;
 use icl_numerics::lanes::Isa;
 use icl_numerics::stream::{Draws, Stream};
 use icl_numerics::threads::Threads;
@@ -83,6 +84,7 @@ fn drawn(modification: &str, index: u64) -> TrainSettings {
         start: of(draws, &[Start::Drawn, Start::Opposed, Start::WithinAligned]),
         n_validation: between(draws, 16, 75),
         validate_every: between(draws, 1, 3),
+        evaluation: of(draws, &[None, Some("other")]).map(Into::into),
         seed: index,
         backend: Backend::Fused,
     }
@@ -90,12 +92,7 @@ fn drawn(modification: &str, index: u64) -> TrainSettings {
 
 /// Every registered example that has a fused form.
 fn examples() -> Vec<String> {
-    let all = attention::ALL.iter().flat_map(|entry| {
-        entry.examples.iter().map(move |options| {
-            if options.is_empty() { entry.id.to_owned() } else { format!("{}:{options}", entry.id) }
-        })
-    });
-    all.filter(|name| attention::parse(name).unwrap().terms().is_some()).collect()
+    attention::examples().filter(|name| attention::parse(name).unwrap().terms().is_some()).collect()
 }
 
 /// Random layers of every registered modification.
@@ -122,39 +119,47 @@ fn cpu() -> Machine {
     Machine::cpu(Isa::detect(), Threads::One)
 }
 
-/// Calls with the processor's trainer of these settings.
-fn with_trainer<T>(settings: &RunSettings, f: impl FnOnce(Trainer<'_>) -> T) -> T {
-    match settings.clone() {
-        RunSettings::Layer(train) => f(LayerTraining::new(train, &cpu()).unwrap().trainer()),
-        RunSettings::Stack(stack) => f(StackTraining::new(stack, &cpu()).unwrap().trainer()),
-    }
+/// The processor's run of these settings.
+fn processor(settings: &RunSettings) -> Training {
+    Training::new(settings.clone(), &cpu()).unwrap()
 }
 
+/// The run of a block, and its parameters before every step and at the end.
 fn emulated(settings: &RunSettings, variant: Variant) -> Finished {
-    let mut runs = train(&Emulation(variant), std::slice::from_ref(settings)).unwrap();
-    runs.remove(0).unwrap()
+    let steps: Vec<usize> = (0..=settings.train().steps).collect();
+    let run = Covered::new(settings.clone()).unwrap().watched(&steps);
+    train(&Emulation(variant), &[run]).unwrap().remove(0).unwrap()
 }
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Whether the emulated run is the processor's to the bit: parameters, moments, validation losses.
+/// Whether the emulated run is the processor's to the bit: parameters at every step, moments, validation losses.
 fn agrees(settings: &RunSettings, run: &Finished) -> bool {
-    with_trainer(settings, |mut trainer| {
-        let mut curve = trainer.run(&Unkept).unwrap();
-        curve.pop();
-        let same = |a: &[f32], b: &[f32]| bits(a) == bits(b);
-        same(run.parameters.packed(), trainer.parameters().packed())
-            && same(&run.adam.first, &trainer.adam().first)
-            && same(&run.adam.second, &trainer.adam().second)
-            && run.adam == *trainer.adam()
-            && run.curve.len() == curve.len()
-            && run.curve.iter().zip(&curve).all(|(a, b)| {
-                let bits = |x: f64| x.to_bits();
-                a.step == b.step && bits(a.loss) == bits(b.loss) && bits(a.nmse) == bits(b.nmse)
-            })
-    })
+    let training = processor(settings);
+    let mut trainer = training.trainer();
+    let mut curve = trainer.run(&Unkept).unwrap();
+    curve.pop();
+    let same = |a: &[f32], b: &[f32]| bits(a) == bits(b);
+    let mut watched = Vec::new();
+    let steps: Vec<usize> = (0..=settings.train().steps).collect();
+    let look = |step: usize, at: &Trainer<'_>| {
+        watched.push(same(&run.watched[&step], at.parameters().packed()));
+        Ok::<(), ModelError>(())
+    };
+    training.trainer().watch(&steps, look).unwrap();
+    same(run.parameters.packed(), trainer.parameters().packed())
+        && same(&run.adam.first, &trainer.adam().first)
+        && same(&run.adam.second, &trainer.adam().second)
+        && run.adam == *trainer.adam()
+        && run.watched.len() == steps.len()
+        && watched.iter().all(|same| *same)
+        && run.curve.len() == curve.len()
+        && run.curve.iter().zip(&curve).all(|(a, b)| {
+            let bits = |x: f64| x.to_bits();
+            a.step == b.step && bits(a.loss) == bits(b.loss) && bits(a.nmse) == bits(b.nmse)
+        })
 }
 
 #[test]
@@ -171,11 +176,12 @@ fn blocks_have_the_processors_bits_for_every_modification() {
 fn test_losses_have_the_processors_bits() {
     for settings in layers().step_by(7).chain(stacks().step_by(5)) {
         let n = 33;
-        let (parameters, expected) = with_trainer(&settings, |trainer| {
-            let losses = trainer.evaluate_each(Set::Test, n).unwrap().1;
-            (trainer.into_parameters(), losses)
-        });
-        let found = test_losses(&Emulation(Variant::Exact), &settings, &parameters, n).unwrap();
+        let training = processor(&settings);
+        let trainer = training.trainer();
+        let expected = trainer.evaluate_each(Set::Test, n).unwrap().1;
+        let run = Covered::new(settings.clone()).unwrap();
+        let parameters = trainer.parameters().packed();
+        let found = test_losses(&Emulation(Variant::Exact), &run, parameters, n).unwrap();
         let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(same && found.len() == n, "{settings:?}");
     }
@@ -228,17 +234,20 @@ fn a_run_of_a_block_is_a_checkpoint_from_which_the_trainer_ends() {
     let settings = RunSettings::Layer(settings);
     let run = emulated(&settings, Variant::Exact);
     let state = checkpoint::run_to_bytes(&run.parameters, &run.adam, &run.curve).unwrap();
-    let whole = with_trainer(&settings, |mut trainer| trainer.run(&Unkept).unwrap());
-    with_trainer(&settings, |mut resumed| {
-        assert_eq!(resumed.run(&Left(RefCell::new(Some(state)))).unwrap(), whole);
-        assert_eq!(resumed.adam().step, 10);
-    });
+    let training = processor(&settings);
+    let whole = training.trainer().run(&Unkept).unwrap();
+    let mut resumed = training.trainer();
+    assert_eq!(resumed.run(&Left(RefCell::new(Some(state)))).unwrap(), whole);
+    assert_eq!(resumed.adam().step, 10);
 }
 
 #[test]
 fn many_runs_of_a_launch_are_the_runs_one_by_one() {
     let all: Vec<RunSettings> = layers().step_by(40).chain(stacks().step_by(20)).collect();
-    let together = train(&Emulation(Variant::Exact), &all).unwrap();
+    let every = |settings: &RunSettings| -> Vec<usize> { (0..=settings.train().steps).collect() };
+    let covered = |settings: &RunSettings| Covered::new(settings.clone()).unwrap();
+    let runs: Vec<Covered> = all.iter().map(|run| covered(run).watched(&every(run))).collect();
+    let together = train(&Emulation(Variant::Exact), &runs).unwrap();
     for (settings, run) in all.iter().zip(together) {
         assert_eq!(run.unwrap(), emulated(settings, Variant::Exact));
     }
@@ -258,17 +267,16 @@ fn a_run_that_diverges_says_where() {
         ..TrainSettings::base()
     };
     let settings = RunSettings::Layer(settings);
-    let failed = with_trainer(&settings, |mut trainer| trainer.run(&Unkept).unwrap_err());
-    let expected = failed.to_string();
-    let found = train(&Emulation(Variant::Exact), &[settings]).unwrap().remove(0).unwrap_err();
+    let expected = processor(&settings).trainer().run(&Unkept).unwrap_err().to_string();
+    let run = Covered::new(settings).unwrap();
+    let found = train(&Emulation(Variant::Exact), &[run]).unwrap().remove(0).unwrap_err();
     assert_eq!(found.to_string(), expected);
 }
 
 #[test]
 fn what_no_block_trains_is_named() {
     let base = TrainSettings::base();
-    assert!(reason_against(&RunSettings::Layer(base.clone())).is_none());
     let reference = TrainSettings { backend: Backend::Reference, ..base };
-    let reason = reason_against(&RunSettings::Layer(reference)).unwrap().to_string();
+    let reason = Covered::new(RunSettings::Layer(reference)).unwrap_err().to_string();
     assert!(reason.contains("backend reference") && reason.contains("processor"), "{reason}");
 }

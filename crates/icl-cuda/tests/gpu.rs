@@ -6,7 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use candle_core::{DType, Tensor};
-use icl_cuda::{Gpu, test_losses, train};
+use icl_cuda::{Covered, Gpu, test_losses, train};
+use icl_model::ModelError;
 use icl_model::attention::{self, Weights};
 use icl_model::bert::embedding::Tables;
 use icl_model::bert::model::{Bert, Last};
@@ -19,9 +20,10 @@ use icl_model::prompt::{Inputs, PromptShape};
 use icl_model::settings::{Backend, RunSettings, StackSettings, TrainSettings};
 use icl_model::task::Scale;
 use icl_model::trainer::{Finished, Trainer, Unkept};
-use icl_model::training::{LayerTraining, StackTraining};
+use icl_model::training::{LayerTraining, Training};
 use icl_numerics::lanes::Isa;
 use icl_numerics::threads::Threads;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,12 +34,8 @@ fn cpu() -> Machine {
 /// Figure-sized runs, short: every fused example of the registry, every kernel and number of heads of plain, and stacks.
 fn runs() -> Vec<RunSettings> {
     let base = TrainSettings { steps: 40, n_validation: 1000, ..TrainSettings::base() };
-    let examples = attention::ALL.iter().flat_map(|entry| {
-        entry.examples.iter().map(move |options| {
-            if options.is_empty() { entry.id.to_owned() } else { format!("{}:{options}", entry.id) }
-        })
-    });
-    let fused = examples.filter(|name| attention::parse(name).unwrap().terms().is_some());
+    let fused =
+        attention::examples().filter(|name| attention::parse(name).unwrap().terms().is_some());
     let modified = fused.map(|modification| TrainSettings { modification, ..base.clone() });
     let kernels = [Kernel::SoftmaxWithoutQuery, Kernel::Linear, Kernel::Positive(100)];
     let kernels = kernels.map(|kernel| TrainSettings { kernel, ..base.clone() });
@@ -51,33 +49,44 @@ fn runs() -> Vec<RunSettings> {
     modified.chain(kernels).chain(heads).map(RunSettings::Layer).chain(stacks).collect()
 }
 
-/// Calls with the processor's trainer of these settings.
-fn with_trainer<T>(settings: &RunSettings, f: impl FnOnce(Trainer<'_>) -> T) -> T {
-    match settings.clone() {
-        RunSettings::Layer(train) => f(LayerTraining::new(train, &cpu()).unwrap().trainer()),
-        RunSettings::Stack(stack) => f(StackTraining::new(stack, &cpu()).unwrap().trainer()),
-    }
+/// Steps at which parameters are compared.
+const WATCHED: [usize; 3] = [0, 3, 10];
+
+fn covered(settings: &RunSettings) -> Covered {
+    Covered::new(settings.clone()).unwrap().watched(&WATCHED)
+}
+
+/// The processor's run of these settings, and its losses on test prompts.
+fn by_processor(settings: &RunSettings, n_test: usize) -> (Finished, Vec<f64>) {
+    let training = Training::new(settings.clone(), &cpu()).unwrap();
+    let mut trainer = training.trainer();
+    let mut curve = trainer.run(&Unkept).unwrap();
+    curve.pop();
+    let losses = trainer.evaluate_each(Set::Test, n_test).unwrap().1;
+    let mut watched = BTreeMap::new();
+    let look = |step: usize, at: &Trainer<'_>| {
+        watched.insert(step, at.parameters().packed().to_vec());
+        Ok::<(), ModelError>(())
+    };
+    training.trainer().watch(&WATCHED, look).unwrap();
+    let adam = trainer.adam().clone();
+    (Finished { parameters: trainer.into_parameters(), adam, curve, watched }, losses)
 }
 
 #[test]
 #[ignore = "needs a GPU"]
 fn blocks_have_the_processors_bits_and_the_same_twice() {
     let gpu = Gpu::new(0).unwrap();
-    let runs = runs();
+    let runs: Vec<Covered> = runs().iter().map(covered).collect();
     let first: Vec<Finished> =
         train(&gpu, &runs).unwrap().into_iter().map(Result::unwrap).collect();
     let second = train(&gpu, &runs).unwrap();
-    for ((settings, run), again) in runs.iter().zip(&first).zip(second) {
-        assert_eq!(run, &again.unwrap(), "{settings:?}");
-        let (finished, expected) = with_trainer(settings, |mut trainer| {
-            let mut curve = trainer.run(&Unkept).unwrap();
-            curve.pop();
-            let losses = trainer.evaluate_each(Set::Test, 5000).unwrap().1;
-            let adam = trainer.adam().clone();
-            (Finished { parameters: trainer.into_parameters(), adam, curve }, losses)
-        });
-        assert_eq!(run, &finished, "{settings:?}");
-        assert_eq!(test_losses(&gpu, settings, &run.parameters, 5000).unwrap(), expected);
+    for ((run, first), again) in runs.iter().zip(&first).zip(second) {
+        assert_eq!(first, &again.unwrap(), "{run:?}");
+        let (finished, expected) = by_processor(run.settings(), 5000);
+        assert_eq!(first, &finished, "{run:?}");
+        let found = test_losses(&gpu, run, first.parameters.packed(), 5000).unwrap();
+        assert_eq!(found, expected, "{run:?}");
     }
 }
 
@@ -94,8 +103,10 @@ fn a_run_that_diverges_says_where() {
         n_validation: 16,
         ..TrainSettings::base()
     });
-    let failed = with_trainer(&settings, |mut trainer| trainer.run(&Unkept).unwrap_err());
-    let found = train(&Gpu::new(0).unwrap(), &[settings]).unwrap().remove(0).unwrap_err();
+    let failed =
+        Training::new(settings.clone(), &cpu()).unwrap().trainer().run(&Unkept).unwrap_err();
+    let run = covered(&settings);
+    let found = train(&Gpu::new(0).unwrap(), &[run]).unwrap().remove(0).unwrap_err();
     assert_eq!(found.to_string(), failed.to_string());
 }
 
@@ -116,7 +127,7 @@ fn the_reference_layer_trains_to_the_processors_loss() {
             let layer = LayerTraining::new(settings.clone(), &machine).unwrap();
             layer.trainer().run(&Unkept).unwrap().last().unwrap().loss
         };
-        let (gpu, cpu) = (loss(Device::Cuda(0)), loss(Device::Cpu(Isa::detect())));
+        let (gpu, cpu) = (loss(Device::Cuda(0, Isa::detect())), loss(Device::Cpu(Isa::detect())));
         // single precision with sums in another order, over twenty steps of Adam
         assert!((gpu / cpu - 1.0).abs() < 1e-3, "{modification}: {gpu} {cpu}");
     }

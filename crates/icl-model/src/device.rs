@@ -13,8 +13,8 @@ use std::str::FromStr;
 pub enum Device {
     /// The processor.
     Cpu(Isa),
-    /// The CUDA device of this index.
-    Cuda(usize),
+    /// The CUDA device of this index, and the instruction set of the processor beside it.
+    Cuda(usize, Isa),
 }
 
 impl Device {
@@ -22,8 +22,7 @@ impl Device {
     #[must_use]
     pub fn isa(self) -> Isa {
         match self {
-            Self::Cpu(isa) => isa,
-            Self::Cuda(_) => Isa::Portable,
+            Self::Cpu(isa) | Self::Cuda(_, isa) => isa,
         }
     }
 
@@ -34,7 +33,7 @@ impl Device {
     pub fn candle(self) -> Result<candle_core::Device, ModelError> {
         match self {
             Self::Cpu(_) => Ok(candle_core::Device::Cpu),
-            Self::Cuda(index) => candle_core::Device::new_cuda(index).map_err(|error| {
+            Self::Cuda(index, _) => candle_core::Device::new_cuda(index).map_err(|error| {
                 ModelError::Device { device: self.to_string(), reason: error.to_string() }
             }),
         }
@@ -45,7 +44,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu(_) => f.write_str("cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Cuda(index, _) => write!(f, "cuda:{index}"),
         }
     }
 }
@@ -66,7 +65,7 @@ impl DeviceName {
     pub fn with(self, isa: Isa) -> Device {
         match self {
             Self::Cpu => Device::Cpu(isa),
-            Self::Cuda(index) => Device::Cuda(index),
+            Self::Cuda(index) => Device::Cuda(index, isa),
         }
     }
 }
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_build_without_cuda_refuses_a_gpu_by_name() {
-        let Err(error) = Device::Cuda(1).candle() else { return };
+        let Err(error) = Device::Cuda(1, Isa::Portable).candle() else { return };
         assert!(error.to_string().contains("cuda:1"), "{error}");
     }
 }

@@ -12,9 +12,9 @@ use crate::fused::{FusedLinearStack, On};
 use crate::machine::Machine;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use crate::prompt::{Inputs, PromptSampler, PromptShape};
+use crate::settings::{EVALUATION_SEED, TEST, VALIDATION};
 use crate::task::{self, Scale};
 use crate::trainer::{Length, Trainer};
-use crate::training::{EVALUATION_SEED, TEST, VALIDATION};
 
 /// Losses of one block of a sum.
 const BLOCK: usize = 16_384;

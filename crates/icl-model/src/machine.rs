@@ -1,4 +1,4 @@
-//! What a run is computed on: a device, its threads, and runs that are already there.
+//! What a run is computed on: a device, its threads, and another device that knows parts of it already.
 
 use crate::device::Device;
 use crate::settings::RunSettings;
@@ -8,10 +8,33 @@ use icl_numerics::threads::Threads;
 use std::fmt;
 use std::sync::Arc;
 
-/// Runs that were trained elsewhere, to the bits of the processor's kernels.
+/// Another device with the bits of the processor's kernels.
 pub trait Elsewhere: fmt::Debug + Send + Sync {
-    /// The run of exactly these settings, if it is one of them.
+    /// The run of exactly these settings, if it was trained there.
     fn finished(&self, settings: &RunSettings) -> Option<Finished>;
+
+    /// Losses of the first `n` test prompts of these settings under `parameters`, if they can be had there.
+    fn test_losses(&self, settings: &RunSettings, parameters: &[f32], n: usize)
+    -> Option<Vec<f64>>;
+}
+
+/// What another device knows of one run.
+#[derive(Debug, Clone)]
+pub struct KnownRun {
+    elsewhere: Arc<dyn Elsewhere>,
+    settings: RunSettings,
+}
+
+impl KnownRun {
+    /// See [`Elsewhere::finished`].
+    pub fn finished(&self) -> Option<Finished> {
+        self.elsewhere.finished(&self.settings)
+    }
+
+    /// See [`Elsewhere::test_losses`].
+    pub fn test_losses(&self, parameters: &[f32], n: usize) -> Option<Vec<f64>> {
+        self.elsewhere.test_losses(&self.settings, parameters, n)
+    }
 }
 
 /// A device, and the threads that keep it busy. Nothing of it changes a bit on a CPU.
@@ -21,14 +44,15 @@ pub struct Machine {
     pub device: Device,
     /// On which threads, chunk by chunk.
     pub threads: Threads,
-    /// Runs that need not be trained again.
+    /// What need not be computed on the device and the threads.
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 impl Machine {
-    /// The run of exactly these settings, if it was trained elsewhere.
-    pub(crate) fn finished(&self, settings: impl FnOnce() -> RunSettings) -> Option<Finished> {
-        self.elsewhere.as_ref().and_then(|runs| runs.finished(&settings()))
+    /// What is known of a run, if anything can be.
+    pub(crate) fn known(&self, settings: impl FnOnce() -> RunSettings) -> Option<KnownRun> {
+        let elsewhere = self.elsewhere.clone()?;
+        Some(KnownRun { elsewhere, settings: settings() })
     }
 
     /// A device and threads.

@@ -6,6 +6,7 @@ use crate::adam::{Adam, AdamSettings};
 use crate::attention::Parameters;
 use crate::checkpoint;
 use crate::objective::{CurvePoint, Evaluation, LossAndGradient, Objective, Set};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How long a run is and how it is watched.
@@ -68,6 +69,8 @@ pub struct Finished {
     pub adam: Adam,
     /// Losses of the validation set along the training, without that of the end.
     pub curve: Vec<CurvePoint>,
+    /// The parameters at watched steps, packed, by step.
+    pub watched: BTreeMap<usize, Vec<f32>>,
 }
 
 /// A run: parameters and optimiser on their way down an objective.
@@ -162,7 +165,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Self::step`]; [`ModelError::Checkpoint`] if a state cannot be kept.
     pub fn run(&mut self, checkpoint: &dyn Checkpoint) -> Result<Vec<CurvePoint>, ModelError> {
-        if let Some(Finished { parameters, adam, curve }) = self.finished.take() {
+        if let Some(Finished { parameters, adam, curve, .. }) = self.finished.take() {
             (self.parameters, self.adam, self.curve) = (parameters, adam, curve);
         } else if let Some(state) = checkpoint.load() {
             self.resume(&state);
@@ -184,6 +187,31 @@ impl<'a> Trainer<'a> {
                 checkpoint.save(&self.state()?).map_err(ModelError::Checkpoint)?;
             }
         }
+    }
+
+    /// Trains to each of these steps, ascending, and calls there; the parameters at the last one.
+    ///
+    /// # Errors
+    /// As [`Self::step`], and what a call returns.
+    pub fn watch<E: From<ModelError>>(
+        mut self,
+        steps: &[usize],
+        mut look: impl FnMut(usize, &Self) -> Result<(), E>,
+    ) -> Result<Parameters, E> {
+        let there = |run: &Finished| steps.iter().all(|step| run.watched.contains_key(step));
+        let mut elsewhere = self.finished.take().filter(there);
+        for step in steps {
+            match elsewhere.as_mut().and_then(|run| run.watched.remove(step)) {
+                Some(parameters) => self.parameters.packed_mut().copy_from_slice(&parameters),
+                None => {
+                    while (self.adam.step as usize) < *step {
+                        self.step()?;
+                    }
+                }
+            }
+            look(*step, &self)?;
+        }
+        Ok(self.parameters)
     }
 
     fn state(&self) -> Result<Vec<u8>, ModelError> {
@@ -310,12 +338,49 @@ mod tests {
         let mut whole = trainer();
         let curve = whole.run(&Unkept).unwrap();
         let (parameters, adam) = (whole.parameters().clone(), whole.adam().clone());
-        let finished = Finished { parameters, adam, curve: curve[..4].to_vec() };
+        let curve_before = curve[..4].to_vec();
+        let finished = Finished { parameters, adam, curve: curve_before, ..nothing_watched() };
         let mut ended = trainer().with_finished(Some(finished));
         // no step is taken: a checkpoint would be asked
         let broken = Fragile { breaks_at: Some(1), ..Fragile::default() };
         assert_eq!(ended.run(&broken).unwrap(), curve);
         assert_eq!((ended.parameters(), ended.adam()), (whole.parameters(), whole.adam()));
+    }
+
+    #[test]
+    fn a_watched_run_is_seen_at_its_steps_wherever_it_was_trained() {
+        let steps = [0, 3, 7, 20];
+        let seen = |trainer: Trainer<'_>| {
+            let mut seen = Vec::new();
+            let look = |step, at: &Trainer<'_>| {
+                seen.push((step, at.parameters().packed().to_vec()));
+                Ok::<(), ModelError>(())
+            };
+            let last = trainer.watch(&steps, look).unwrap();
+            assert_eq!(last.packed(), seen[3].1);
+            seen
+        };
+        let expected = seen(trainer());
+        let by_hand = |step: usize| {
+            let mut trainer = trainer();
+            (0..step).for_each(|_| assert!(trainer.step().is_ok()));
+            (step, trainer.into_parameters().packed().to_vec())
+        };
+        assert_eq!(expected, steps.map(by_hand));
+        // other numbers are taken as they are if every step is there, and none of them otherwise
+        let other = |step: &usize| (*step, vec![*step as f32; 3]);
+        let there: BTreeMap<_, _> = steps.iter().map(other).collect();
+        let with = |watched| Some(Finished { watched, ..nothing_watched() });
+        let found = seen(trainer().with_finished(with(there.clone())));
+        assert_eq!(found, there.into_iter().collect::<Vec<_>>());
+        let lacking = steps[..3].iter().map(other).collect();
+        assert_eq!(seen(trainer().with_finished(with(lacking))), expected);
+    }
+
+    fn nothing_watched() -> Finished {
+        let trainer = trainer();
+        let (parameters, adam) = (trainer.parameters, trainer.adam);
+        Finished { parameters, adam, curve: Vec::new(), watched: BTreeMap::new() }
     }
 
     #[test]

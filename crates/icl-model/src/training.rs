@@ -14,17 +14,10 @@ use crate::objective::{Evaluation, Losses};
 use crate::prompt::{PromptBatch, PromptSource};
 use crate::reference::TransformerLayer;
 use crate::settings::{Backend, RunSettings, StackSettings, TrainSettings};
-use crate::trainer::{Finished, Length, Trainer};
+use crate::trainer::{Length, Trainer};
 use candle_core::{DType, Tensor};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Seed of validation and test prompts: the same sets for every run of a task.
-pub const EVALUATION_SEED: u64 = 0;
-/// Purpose of the stream of validation prompts.
-pub const VALIDATION: &str = "held-out";
-/// Purpose of the stream of test prompts.
-pub const TEST: &str = "final";
 
 /// A training run of one attention layer.
 pub struct LayerTraining {
@@ -32,7 +25,6 @@ pub struct LayerTraining {
     kernel: AttentionKernel,
     start: Parameters,
     objective: PromptObjective,
-    finished: Option<Finished>,
 }
 
 impl LayerTraining {
@@ -43,8 +35,9 @@ impl LayerTraining {
     pub fn new(settings: TrainSettings, machine: &Machine) -> Result<Self, ModelError> {
         settings.check()?;
         let data = data(&settings, machine.device)?;
-        let finished = machine.finished(|| RunSettings::Layer(settings.clone()));
-        Ok(Self { finished, ..Self::with_data(settings, data, machine)? })
+        let known = machine.known(|| RunSettings::Layer(settings.clone()));
+        let training = Self::with_data(settings, data, machine)?;
+        Ok(Self { objective: PromptObjective { known, ..training.objective }, ..training })
     }
 
     /// The run of these settings on other prompts.
@@ -75,8 +68,8 @@ impl LayerTraining {
                 device: machine.device,
             })),
         };
-        let objective = PromptObjective { model, data };
-        Ok(Self { settings, kernel, start, objective, finished: None })
+        let objective = PromptObjective { model, data, known: None };
+        Ok(Self { settings, kernel, start, objective })
     }
 
     /// The settings.
@@ -93,7 +86,7 @@ impl LayerTraining {
     pub fn trainer(&self) -> Trainer<'_> {
         let adam = self.settings.adam.clone();
         Trainer::new(&self.objective, length(&self.settings), adam, self.start.clone())
-            .with_finished(self.finished.clone())
+            .with_finished(self.objective.finished())
     }
 
     /// The validation set.
@@ -137,15 +130,44 @@ fn length(settings: &TrainSettings) -> Length {
     }
 }
 
-/// The task's own prompts.
+/// The prompts of the settings.
 fn data(settings: &TrainSettings, device: Device) -> Result<PromptData, ModelError> {
-    let sampler = |seed: u64, purpose: &str| settings.sampler(seed, purpose, device.isa());
-    let validation = sampler(EVALUATION_SEED, VALIDATION)?;
+    let isa = device.isa();
+    let validation = settings.validation_sampler(isa)?;
     Ok(PromptData {
-        training: Box::new(settings.training_sampler(device.isa())?),
+        training: Box::new(settings.training_sampler(isa)?),
         validation: Box::new(Kept::new(validation, settings.n_validation)),
-        test: Box::new(sampler(EVALUATION_SEED, TEST)?),
+        test: Box::new(settings.test_sampler(isa)?),
     })
+}
+
+/// A training run of a layer or of a stack.
+pub enum Training {
+    /// Of one attention layer.
+    Layer(LayerTraining),
+    /// Of a stack of Transformer layers.
+    Stack(StackTraining),
+}
+
+impl Training {
+    /// The run of these settings.
+    ///
+    /// # Errors
+    /// As [`LayerTraining::new`] and [`StackTraining::new`].
+    pub fn new(settings: RunSettings, machine: &Machine) -> Result<Self, ModelError> {
+        Ok(match settings {
+            RunSettings::Layer(layer) => Self::Layer(LayerTraining::new(layer, machine)?),
+            RunSettings::Stack(stack) => Self::Stack(StackTraining::new(stack, machine)?),
+        })
+    }
+
+    /// A trainer at the start of the run.
+    pub fn trainer(&self) -> Trainer<'_> {
+        match self {
+            Self::Layer(layer) => layer.trainer(),
+            Self::Stack(stack) => stack.trainer(),
+        }
+    }
 }
 
 /// A training run of a stack of Transformer layers.
@@ -154,7 +176,6 @@ pub struct StackTraining {
     start: Parameters,
     reference: ReferenceStack,
     objective: PromptObjective,
-    finished: Option<Finished>,
 }
 
 impl StackTraining {
@@ -165,8 +186,9 @@ impl StackTraining {
     pub fn new(settings: StackSettings, machine: &Machine) -> Result<Self, ModelError> {
         settings.check()?;
         let data = data(&settings.train, machine.device)?;
-        let finished = machine.finished(|| RunSettings::Stack(settings.clone()));
-        Ok(Self { finished, ..Self::with_data(settings, data, machine)? })
+        let known = machine.known(|| RunSettings::Stack(settings.clone()));
+        let training = Self::with_data(settings, data, machine)?;
+        Ok(Self { objective: PromptObjective { known, ..training.objective }, ..training })
     }
 
     /// The run of these settings on other prompts.
@@ -205,8 +227,8 @@ impl StackTraining {
             }
             _ => Box::new(ByCandle(reference.clone())),
         };
-        let objective = PromptObjective { model, data };
-        Ok(Self { settings, start, reference, objective, finished: None })
+        let objective = PromptObjective { model, data, known: None };
+        Ok(Self { settings, start, reference, objective })
     }
 
     /// The settings.
@@ -218,7 +240,7 @@ impl StackTraining {
     pub fn trainer(&self) -> Trainer<'_> {
         let train = &self.settings.train;
         Trainer::new(&self.objective, length(train), train.adam.clone(), self.start.clone())
-            .with_finished(self.finished.clone())
+            .with_finished(self.objective.finished())
     }
 
     /// The first `n` prompts of the validation set.

@@ -23,13 +23,6 @@ const HEADS: usize = 2;
 const D_HEAD: usize = 3;
 const D: usize = HEADS * D_HEAD;
 
-fn specifications() -> impl Iterator<Item = String> {
-    let all = |entry: &'static attention::Entry| {
-        entry.examples.iter().map(|options| format!("{}:{options}", entry.id))
-    };
-    attention::ALL.iter().flat_map(all)
-}
-
 fn masks() -> [Mask; 5] {
     [
         Mask::None,
@@ -94,7 +87,7 @@ fn packed(parameters: &Parameters) -> Tensor {
 #[test]
 fn heads_side_by_side_give_every_variable_a_gradient_that_agrees_with_central_differences() {
     let tolerance = Tolerance::finite_difference(finite_difference::STEP);
-    for (i, specification) in specifications().enumerate() {
+    for (i, specification) in attention::examples().enumerate() {
         let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
         let template = side_by_side(modification.as_ref());
         let mask = &masks()[i % 5];
@@ -139,7 +132,7 @@ fn heads_side_by_side_give_every_variable_a_gradient_that_agrees_with_central_di
 fn one_head_side_by_side_is_the_figures_layer_with_one_head() {
     let tolerance = Tolerance::roundoff_f64(100);
     let shape = LayerShape { d: D, n_heads: 1 };
-    for specification in specifications() {
+    for specification in attention::examples() {
         let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
         let parameters = Parameters::initialised(shape, modification.as_ref(), 0.4, 3);
         let weights = parameters.unpack(&packed(&parameters), Isa::detect()).unwrap();
@@ -174,7 +167,7 @@ fn one_head_side_by_side_is_the_figures_layer_with_one_head() {
 fn all_others_as_demonstrations_are_the_first_ones_of_each_query_in_turn() {
     let tolerance = Tolerance::roundoff_f64(100);
     let rows = |x: &Tensor| x.to_vec3::<f64>().unwrap();
-    for specification in specifications() {
+    for specification in attention::examples() {
         let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
         if modification.needs_scores() {
             continue;

@@ -29,12 +29,6 @@ const D_FF: usize = 11;
 /// Layers, heads, residual paths.
 const STACKS: [(usize, usize, bool); 3] = [(1, 1, false), (1, 2, true), (3, 2, true)];
 
-fn specifications() -> impl Iterator<Item = String> {
-    attention::ALL
-        .iter()
-        .flat_map(|entry| entry.examples.iter().map(|options| format!("{}:{options}", entry.id)))
-}
-
 fn batch() -> PromptBatch {
     let task = task::find("linear").unwrap();
     PromptSampler::new(task, Scale::Raw, PROMPT, 5, "stack", Isa::detect()).batch(0, N_PROMPTS)
@@ -92,7 +86,7 @@ fn loss(
 #[test]
 fn losses_and_gradients_agree_with_candles_in_f64() {
     let batch = batch();
-    for specification in specifications() {
+    for specification in attention::examples() {
         let modification: Arc<dyn Modification> = attention::parse(&specification).unwrap().into();
         // some modifications exist as candle operations only
         let Some(terms) = modification.terms() else { continue };
@@ -135,7 +129,7 @@ fn losses_and_gradients_agree_with_candles_in_f64() {
 #[test]
 fn instruction_sets_and_threads_give_the_same_bits() {
     let task = task::find("linear").unwrap();
-    for specification in specifications() {
+    for specification in attention::examples() {
         let modification = attention::parse(&specification).unwrap();
         let Some(terms) = modification.terms() else { continue };
         let template = parameters(modification.as_ref(), 2, 2);

@@ -6,22 +6,22 @@ use artifact::cell;
 use dual_model::head::{Head, HeadMatrices};
 use icl_model::device::Device;
 use icl_model::prompt::PromptBatch;
+use icl_model::settings::TrainSettings;
 use icl_model::training::LayerTraining;
 
-/// The layer after training from seed 0, and its held-out prompts.
+/// The layer after training, and its held-out prompts.
 pub(crate) struct BaseLayer {
     matrices: HeadMatrices,
     held_out: PromptBatch,
 }
 
 impl BaseLayer {
-    /// Trains it.
+    /// Trains it; see [`base_layer::settings`].
     pub(crate) fn trained(
         context: &cell::Context<'_>,
-        [n_demos, d_t, steps]: [usize; 3],
+        train: TrainSettings,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let train = base_layer::settings(n_demos, d_t, steps, 0);
         let d = train.prompt.d();
         let layer = LayerTraining::new(train, &machine(device))?;
         let mut trainer = layer.trainer();

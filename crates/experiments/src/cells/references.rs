@@ -18,7 +18,6 @@ use dual_model::floor::{self, Head, Problem, Query, Sampling};
 use icl_model::device::Device;
 use icl_model::prompt::{PromptSampler, PromptShape};
 use icl_model::settings::TrainSettings;
-use icl_model::training::{EVALUATION_SEED, TEST, VALIDATION};
 use icl_numerics::{math, order};
 use serde_json::json;
 
@@ -113,14 +112,15 @@ fn compute(
     device: Device,
 ) -> anyhow::Result<Table> {
     let train = &settings.train;
-    let sampler = |purpose| train.sampler(EVALUATION_SEED, purpose, device.isa());
     let heads = if settings.floor { best_heads(train, device)? } else { Vec::new() };
     context.advance(0.5);
     let mut rows = Vec::new();
-    for (set, purpose, n) in
-        [(HELD_OUT, VALIDATION, train.n_validation), (FINAL, TEST, settings.n_final)]
-    {
-        let moments = Moments::of(&sampler(purpose)?, n, &heads);
+    let isa = device.isa();
+    for (set, sampler, n) in [
+        (HELD_OUT, train.validation_sampler(isa)?, train.n_validation),
+        (FINAL, train.test_sampler(isa)?, settings.n_final),
+    ] {
+        let moments = Moments::of(&sampler, n, &heads);
         let variance = moments.variance();
         rows.extend(moments.losses().into_iter().map(|(name, loss)| (set, name, loss)));
         rows.push((set, SQUARE, moments.square / variance));

@@ -7,6 +7,8 @@ mod claims;
 mod completions;
 mod doctor;
 mod document;
+#[cfg(test)]
+mod emulated;
 mod expected;
 mod findings;
 mod floor;

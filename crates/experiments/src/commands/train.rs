@@ -89,6 +89,7 @@ fn settings(arguments: &TrainArguments) -> anyhow::Result<TrainSettings> {
         start: arguments.start,
         n_validation: arguments.n_test,
         validate_every: arguments.test_every,
+        evaluation: None,
         seed: arguments.seed,
         backend: arguments.implementation,
     })

@@ -1,9 +1,10 @@
 //! A program with CUDA.
 
-use super::Ahead;
-use super::trained::{TrainedRuns, settings_of};
+use super::{Ahead, Counts, install};
 use artifact::cell::Cell;
+use icl_cuda::Covered;
 use icl_model::settings::RunSettings;
+use std::sync::Arc;
 
 /// A GPU.
 #[derive(Debug)]
@@ -23,25 +24,18 @@ impl Gpu {
         Ok(Self { index, gpu })
     }
 
-    /// Trains all runs of these cells that blocks train, each once.
-    pub(crate) fn train_ahead(&self, cells: &[&Cell]) -> anyhow::Result<Ahead> {
-        let (covered, left): (Vec<_>, Vec<_>) = settings_of(cells)
-            .into_iter()
-            .partition(|settings| icl_cuda::reason_against(settings).is_none());
-        let mut runs = TrainedRuns::default();
-        let finished = icl_cuda::train(&self.gpu, &covered)?;
-        for (settings, finished) in covered.iter().zip(finished) {
-            // one that diverges is left to its cell, which says so
-            if let Ok(finished) = finished {
-                runs.keep(settings, finished);
-            }
-        }
-        Ok(runs.install(left.len()))
+    /// Trains all runs of these cells that blocks train, each once, and stays at hand for their test losses.
+    pub(crate) fn train_ahead(&self, cells: &[&Cell]) -> anyhow::Result<Counts> {
+        let (ahead, counts) = Ahead::train(self.gpu.clone(), cells)?;
+        install(Arc::new(ahead));
+        Ok(counts)
     }
 
     /// Trains runs and drops them: their cost alone.
     pub(crate) fn train(&self, settings: &[RunSettings]) -> anyhow::Result<()> {
-        for run in icl_cuda::train(&self.gpu, settings)? {
+        let runs: Vec<Covered> =
+            settings.iter().cloned().map(Covered::new).collect::<Result<_, _>>()?;
+        for run in icl_cuda::train(&self.gpu, &runs)? {
             run?;
         }
         Ok(())

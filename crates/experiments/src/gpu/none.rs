@@ -1,6 +1,6 @@
 //! A program without CUDA.
 
-use super::Ahead;
+use super::Counts;
 use anyhow::bail;
 use artifact::cell::Cell;
 use icl_model::settings::RunSettings;
@@ -19,7 +19,7 @@ impl Gpu {
     }
 
     /// Never called.
-    pub(crate) fn train_ahead(&self, _: &[&Cell]) -> anyhow::Result<Ahead> {
+    pub(crate) fn train_ahead(&self, _: &[&Cell]) -> anyhow::Result<Counts> {
         match *self {}
     }
 

@@ -89,6 +89,12 @@ impl Settings {
             ..TrainSettings::base()
         }
     }
+
+    /// The stack whose layers are drawn, as a training run.
+    pub(crate) fn stack(&self, residual: bool) -> StackSettings {
+        let (train, layers, d_ff) = (self.layer(), self.layers, self.hidden);
+        StackSettings { train, layers, d_ff, residual }
+    }
 }
 
 /// Tokens of a prompt and their one head, in `f64`; the last token is the query.
@@ -181,9 +187,7 @@ pub(crate) fn layers(
     residual: bool,
     device: Device,
 ) -> anyhow::Result<(Vec<TransformerLayer>, Matrix)> {
-    let (train, layers, d_ff) = (settings.layer(), settings.layers, settings.hidden);
-    let stack = StackSettings { train, layers, d_ff, residual };
-    let stack = StackTraining::new(stack, &machine(device))?;
+    let stack = StackTraining::new(settings.stack(residual), &machine(device))?;
     let mut trainer = stack.trainer();
     trainer.run(&Unkept)?;
     let prompts = stack.validation(settings.prompt + 1);

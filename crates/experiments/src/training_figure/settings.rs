@@ -114,6 +114,7 @@ impl Settings {
             start: self.start,
             n_validation: self.n_test,
             validate_every: self.test_every,
+            evaluation: None,
             seed,
             backend: Backend::Fused,
         }

@@ -125,6 +125,15 @@ impl icl_registry::Entry for Entry {
 pub static ALL: &[Entry] =
     &[plain::ENTRY, regularised::ENTRY, augmented::ENTRY, negative::ENTRY, combined::ENTRY];
 
+/// Every example of every modification, as [`parse`] reads it.
+pub fn examples() -> impl Iterator<Item = String> {
+    let of = |entry: &'static Entry| {
+        let name = |options: &&str| format!("{}:{options}", entry.id);
+        entry.examples.iter().map(name).map(|name| name.trim_end_matches(':').to_owned())
+    };
+    ALL.iter().flat_map(of)
+}
+
 /// Builds a modification from its specification `id` or `id:option=value,option=value`.
 ///
 /// # Errors

@@ -12,8 +12,10 @@ pub use fused::{FusedLayerModel, FusedStackModel, LAYER_PART, STACK_PART};
 pub use reference::{ByCandle, ReferenceLayer, ReferenceStack};
 
 use crate::ModelError;
+use crate::machine::KnownRun;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
 use crate::prompt::{PromptBatch, PromptSource};
+use crate::trainer::Finished;
 use std::borrow::Cow;
 
 /// A model that predicts the query's label of prompts.
@@ -97,10 +99,31 @@ pub struct PromptObjective {
     pub model: Box<dyn PromptModel>,
     /// The prompts.
     pub data: PromptData,
+    /// What is known of the run already; nothing for prompts that the settings do not say.
+    pub known: Option<KnownRun>,
+}
+
+impl PromptObjective {
+    /// The run, if it was trained elsewhere.
+    pub fn finished(&self) -> Option<Finished> {
+        self.known.as_ref().and_then(KnownRun::finished)
+    }
+
+    /// Test losses from elsewhere.
+    fn test_losses(&self, parameters: &[f32], n: usize) -> Option<Losses> {
+        let values = self.known.as_ref()?.test_losses(parameters, n)?;
+        let square_targets = square_targets(self.data.test.as_ref(), n, self.model.part());
+        Some(Losses { values, square_targets })
+    }
 }
 
 impl Objective for PromptObjective {
     fn losses(&self, parameters: &[f32], set: Set, n: usize) -> Result<Losses, ModelError> {
+        if set == Set::Test
+            && let Some(losses) = self.test_losses(parameters, n)
+        {
+            return Ok(losses);
+        }
         let prompts = match set {
             Set::Training => &self.data.training,
             Set::Validation => &self.data.validation,

@@ -5,7 +5,7 @@ mod drawing;
 mod iterated;
 mod shift;
 
-use crate::cells::machine;
+use crate::cells::{machine, watched};
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::named::Named as _;
 use crate::regression::{Entries, Predictor, Problem, best_step};
@@ -20,7 +20,7 @@ use icl_model::adam::AdamSettings;
 use icl_model::device::Device;
 use icl_model::kernel::{Kernel, KernelSettings};
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::settings::TrainSettings;
+use icl_model::settings::{TrainSettings, Watched};
 use icl_model::training::LayerTraining;
 use icl_numerics::finite_difference::gradient;
 use icl_numerics::largest;
@@ -118,16 +118,14 @@ fn cell_name(layer: &str, seed: u64) -> String {
 
 fn cell(settings: &Settings, name: &'static str, train: TrainSettings, device: Device) -> Cell {
     let settings = settings.clone();
-    Cell::new(
-        cell_name(name, train.seed),
-        crate::cells::training::weight(&train, 0)
-            + (settings.problems * settings.steps / settings.every) as f64 / 1e4,
-        json!({
-            "kind": "alignment/1", "settings": settings, "train": train
-        }),
-        schema(),
-        move |_| measure(&settings, name, &train, device),
-    )
+    let cell_name = cell_name(name, train.seed);
+    let weight = crate::cells::training::weight(&train, 0)
+        + (settings.problems * settings.steps / settings.every) as f64 / 1e4;
+    let watched = watched(train, settings.every);
+    let specification = json!({ "kind": "alignment/2", "settings": settings, "watched": watched });
+    Cell::new(cell_name, weight, specification, schema(), move |_| {
+        measure(&settings, name, &watched, device)
+    })
 }
 
 /// The shift of problems as in training.
@@ -145,23 +143,19 @@ struct Row {
 fn measure(
     settings: &Settings,
     name: &str,
-    train: &TrainSettings,
+    watched: &Watched,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let layer = LayerTraining::new(train.clone(), &machine(device))?;
-    let mut trainer = layer.trainer();
+    let train = watched.run.train();
+    let training = LayerTraining::new(train.clone(), &machine(device))?;
     let mut rows = Vec::new();
-    for step in 0..=settings.steps {
-        if step % settings.every == 0 || step == settings.steps {
-            let layer = AttentionLayer::new(train, trainer.parameters())?;
-            let values = compare(settings, &layer, settings.problems, |p| p);
-            rows.push(Row { shift: NONE, x: step as f64, values });
-        }
-        if step < settings.steps {
-            trainer.step()?;
-        }
-    }
-    let layer = AttentionLayer::new(train, trainer.parameters())?;
+    let trained = training.trainer().watch(&watched.at, |step, at| {
+        let layer = AttentionLayer::new(train, at.parameters())?;
+        let values = compare(settings, &layer, settings.problems, |p| p);
+        rows.push(Row { shift: NONE, x: step as f64, values });
+        anyhow::Ok(())
+    })?;
+    let layer = AttentionLayer::new(train, &trained)?;
     for shift in Shift::ALL {
         for x in shift.amounts() {
             let changed = |problem: Problem| shift.apply(problem, x);

@@ -6,7 +6,6 @@ use artifact::cell::{Cell, Context};
 use artifact::table::{ColumnType, Schema, Table};
 use dual_model::floor::{self, Problem, Query, Sampling};
 use icl_model::device::Device;
-use icl_model::training::{EVALUATION_SEED, TEST};
 use serde_json::json;
 
 /// Name of the rows whose loss is that of the final prompts.
@@ -65,7 +64,7 @@ fn floors(context: &Context<'_>, settings: &Settings, device: Device) -> anyhow:
         context.advance((i + 1) as f64 / (all + 1) as f64);
     }
     let train = settings.train(0, settings.initial_sd);
-    let sampler = train.sampler(EVALUATION_SEED, TEST, device.isa())?;
+    let sampler = train.test_sampler(device.isa())?;
     let own: Vec<floor::Branch> = rows
         .iter()
         .filter(|row| row.n_demos == settings.n_demos && row.branch.heads.len() == 1)

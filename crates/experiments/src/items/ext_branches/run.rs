@@ -2,7 +2,7 @@
 
 use super::floors;
 use super::{ENDS, FREE, Settings};
-use crate::cells::{machine, training};
+use crate::cells::{machine, training, watched};
 use crate::views::heads;
 use anyhow::Context as _;
 use artifact::cell::{Cell, Context};
@@ -14,7 +14,7 @@ use icl_model::attention::Parameters;
 use icl_model::device::Device;
 use icl_model::objective::Set;
 use icl_model::prompt::PromptBatch;
-use icl_model::settings::TrainSettings;
+use icl_model::settings::{TrainSettings, Watched};
 use icl_model::training::LayerTraining;
 use icl_numerics::{largest, math, order};
 use serde_json::json;
@@ -42,49 +42,41 @@ fn schema() -> Schema {
 
 pub(super) fn cell(settings: &Settings, train: TrainSettings, device: Device) -> Cell {
     let (every, prompts, n_final) = (settings.watch_every, settings.mass_prompts, settings.n_final);
+    let (seed, weight) = (train.seed, training::weight(&train, n_final));
+    let watched = watched(train, every);
     let specification = json!({
-        "kind": "branches/run/2", "train": train, "every": every, "mass_prompts": prompts,
-        "n_final": n_final
+        "kind": "branches/run/3", "watched": watched, "mass_prompts": prompts, "n_final": n_final
     });
-    let weight = training::weight(&train, n_final);
-    let watched = Watched { every, prompts, n_final };
-    Cell::new(name(train.seed), weight, specification, schema(), move |context| {
-        run(context, &train, &watched, device)
+    Cell::new(name(seed), weight, specification, schema(), move |context| {
+        run(context, &watched, prompts, n_final, device)
     })
-}
-
-/// How a run is watched.
-struct Watched {
-    every: usize,
-    prompts: usize,
-    n_final: usize,
 }
 
 fn run(
     context: &Context<'_>,
-    train: &TrainSettings,
     watched: &Watched,
+    prompts: usize,
+    n_final: usize,
     device: Device,
 ) -> anyhow::Result<Table> {
+    let train = watched.run.train();
     let layer = LayerTraining::new(train.clone(), &machine(device))?;
     let validation = layer.validation();
-    let mut trainer = layer.trainer();
+    let trainer = layer.trainer();
     let label_weight = label_weight(trainer.parameters(), train.prompt.d())?;
     let (mut steps, mut losses, mut masses) = (Vec::new(), Vec::new(), Vec::new());
-    for step in 0..=train.steps {
-        let at_end = step == train.steps;
-        if step % watched.every == 0 || at_end {
-            steps.push(step as i64);
-            losses.push(trainer.evaluate(Set::Validation, train.n_validation)?.nmse());
-            masses.push(query_mass(trainer.parameters(), &validation, watched.prompts)?);
-            context.advance(step as f64 / train.steps.max(1) as f64);
+    let mut final_loss = f64::NAN;
+    trainer.watch(&watched.at, |step, at| {
+        steps.push(step as i64);
+        losses.push(at.evaluate(Set::Validation, train.n_validation)?.nmse());
+        masses.push(query_mass(at.parameters(), &validation, prompts)?);
+        context.advance(step as f64 / train.steps.max(1) as f64);
+        if step == train.steps {
+            final_loss = at.evaluate(Set::Test, n_final)?.nmse();
         }
-        if !at_end {
-            trainer.step()?;
-        }
-    }
+        anyhow::Ok(())
+    })?;
     let n = steps.len();
-    let final_loss = trainer.evaluate(Set::Test, watched.n_final)?.nmse();
     let table = Table::builder("run")
         .integers("seed", vec![train.seed as i64; n])
         .floats("initial_sd", vec![train.init_std; n])

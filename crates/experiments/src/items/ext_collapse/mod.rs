@@ -26,7 +26,7 @@ use icl_model::adam::{AdamSettings, Course};
 use icl_model::device::Device;
 use icl_model::prompt::{PromptBatch, PromptShape};
 use icl_model::settings::{Start, TrainSettings};
-use icl_model::training::{EVALUATION_SEED, LayerTraining};
+use icl_model::training::LayerTraining;
 use icl_numerics::largest;
 use icl_numerics::{math, order};
 use serde::Deserialize;
@@ -143,7 +143,7 @@ fn cell(train: TrainSettings, prompts: usize, device: Device) -> Cell {
             let layer = LayerTraining::new(train.clone(), &machine(device))?;
             let mut trainer = layer.trainer();
             trainer.run(&Kept::new(context)?)?;
-            let batch = train.sampler(EVALUATION_SEED, "final", device.isa())?.batch(0, prompts);
+            let batch = train.test_sampler(device.isa())?.batch(0, prompts);
             let row = measure(&layer.predict(trainer.parameters(), &batch)?, &batch);
             let mut builder = Table::builder("runs")
                 .texts("setting", &[train.modification.as_str()])

@@ -150,7 +150,8 @@ fn cell(settings: &Settings, kernel: Similarity, weights: Origin, device: Device
         format!("{}/{}", kernel.name(), weights.name()),
         settings.draws as f64 * settings.n_demos.len() as f64 / 50.0,
         json!({
-            "kind": "gap/3", "settings": settings, "kernel": kernel, "weights": weights
+            "kind": "gap/3", "settings": settings, "kernel": kernel, "weights": weights,
+            "train": train(&settings, weights)
         }),
         schema,
         move |context| measure(context, &settings, kernel, weights, device),

@@ -9,7 +9,7 @@ use artifact::table::{ColumnType, Schema, Table};
 use dual_model::floor::{self, Problem, Query, Sampling};
 use icl_model::device::Device;
 use icl_model::settings::TrainSettings;
-use icl_model::training::{EVALUATION_SEED, LayerTraining, TEST};
+use icl_model::training::LayerTraining;
 use icl_numerics::order;
 use icl_numerics::threads::Threads;
 use serde_json::json;
@@ -52,7 +52,7 @@ pub(super) fn cell(settings: &Settings, train: TrainSettings, device: Device) ->
             let mut trainer = layer.trainer();
             trainer.run(&Kept::new(context)?)?;
             let parameters = trainer.into_parameters();
-            let fresh = train.sampler(EVALUATION_SEED, TEST, device.isa())?;
+            let fresh = train.test_sampler(device.isa())?;
             let mut values = Vec::new();
             for at in std::iter::once(0).chain(pools.iter().copied()) {
                 let prompts =

@@ -89,9 +89,9 @@ fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
         }
         for point in subject.points() {
             for seed in 0..settings.seeds {
-                let stack = settings.stack(subject, point, seed);
+                let run = settings.run(subject, point, seed);
                 let name = run::name(subject, point, seed);
-                let cell = run::cell(name, stack, settings.n_final, context.device);
+                let cell = run::cell(name, run, settings.n_final, context.device);
                 cells.push(cell.map_err(|e| file.refuse("training", &e.to_string(), "in range"))?);
             }
         }

@@ -72,22 +72,18 @@ impl Run {
         prompts: usize,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let train = base_layer::settings(settings.n_demos, settings.d_t, settings.steps, seed);
+        let train = settings.train(seed);
         let (shape, n_validation) = (train.prompt, train.n_validation);
         let [of_queries, of_keys] = second_moments(shape);
         let layer = LayerTraining::new(train, &machine(device))?;
-        let mut trainer = layer.trainer();
-        let (mut snapshots, mut now) = (Vec::new(), 0);
-        for step in steps {
-            for _ in now..*step {
-                trainer.step()?;
-            }
-            now = *step;
-            let trained = base_layer::head_matrices(trainer.parameters(), shape.d())?;
+        let mut snapshots = Vec::new();
+        layer.trainer().watch(steps, |step, at| {
+            let trained = base_layer::head_matrices(at.parameters(), shape.d())?;
             let balanced = balanced(&trained, &of_queries, &of_keys)?;
-            let loss = trainer.evaluate(Set::Validation, n_validation)?.nmse();
-            snapshots.push(Snapshot { step: now, loss, trained, balanced });
-        }
+            let loss = at.evaluate(Set::Validation, n_validation)?.nmse();
+            snapshots.push(Snapshot { step, loss, trained, balanced });
+            anyhow::Ok(())
+        })?;
         let held_out = layer.validation();
         let tokens = (0..prompts).map(|p| base_layer::tokens(&held_out, p));
         Ok(Self { snapshots, prompts: tokens.collect::<anyhow::Result<_>>()? })

@@ -14,6 +14,7 @@ use crate::views::base_layer;
 use artifact::cell::{Cell, Context as CellContext, Results};
 use artifact::table::{Schema, Table};
 use icl_model::device::Device;
+use icl_model::settings::{RunSettings, TrainSettings, Watched};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -42,6 +43,19 @@ struct Settings {
     judged: usize,
     judged_draws: usize,
     error: f64,
+}
+
+impl Settings {
+    fn train(&self, seed: u64) -> TrainSettings {
+        base_layer::settings(self.n_demos, self.d_t, self.steps, seed)
+    }
+
+    /// The run of a seed with every step at which some part looks at it.
+    fn watched(&self, seed: u64) -> Watched {
+        let from = if self.checkpoints[0] > 0 { vec![0] } else { Vec::new() };
+        let at = [from, self.checkpoints.clone()].concat();
+        Watched { run: RunSettings::Layer(self.train(seed)), at }
+    }
 }
 
 /// Cells and tables.
@@ -81,8 +95,10 @@ fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
     if !(settings.error > 0.0 && settings.error < 1.0) {
         return Err(file.refuse("error", &settings.error.to_string(), "between 0 and 1"));
     }
-    let train = base_layer::settings(settings.n_demos, settings.d_t, settings.steps, 0);
-    train.check().map_err(|e| file.refuse("n_demos, d_t, steps", &e.to_string(), "in range"))?;
+    settings
+        .train(0)
+        .check()
+        .map_err(|e| file.refuse("n_demos, d_t, steps", &e.to_string(), "in range"))?;
     Ok(settings)
 }
 
@@ -105,12 +121,15 @@ fn plan(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Plan> {
     ];
     let mut cells = Vec::new();
     for seed in 0..settings.seeds {
+        let watched = settings.watched(seed);
         for (name, part, schema, weight) in parts {
             let (own, device) = (settings.clone(), context.device);
             cells.push(Cell::new(
                 format!("{name}/{seed}"),
                 weight,
-                json!({ "kind": format!("trained-features-{name}/1"), "settings": settings, "seed": seed }),
+                json!({
+                    "kind": format!("trained-features-{name}/1"), "settings": settings, "watched": watched
+                }),
                 schema(),
                 move |_: &CellContext<'_>| part(&own, seed, device),
             ));

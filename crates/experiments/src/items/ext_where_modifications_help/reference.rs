@@ -21,7 +21,7 @@ use artifact::cell::Cell;
 use artifact::table::{ColumnType, Schema, Table};
 use icl_model::device::Device;
 use icl_model::prompt::{Labels, PromptBatch, QueryLabel};
-use icl_model::training::EVALUATION_SEED;
+use icl_model::settings::TrainSettings;
 use icl_numerics::order;
 use serde_json::json;
 
@@ -87,11 +87,12 @@ pub(super) fn cell(settings: &Settings, place: &Place, device: Device) -> Cell {
     });
     let weight = (work * place.n_demos) as f64 / 2e8;
     Cell::new(place.reference_name(), weight, specification, schema(), move |_| {
-        let batch = |purpose: &str, n: usize| -> anyhow::Result<PromptBatch> {
-            Ok(train.sampler(EVALUATION_SEED, purpose, device.isa())?.batch(0, n))
+        let batch = |train: &TrainSettings, n: usize| -> anyhow::Result<PromptBatch> {
+            Ok(train.test_sampler(device.isa())?.batch(0, n))
         };
-        let last = batch("final", n)?;
-        let (searched, views) = (views(&batch("search", SEARCHED)?), views(&last));
+        let last = batch(&train, n)?;
+        let chosen = TrainSettings { evaluation: Some("search".into()), ..train.clone() };
+        let (searched, views) = (views(&batch(&chosen, SEARCHED)?), views(&last));
         let mirror = |views: &[View]| views.iter().map(View::mirrored).collect::<Vec<_>>();
         let (searched_mirror, views_mirror) = (mirror(&searched), mirror(&views));
         let bayes: Vec<f64> = (0..n).map(|p| posterior_mean(&last, p, train.labels)).collect();

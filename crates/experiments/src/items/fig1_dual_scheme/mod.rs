@@ -2,19 +2,18 @@
 
 mod drawing;
 
-use crate::item::{Context, Item, Outputs, Plan};
+use crate::item::{Item, Outputs};
+use crate::scheme::Scheme;
 use crate::scheme::matrices::{self, Matrices};
 use crate::scheme::page::Page;
 use crate::scheme::prompt::{SchemePrompt, Settings};
-use crate::settings::SettingsFile;
-use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::table::Table;
 use dual_model::Matrix;
 use dual_model::feature_dual::FeatureDual;
 use dual_model::feature_map::FeatureMap as _;
 use icl_model::device::Device;
-use serde_json::json;
+use icl_model::settings::RunSettings;
 use std::collections::BTreeMap;
 
 /// The item.
@@ -22,21 +21,15 @@ pub(crate) static ITEM: Item = Item {
     id: "fig1-dual-scheme",
     paper: "Figure 1",
     claim: "Attention's output for the query is the test prediction of the dual after one gradient step",
-    plan: &plan,
+    plan: &|file, context| SCHEME.plan(file, context),
 };
 
-fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-    let settings = Settings::read(file, context.profile)?;
-    let device = context.device;
-    let cell = Cell::new(
-        matrices::MATRICES,
-        0.01,
-        json!({ "kind": "dual-scheme/1", "settings": settings }),
-        matrices::schema(),
-        move |_| matrices(&settings, device),
-    );
-    Ok(Plan::new(vec![cell], |results| assemble(results.get(matrices::MATRICES)?)))
-}
+static SCHEME: Scheme = Scheme {
+    kind: "dual-scheme/1",
+    run: |settings| RunSettings::Layer(settings.layer()),
+    matrices,
+    assemble,
+};
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let prompt = SchemePrompt::new(settings, device)?;

@@ -45,14 +45,14 @@ fn cells(settings: &Settings, device: Device) -> Vec<Cell> {
         Cell::new(
             MATRICES,
             0.01,
-            json!({ "kind": "representation-lens/2", "settings": settings }),
+            json!({ "kind": "representation-lens/2", "settings": settings, "run": settings.layer() }),
             matrices::schema(),
             move |_| learning::matrices(&one, device),
         ),
         Cell::new(
             PROMPTS,
             settings.prompts as f64 / 1e4,
-            json!({ "kind": "representation-lens-prompts/1", "settings": settings }),
+            json!({ "kind": "representation-lens-prompts/1", "settings": settings, "run": settings.layer() }),
             learning::prompts_schema(),
             move |_| learning::prompts(&all, device),
         ),

@@ -2,19 +2,18 @@
 
 mod drawing;
 
-use crate::item::{Context, Item, Outputs, Plan};
+use crate::item::{Item, Outputs};
+use crate::scheme::Scheme;
 use crate::scheme::matrices::{self, Matrices};
 use crate::scheme::page::Page;
 use crate::scheme::prompt::{LayerNumbers, Settings, layers};
-use crate::settings::SettingsFile;
-use artifact::cell::Cell;
 use artifact::claim::{Place, at_most};
 use artifact::table::Table;
 use dual_model::Matrix;
 use dual_model::shared::SharedFeatureDual;
 use icl_model::device::Device;
+use icl_model::settings::RunSettings;
 use icl_numerics::largest;
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The item.
@@ -23,21 +22,15 @@ pub(crate) static ITEM: Item = Item {
     paper: "Figure 5",
     claim: "Every layer of a stack has its own dual, trained on the tokens of the layer before; composed, they are \
          the stack",
-    plan: &plan,
+    plan: &|file, context| SCHEME.plan(file, context),
 };
 
-fn plan(file: &SettingsFile, context: Context) -> anyhow::Result<Plan> {
-    let settings = Settings::read(file, context.profile)?;
-    let device = context.device;
-    let cell = Cell::new(
-        matrices::MATRICES,
-        0.01,
-        json!({ "kind": "stack-scheme/1", "settings": settings }),
-        matrices::schema(),
-        move |_| matrices(&settings, device),
-    );
-    Ok(Plan::new(vec![cell], |results| assemble(results.get(matrices::MATRICES)?)))
-}
+static SCHEME: Scheme = Scheme {
+    kind: "stack-scheme/1",
+    run: |settings| RunSettings::Stack(settings.stack(true)),
+    matrices,
+    assemble,
+};
 
 fn matrices(settings: &Settings, device: Device) -> anyhow::Result<Table> {
     let (stack, tokens) = layers(settings, true, device)?;

@@ -40,7 +40,7 @@ fn trained(
     settings: &Settings,
     device: Device,
 ) -> anyhow::Result<BaseLayer> {
-    BaseLayer::trained(context, [settings.n_demos, settings.d_t, settings.steps], device)
+    BaseLayer::trained(context, settings.train(), device)
 }
 
 /// Positive features of a draw.

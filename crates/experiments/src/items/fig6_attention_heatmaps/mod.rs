@@ -11,6 +11,7 @@ use crate::views::base_layer;
 use artifact::cell::{Cell, Results};
 use artifact::table::Table;
 use icl_model::device::Device;
+use icl_model::settings::TrainSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -36,6 +37,13 @@ struct Settings {
     draws: usize,
 }
 
+impl Settings {
+    /// The training of the layer that is measured.
+    fn train(&self) -> TrainSettings {
+        base_layer::settings(self.n_demos, self.d_t, self.steps, 0)
+    }
+}
+
 fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
     let settings: Settings = file.typed(context.profile)?;
     if settings.features.len() < 2 || settings.features.iter().any(|m| *m == 0 || *m > 1 << 20) {
@@ -55,7 +63,7 @@ fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
             return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
         }
     }
-    let train = base_layer::settings(settings.n_demos, settings.d_t, settings.steps, 0);
+    let train = settings.train();
     train.check().map_err(|e| file.refuse("n_demos, d_t, steps", &e.to_string(), "in range"))?;
     Ok(settings)
 }
@@ -76,7 +84,7 @@ fn weights_cell(settings: &Settings, device: Device) -> Cell {
     Cell::new(
         WEIGHTS,
         settings.steps as f64 / 100.0,
-        json!({ "kind": "attention-heatmaps/2", "settings": settings }),
+        json!({ "kind": "attention-heatmaps/2", "settings": settings, "train": settings.train() }),
         measure::weights_schema(),
         move |context| measure::weights(context, &settings, device),
     )
@@ -88,7 +96,7 @@ fn rows_cell(settings: &Settings, device: Device) -> Cell {
     Cell::new(
         ROWS,
         settings.steps as f64 / 100.0 + (features * settings.draws * settings.prompts) as f64 / 3e5,
-        json!({ "kind": "attention-rows/1", "settings": settings }),
+        json!({ "kind": "attention-rows/1", "settings": settings, "train": settings.train() }),
         measure::rows_schema(),
         move |context| measure::rows(context, &settings, device),
     )

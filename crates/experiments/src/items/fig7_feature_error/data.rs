@@ -45,8 +45,7 @@ impl Data {
         settings: &Settings,
         device: Device,
     ) -> anyhow::Result<Self> {
-        let sizes = [settings.n_demos, settings.d_t, settings.steps];
-        let layer = BaseLayer::trained(context, sizes, device)?;
+        let layer = BaseLayer::trained(context, settings.train(), device)?;
         Ok(Self { head: layer.head(settings.prompt)? })
     }
 

@@ -9,11 +9,13 @@ mod variances;
 
 use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
+use crate::views::base_layer;
 use artifact::cell::{Cell, Results};
 use artifact::table::{ColumnType, Table};
 use data::{Data, SYNTHETIC, TRAINED};
 use dual_model::feature_map::{self, Entry, Estimate};
 use icl_model::device::Device;
+use icl_model::settings::TrainSettings;
 use icl_numerics::order;
 use measure::Measurement;
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,13 @@ struct Settings {
     expected: bool,
 }
 
+impl Settings {
+    /// The training of the layer that is measured.
+    fn train(&self) -> TrainSettings {
+        base_layer::settings(self.n_demos, self.d_t, self.steps, 0)
+    }
+}
+
 fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
     let settings: Settings = file.typed(context.profile)?;
     for (field, found, low, high) in [
@@ -62,8 +71,7 @@ fn read(file: &SettingsFile, context: Context<'_>) -> anyhow::Result<Settings> {
             return Err(file.refuse(field, &found.to_string(), &format!("{low} to {high}")));
         }
     }
-    let train =
-        crate::views::base_layer::settings(settings.n_demos, settings.d_t, settings.steps, 0);
+    let train = settings.train();
     train.check().map_err(|e| file.refuse("n_demos, d_t, steps", &e.to_string(), "in range"))?;
     Ok(settings)
 }
@@ -129,7 +137,9 @@ fn trained_cell(settings: &Settings, map: &'static str, device: Device) -> Cell 
         trained_name(map),
         settings.steps as f64 / 100.0
             + weight(features, settings.trained_draws, 2 * settings.n_demos),
-        json!({ "kind": "feature-error-trained/1", "settings": settings, "map": map }),
+        json!({
+            "kind": "feature-error-trained/1", "settings": settings, "train": settings.train(), "map": map
+        }),
         measure::schema(),
         move |context| {
             let data = Data::trained(context, &settings, device)?;
@@ -168,7 +178,7 @@ fn z_cell(settings: &Settings, device: Device) -> Cell {
     Cell::new(
         Z,
         settings.steps as f64 / 100.0,
-        json!({ "kind": "feature-error-z/1", "settings": settings }),
+        json!({ "kind": "feature-error-z/1", "settings": settings, "train": settings.train() }),
         vec![("data".into(), ColumnType::Text), ("z".into(), ColumnType::Float)],
         move |context| {
             let of = [

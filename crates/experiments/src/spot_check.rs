@@ -52,14 +52,14 @@ impl SpotCheck<'_> {
         };
         let record = RunRecord::read(self.dir);
         let (mut stored, mut others) = (Vec::new(), 0);
-        for id in manifest.items.keys() {
+        for (id, entry) in &manifest.items {
             let record = record.as_ref().and_then(|record| record.items.get(id));
             let by_this_source = record.is_some_and(|record| record.source_digest == SOURCE_DIGEST);
             if !by_this_source {
                 others += 1;
             } else if let Ok(item) = registry::find(self.workspace, id) {
                 let assembled = record.map_or("", |record| record.assembled.as_str());
-                match self.restore(item, assembled) {
+                match self.restore(item, entry.class(&entry.claims.path), assembled) {
                     Ok(found) => stored.extend(found),
                     Err(error) if error.is::<Absent>() => {
                         self.report.notes.push(format!("{id}: not made again: {error}"));
@@ -84,10 +84,18 @@ impl SpotCheck<'_> {
     }
 
     /// An item's cells from the store; missing and damaged ones are findings.
-    fn restore(&mut self, item: &'static Item, recorded: &str) -> anyhow::Result<Option<Stored>> {
+    fn restore(
+        &mut self,
+        item: &'static Item,
+        class: Class,
+        recorded: &str,
+    ) -> anyhow::Result<Option<Stored>> {
         let Some((plan, file)) = plan_item(self.workspace, item, self.context)? else {
             return Ok(None);
         };
+        // the cells of another device are stored by its class
+        let cells = plan.cells.into_iter().map(|cell| cell.of_class(class)).collect();
+        let plan = Plan { cells, ..plan };
         let settings = file.values(self.context.profile);
         let keys: Vec<String> = plan.cells.iter().map(|cell| cell.key(CELL_DIGEST)).collect();
         let lookup = |(cell, key): (&Cell, &String)| self.store.get(key, &cell.schema);

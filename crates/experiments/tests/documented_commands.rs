@@ -26,7 +26,7 @@ use Way::{By, Here};
 const RUN: Way = Here(&["run", "fig1-dual-scheme", "fig5-multi-layer-scheme", "--out", "OUT"]);
 
 /// Every command of the program that the documents show, in an order in which they can be run.
-const COMMANDS: [(&str, Way); 20] = [
+const COMMANDS: [(&str, Way); 21] = [
     ("icl run", RUN),
     ("icl run [ID…] --profile smoke\\|quick\\|paper\\|table", RUN),
     // refused without CUDA; on a GPU by `just test-gpu`
@@ -55,6 +55,8 @@ const COMMANDS: [(&str, Way); 20] = [
         "icl glue eval --model DIR --task mrpc",
         By("tests/stand_in.rs", &["glue", "eval", "--model"]),
     ),
+    // refused without a GPU, as above
+    ("icl glue .. --device cuda", By("tests/stand_in.rs", &["glue", "eval", "--device"])),
     ("icl glue train ..", By("tests/stand_in.rs", &["glue", "train", "--out"])),
     ("icl glue grammar --out DIR", By("tests/stand_in.rs", &["glue", "grammar", "--out"])),
     // minutes of work: parsed only

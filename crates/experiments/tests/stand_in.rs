@@ -63,6 +63,17 @@ fn a_model_of_the_grammar_is_tuned_and_scored_like_any_other() {
         let scored: Value = serde_json::from_str(&scored).unwrap();
         assert!(scored["metrics"][metric].is_number(), "{scored}");
         assert_eq!(scored["metrics"], record["metrics"]);
+        assert_eq!((&scored["class"], &scored["device"]), (&"exact".into(), &"cpu".into()));
+    }
+    let eval = ["glue", "eval", "--model", model, "--data", data, "--task", "cola"];
+    for (device, words) in [
+        // no GPU has this number
+        (["--device", "cuda:99"], ["--device: found cuda:99", "expected"]),
+        (["--numbers", "bf16"], ["--numbers: found bf16", "--device cuda"]),
+    ] {
+        let (code, _, error) = icl(&[&eval[..], &device].concat());
+        assert_eq!(code, Some(2), "{error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
     let (code, _, error) = grammar(&first, "1");
     assert!(code == Some(2) && error.contains("does not exist"), "{error}");

@@ -83,7 +83,6 @@ impl Model {
         let specs = variables::specs(&bert.config, head, bert.modification.as_ref());
         let loaded = pretrained.parameters(specs, settings.seed)?;
         let (parameters, config) = (loaded.parameters, pretrained.config);
-        let machine = (machine.isa(), machine.threads.clone());
         let classifier = Classifier::new(bert, task.target(), parameters.clone(), machine)?;
         let (drawn, unused, files) = (loaded.drawn, loaded.unused, pretrained.files);
         Ok(Self { task, classifier, parameters, config, pieces, drawn, unused, files })

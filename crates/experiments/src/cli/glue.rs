@@ -1,7 +1,9 @@
 //! The arguments of `icl glue`.
 
-use clap::{Args, Subcommand};
+use candle_core::DType;
+use clap::{Args, Subcommand, ValueEnum};
 use icl_glue::{ModelSettings, Split, Task, TuneSettings};
+use icl_model::device::DeviceName;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +44,24 @@ pub(crate) struct GlueGrammarArguments {
     pub(crate) json: bool,
 }
 
+/// Numbers in which candle's operations compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Numbers {
+    /// Single precision, without TF32
+    F32,
+    /// Eight bits in products and states; parameters, losses and their sums in single precision
+    Bf16,
+}
+
+impl Numbers {
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
 /// Which model, on which task.
 #[derive(Debug, Args)]
 pub(crate) struct GlueModelArguments {
@@ -66,6 +86,12 @@ pub(crate) struct GlueModelArguments {
     /// Threads; otherwise all cores
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Device: `cpu`, or `cuda` with `:N`, whose numbers are of the class cuda
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceName,
+    /// Numbers in which a GPU computes
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) numbers: Numbers,
     /// Where predictions go, tab-separated: index, logits, prediction
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod lens;
 pub(crate) use floor::FloorArguments;
 pub(crate) use glue::{
     GlueCommand, GlueEvalArguments, GlueGrammarArguments, GlueModelArguments, GlueTrainArguments,
+    Numbers,
 };
 pub(crate) use lens::{LensArguments, Subject};
 

@@ -14,6 +14,7 @@ use icl_model::bert::{
     variables,
 };
 use icl_model::device::Device;
+use icl_model::machine::Machine;
 use icl_model::trainer::{Length, Trainer};
 use icl_numerics::stream::Stream;
 use icl_numerics::threads::Threads;
@@ -47,8 +48,8 @@ pub(crate) fn bert(arguments: &BenchBertArguments, device: Device) -> anyhow::Re
     };
     let examples = examples(&bert.config, arguments.length, batch * (steps + WARM_UP));
     let threads = host::jobs(arguments.threads);
-    let machine = (device.isa(), Threads::new(threads)?);
-    let classifier = Classifier::new(bert, Target::Class(2), start.clone(), machine)?;
+    let machine = Machine::new(device, Threads::new(threads)?);
+    let classifier = Classifier::new(bert, Target::Class(2), start.clone(), &machine)?;
     let tuning = FineTuning::new(classifier, examples, walk)?;
     let adam =
         AdamSettings { learning_rate: 1e-5, decay: 0.01, clip: 1.0, ..AdamSettings::default() };

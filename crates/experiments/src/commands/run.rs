@@ -32,8 +32,7 @@ pub(crate) fn run(
     isa: Isa,
 ) -> anyhow::Result<Outcome> {
     let gpu = gpu_of(arguments.device)?;
-    // what is not trained ahead on a GPU is the processor's
-    let device = Device::Cpu(isa);
+    let device = device(arguments, isa);
     let items = registry::select(workspace, &arguments.ids, arguments.all)?;
     registry::passed_over(workspace).iter().for_each(|text| note!("note: {text}"));
     let inputs = Inputs::new(workspace, &arguments.inputs)?;
@@ -122,6 +121,16 @@ fn gpu_of(device: DeviceName) -> anyhow::Result<Option<Gpu>> {
     }
 }
 
+/// The device of the cells.
+fn device(arguments: &RunArguments, isa: Isa) -> Device {
+    match arguments.profile {
+        // nothing is expected of this profile's bits: candle tunes its BERTs on a GPU, in the class `cuda`
+        Profile::Table => arguments.device.with(isa),
+        // what is not trained ahead on a GPU is the processor's
+        _ => Device::Cpu(isa),
+    }
+}
+
 /// The folder of outputs and store; a result of a GPU is never restored as a processor's.
 fn folder(workspace: &Workspace, arguments: &RunArguments, on_gpu: bool) -> PathBuf {
     let out = workspace.out(arguments.out.as_deref());
@@ -139,6 +148,10 @@ fn train_ahead(
     arguments: &RunArguments,
 ) -> anyhow::Result<String> {
     let card = gpu.describe();
+    if arguments.profile == Profile::Table {
+        say!("tunings on {card} by candle's operations, of the class cuda");
+        return Ok(card);
+    }
     let missing = gpu::missing(&work.cells, CELL_DIGEST, store, arguments.fresh);
     let begin = clock::now();
     let ahead = gpu.train_ahead(&missing)?;

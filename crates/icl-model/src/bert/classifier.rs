@@ -4,12 +4,13 @@ use super::embedding::Tables;
 use super::example::{Example, Target};
 use super::fused::{FusedClassifier, Ragged};
 use super::input::{Batch, Sequence};
-use super::model::{Bert, Last, mean_of_real};
+use super::model::{Bert, Embedded, Last, mean_of_real};
 use crate::ModelError;
 use crate::attention::{Parameters, Weights};
+use crate::device::Device as On;
+use crate::machine::Machine;
 use candle_core::{DType, Device, Tensor, Var};
 use icl_numerics::lanes::Isa;
-use icl_numerics::threads::Threads;
 use std::ops::Range;
 
 /// Sequences that one part of an evaluation holds in memory.
@@ -33,30 +34,54 @@ pub struct Classifier {
     pub(super) tables: Tables,
     /// The fast path, where there is one.
     pub(super) fused: Option<FusedClassifier>,
-    pub(super) isa: Isa,
-    pub(super) threads: Threads,
+    pub(super) machine: Machine,
+    /// Where candle's operations run, and in what numbers.
+    pub(super) device: Device,
+    pub(super) precision: DType,
 }
 
 impl Classifier {
-    /// A classifier with parameters laid out like `layout`.
+    /// A classifier with parameters laid out like `layout`. On a GPU candle's operations compute it, and its numbers are
+    /// of the class `cuda`.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] if the embedding's tables are not among them.
+    /// [`ModelError::Setting`] if the embedding's tables are not among them, [`ModelError::Device`] without such a device.
     pub fn new(
         bert: Bert,
         target: Target,
         layout: Parameters,
-        (isa, threads): (Isa, Threads),
+        machine: &Machine,
     ) -> Result<Self, ModelError> {
         let tables = Tables::new(&layout, bert.config.hidden_size)?;
-        let fused = FusedClassifier::new(&bert, &layout, isa);
-        Ok(Self { bert, target, layout, tables, fused, isa, threads })
+        let fused = match machine.device {
+            On::Cpu(isa) => FusedClassifier::new(&bert, &layout, isa),
+            On::Cuda(..) => None,
+        };
+        let (device, precision) = (machine.device.candle()?, DType::F32);
+        let machine = machine.clone();
+        Ok(Self { bert, target, layout, tables, fused, machine, device, precision })
     }
 
     /// The same by candle's operations and gradients alone.
     #[must_use]
     pub fn by_operations(self) -> Self {
         Self { fused: None, ..self }
+    }
+
+    /// The same by operations on numbers of this precision; parameters, losses and their sums stay in single precision.
+    #[must_use]
+    pub fn in_precision(self, precision: DType) -> Self {
+        Self { precision, ..self.by_operations() }
+    }
+
+    /// Where it is computed.
+    pub fn device(&self) -> On {
+        self.machine.device
+    }
+
+    /// The processor's instruction set.
+    pub(super) fn isa(&self) -> Isa {
+        self.machine.isa()
     }
 
     /// What is predicted.
@@ -118,10 +143,10 @@ impl Classifier {
         parameters: &[f32],
         examples: &[Example],
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        let weights = weights_of(&self.variables(parameters)?, self.isa);
+        let weights = self.weights_of(&self.variables(parameters)?);
         let n_logits = self.target.n_logits();
         self.by_parts(examples, |batch| {
-            let embedded = self.tables.embed(parameters, batch, DType::F32, &Device::Cpu)?;
+            let embedded = self.embed(parameters, batch)?;
             let encode = |last| self.bert.encode(&weights, &embedded, last, None);
             let found = match asked {
                 Asked::Logits => {
@@ -130,7 +155,7 @@ impl Classifier {
                 }
                 Asked::Means => mean_of_real(last(&encode(Last::All)?)?, &batch.real)?,
             };
-            Ok(found.to_vec2()?)
+            Ok(found.to_dtype(DType::F32)?.to_vec2()?)
         })
     }
 
@@ -146,7 +171,7 @@ impl Classifier {
         let parts: Vec<&[usize]> = order.chunks(PART).rev().collect();
         let part = |(): &mut (), p: usize| f(&self.batch(parts[p].iter().map(|i| &examples[*i]))?);
         let mut rows = vec![Vec::new(); examples.len()];
-        for (part, found) in parts.iter().zip(self.threads.map(parts.len(), || (), part)) {
+        for (part, found) in parts.iter().zip(self.machine.threads.map(parts.len(), || (), part)) {
             part.iter().zip(found?).for_each(|(i, row)| rows[*i] = row);
         }
         Ok(rows)
@@ -164,10 +189,22 @@ impl Classifier {
     pub(super) fn variables(&self, parameters: &[f32]) -> Result<Vec<Variable>, ModelError> {
         let own = self.layout.ranges().into_iter().filter(|(spec, _)| !Tables::holds(&spec.name));
         own.map(|(spec, range)| {
-            let tensor = Tensor::from_slice(&parameters[range.clone()], spec.shape, &Device::Cpu)?;
-            Ok(Variable { name: spec.name, range, var: Var::from_tensor(&tensor)? })
+            let tensor = Tensor::from_slice(&parameters[range.clone()], spec.shape, &self.device)?;
+            let var = Var::from_tensor(&tensor.to_dtype(self.precision)?)?;
+            Ok(Variable { name: spec.name, range, var })
         })
         .collect()
+    }
+
+    /// The tensors of these variables.
+    pub(super) fn weights_of(&self, variables: &[Variable]) -> Weights {
+        let tensors = variables.iter().map(|v| (v.name.clone(), v.var.as_tensor().clone()));
+        Weights::new(tensors, self.precision, &self.device, self.isa())
+    }
+
+    /// Embedded tokens of a batch.
+    pub(super) fn embed(&self, parameters: &[f32], batch: &Batch) -> Result<Embedded, ModelError> {
+        self.tables.embed(parameters, batch, self.precision, &self.device)
     }
 }
 
@@ -198,11 +235,6 @@ pub(super) struct Variable {
     pub(super) name: String,
     pub(super) range: Range<usize>,
     pub(super) var: Var,
-}
-
-pub(super) fn weights_of(variables: &[Variable], isa: Isa) -> Weights {
-    let tensors = variables.iter().map(|v| (v.name.clone(), v.var.as_tensor().clone()));
-    Weights::new(tensors, DType::F32, &Device::Cpu, isa)
 }
 
 pub(super) fn last(states: &[Tensor]) -> Result<&Tensor, ModelError> {

@@ -1,6 +1,6 @@
 //! Fine-tuning: sequences with a class or a score, as an objective of the one trainer.
 
-use super::classifier::{Classifier, Variable, last, weights_of};
+use super::classifier::{Classifier, Variable, last};
 use super::dropout::Dropout;
 use super::example::{Example, Target};
 use super::fused::{FusedClassifier, Ragged};
@@ -9,7 +9,7 @@ use super::order;
 use super::parts;
 use crate::ModelError;
 use crate::objective::{LossAndGradient, Losses, Objective, Set};
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use icl_numerics::{math, order as sums};
 use std::sync::{Mutex, PoisonError};
 
@@ -115,7 +115,7 @@ impl FineTuning {
         n: usize,
     ) -> Result<LossAndGradient, ModelError> {
         let (hidden, attention) = (self.walk.hidden_dropout, self.walk.attention_dropout);
-        let isa = self.classifier.isa;
+        let isa = self.classifier.isa();
         let dropout = Dropout { seed: self.walk.seed, first, hidden, attention, isa };
         let examples: Vec<&Example> = part.iter().map(|i| &self.examples.training[*i]).collect();
         match &self.classifier.fused {
@@ -152,27 +152,26 @@ impl FineTuning {
         dropout: &Dropout,
         n: usize,
     ) -> Result<LossAndGradient, ModelError> {
-        let Classifier { bert, target, tables, isa, .. } = &self.classifier;
+        let Classifier { bert, target, tables, device, precision, .. } = &self.classifier;
         let batch = self.classifier.batch(examples.iter().copied())?;
         let variables = self.classifier.variables(parameters)?;
-        let weights = weights_of(&variables, *isa);
-        let mut embedded = tables.embed(parameters, &batch, DType::F32, &Device::Cpu)?;
+        let weights = self.classifier.weights_of(&variables);
+        let mut embedded = self.classifier.embed(parameters, &batch)?;
         let tokens = Var::from_tensor(&embedded.tokens)?;
         embedded.tokens = tokens.as_tensor().clone();
         let states = bert.encode(&weights, &embedded, Last::First, Some(dropout))?;
         let logits = bert.logits(&weights, last(&states)?, target.n_logits(), Some(dropout))?;
-        let (loss, slopes) = self.loss_of(&logits.flatten_all()?.to_vec1()?, examples, n);
+        let (loss, slopes) = self.loss_of(&single(&logits)?, examples, n);
         // the linear function of the logits that has the loss's gradient there
-        let slopes = Tensor::from_vec(slopes, logits.shape(), &Device::Cpu)?;
+        let slopes = Tensor::from_vec(slopes, logits.shape(), device)?.to_dtype(*precision)?;
         let gradients = (logits * slopes)?.sum_all()?.backward()?;
         let mut gradient = self.zeros(parameters.len());
         for Variable { range, var, .. } in &variables {
             let own = gradients.get(var.as_tensor()).ok_or(ModelError::NoGradient)?;
-            gradient[range.clone()].copy_from_slice(&own.flatten_all()?.to_vec1::<f32>()?);
+            gradient[range.clone()].copy_from_slice(&single(own)?);
         }
         let of_tokens = gradients.get(tokens.as_tensor()).ok_or(ModelError::NoGradient)?;
-        let of_tokens = of_tokens.flatten_all()?.to_vec1::<f32>()?;
-        tables.add_gradient(&batch, &of_tokens, &mut gradient);
+        tables.add_gradient(&batch, &single(of_tokens)?, &mut gradient);
         Ok(LossAndGradient { loss, gradient })
     }
 
@@ -187,6 +186,11 @@ impl FineTuning {
         }
         (sums::sum(&losses) / n as f64, slopes)
     }
+}
+
+/// All numbers of a tensor in single precision.
+fn single(x: &Tensor) -> Result<Vec<f32>, ModelError> {
+    Ok(x.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
 }
 
 impl Objective for FineTuning {
@@ -234,7 +238,7 @@ impl Objective for FineTuning {
             self.part_gradient(parameters, parts[p], first + before, batch.len())
         };
         let take_back = |gradient| self.take_back(gradient);
-        parts::summed(&self.classifier.threads, parts.len(), part, take_back)
+        parts::summed(&self.classifier.machine.threads, parts.len(), part, take_back)
     }
 
     fn take_back(&self, gradient: Vec<f32>) {

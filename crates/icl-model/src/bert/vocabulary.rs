@@ -9,6 +9,7 @@ use super::variables::WORDS;
 use crate::ModelError;
 use crate::adam::AdamSettings;
 use crate::attention::Parameters;
+use candle_core::DType;
 
 /// The word pieces that occur, in the order of their ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +74,9 @@ impl Vocabulary {
         let mut bert = classifier.bert.clone();
         bert.config.vocab_size = self.ids.len();
         bert.config.pad_token_id = self.place(bert.config.pad_token_id)?;
-        let machine = (classifier.isa, classifier.threads.clone());
-        let own = Classifier::new(bert, classifier.target, narrow.clone(), machine)?;
-        Ok((own, narrow))
+        let own = Classifier::new(bert, classifier.target, narrow.clone(), &classifier.machine)?;
+        let as_before = classifier.precision != DType::F32;
+        Ok((if as_before { own.in_precision(classifier.precision) } else { own }, narrow))
     }
 
     /// Parameters for all word pieces, from those of the occurring ones after `steps` steps and those of all before

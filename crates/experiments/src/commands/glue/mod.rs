@@ -5,13 +5,16 @@ mod eval;
 mod grammar;
 mod train;
 
-use crate::cli::{GlueCommand, GlueModelArguments};
+use crate::cli::{GlueCommand, GlueModelArguments, Numbers};
 use crate::console::{note, say};
+use crate::gpu::Gpu;
 use crate::host;
+use crate::item;
 use crate::outcome::Outcome;
+use anyhow::bail;
 use artifact::{digest, output};
 use icl_glue::{Data, Model, Score};
-use icl_model::device::Device;
+use icl_model::device::{Device, DeviceName};
 use icl_model::machine::Machine;
 use icl_numerics::threads::Threads;
 use serde_json::{Map, Value, json};
@@ -25,11 +28,29 @@ pub(crate) fn glue(command: &GlueCommand, device: Device) -> anyhow::Result<Outc
     }
 }
 
-/// The model with the threads that are asked for.
-fn open(arguments: &GlueModelArguments, device: Device) -> anyhow::Result<Model> {
+/// The device that is asked for; `cpu` is this processor.
+fn device(arguments: &GlueModelArguments, cpu: Device) -> anyhow::Result<Device> {
+    match arguments.device {
+        DeviceName::Cuda(index) => {
+            // says what is missing where there is none
+            Gpu::open(index)?;
+            Ok(arguments.device.with(cpu.isa()))
+        }
+        DeviceName::Cpu if arguments.numbers == Numbers::Bf16 => {
+            bail!("--numbers: found bf16 on a processor, expected f32; --device cuda has both")
+        }
+        DeviceName::Cpu => Ok(cpu),
+    }
+}
+
+/// The model on the device and with the threads that are asked for.
+fn open(arguments: &GlueModelArguments, cpu: Device) -> anyhow::Result<Model> {
     let threads = Threads::new(host::jobs(arguments.threads))?;
-    let machine = Machine::new(device, threads);
-    let model = Model::open(&arguments.model, arguments.task, &arguments.settings(), &machine)?;
+    let machine = Machine::new(device(arguments, cpu)?, threads);
+    let mut model = Model::open(&arguments.model, arguments.task, &arguments.settings(), &machine)?;
+    if arguments.numbers != Numbers::F32 {
+        model.classifier = model.classifier.in_precision(arguments.numbers.dtype());
+    }
     if !model.drawn.is_empty() {
         note!(
             "{}: drawn from seed {}, as the folder does not hold it: {}",
@@ -66,6 +87,9 @@ fn inputs(
         "modification": arguments.modification,
         "longest": arguments.longest,
         "seed": arguments.seed,
+        "device": model.classifier.device().to_string(),
+        "numbers": format!("{:?}", arguments.numbers).to_lowercase(),
+        "class": item::class(model.classifier.device()).word(),
         "model": { "files": files, "drawn": model.drawn, "unused": model.unused },
         "data": described.collect::<Map<String, Value>>(),
     });

@@ -84,7 +84,7 @@ build-cuda:
 test-cuda:
     .ci/cuda test
 
-# On a GPU: the processor's bits of every modification, tolerances of the reference layer and of a BERT
+# On a GPU: the processor's bits of every modification; tolerances of the reference layer, of a BERT, and of the dual
 test-gpu:
     .ci/cuda gpu
 

@@ -331,7 +331,7 @@ fn the_fused_pass_has_the_losses_and_gradients_of_candle() {
                 let far = |a: &[f32], b: &[f32]| largest::difference(&double(a), &double(b));
                 assert!(far(&found.1, &operations.1) <= 2e-5, "{name}");
                 assert!((found.0.loss - operations.0.loss).abs() < 1e-5, "{name}");
-                let size = largest::magnitude(double(&operations.0.gradient).into_iter());
+                let size = largest::magnitude(double(&operations.0.gradient));
                 for (spec, range) in start.ranges() {
                     let (a, b) =
                         (&found.0.gradient[range.clone()], &operations.0.gradient[range.clone()]);

@@ -96,6 +96,6 @@ fn writable(out: &Path) -> Line {
 }
 
 fn gpu() -> Line {
-    let (good, text) = gpu::doctor_line(host::gpu());
+    let (good, text) = gpu::doctor_line(host::gpu().as_deref());
     ("gpu", good, text)
 }

@@ -60,8 +60,8 @@ fn gib(bytes: usize) -> f64 {
 }
 
 /// What `icl doctor` says of GPUs, and whether it is well; `found` is what the driver's own tool says.
-pub(crate) fn doctor_line(found: Option<String>) -> (bool, String) {
-    let tool = found.as_ref().map_or(String::new(), |found| format!("; nvidia-smi: {found}"));
+pub(crate) fn doctor_line(found: Option<&str>) -> (bool, String) {
+    let tool = found.map_or(String::new(), |found| format!("; nvidia-smi: {found}"));
     match icl_cuda::Gpu::new(0).and_then(|gpu| gpu.card()) {
         Ok(card) if card.capability.0 >= 8 => {
             (true, format!("{}, {:.0} GiB free{tool}", in_words(&card), gib(card.memory.0)))

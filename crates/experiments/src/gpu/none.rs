@@ -35,7 +35,7 @@ impl Gpu {
 }
 
 /// What `icl doctor` says of GPUs, and whether it is well.
-pub(crate) fn doctor_line(found: Option<String>) -> (bool, String) {
+pub(crate) fn doctor_line(found: Option<&str>) -> (bool, String) {
     let text = match found {
         Some(card) => {
             format!(

@@ -48,6 +48,13 @@ pub(crate) struct ItemRecord {
     pub(crate) gpu: Option<String>,
 }
 
+impl ItemRecord {
+    /// The GPU that had a part in the item, or the CPU.
+    pub(crate) fn device(&self) -> &str {
+        self.gpu.as_deref().unwrap_or("cpu")
+    }
+}
+
 impl RunRecord {
     /// The record in a profile's folder; none if it is missing or damaged.
     pub(crate) fn read(dir: &Path) -> Option<Self> {

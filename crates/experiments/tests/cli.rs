@@ -77,6 +77,7 @@ fn an_altered_digit_is_found_and_named_and_a_damaged_table_is_refused() {
     let path = "data/fig3-linear/training.csv";
     let output = outputs.iter().find(|output| output["path"] == path).unwrap();
     assert_eq!((code, &output["level"], &output["class"]), (1, &"differs".into(), &"exact".into()));
+    assert_eq!(output["device"], "cpu");
     let finding = &output["findings"][0];
     assert_eq!((&finding["file"], &finding["row"]), (&path.into(), &5.into()), "{finding}");
     assert_eq!(finding["column"], "loss_over_variance", "{finding}");

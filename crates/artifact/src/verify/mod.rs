@@ -75,6 +75,8 @@ pub struct OutputReport {
     pub level: Level,
     /// What is promised of its bits.
     pub class: Class,
+    /// The device that took part in it, as the run's record names it; none where no record does.
+    pub device: Option<String>,
     /// Where and how it differs; empty if it does not.
     pub findings: Vec<Finding>,
 }
@@ -88,7 +90,8 @@ impl OutputReport {
         findings: impl IntoIterator<Item = Finding>,
     ) -> Self {
         let (item, path, class) = (item.to_owned(), path.to_owned(), Class::Exact);
-        Self { item, path, level, class, findings: findings.into_iter().collect() }
+        let findings = findings.into_iter().collect();
+        Self { item, path, level, class, device: None, findings }
     }
 
     /// The findings as one text: of the entries of a table the first, and how many there are.
@@ -100,11 +103,12 @@ impl OutputReport {
 /// With the findings also as text.
 impl Serialize for OutputReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("OutputReport", 6)?;
+        let mut fields = serializer.serialize_struct("OutputReport", 7)?;
         fields.serialize_field("item", &self.item)?;
         fields.serialize_field("path", &self.path)?;
         fields.serialize_field("level", &self.level)?;
         fields.serialize_field("class", &self.class)?;
+        fields.serialize_field("device", &self.device)?;
         fields.serialize_field("detail", &self.detail())?;
         fields.serialize_field("findings", &self.findings)?;
         fields.end()

@@ -38,7 +38,10 @@ pub(crate) fn verify(
     let check = |(profile, dir): &(Profile, PathBuf)| {
         let mut report =
             artifact::verify::verify(dir, profile.name(), &workspace.expected(*profile));
-        report.notes.extend(RunRecord::read(dir).iter().flat_map(trained_on_gpus));
+        if let Some(record) = RunRecord::read(dir) {
+            report.notes.extend(trained_on_gpus(&record));
+            name_devices(&mut report, &record);
+        }
         if let Some(store) = &store {
             let context = Context { profile: *profile, device, inputs: &inputs };
             SpotCheck { workspace, dir, store, context, arguments, report: &mut report }.check();
@@ -66,6 +69,13 @@ pub(crate) fn verify(
         bail!("{}; `icl run` makes outputs anew", damaged.join("\n"));
     }
     Ok(if reproduced { Outcome::Reproduced } else { Outcome::Differs })
+}
+
+/// Puts the device beside every output of an item that the record knows.
+fn name_devices(report: &mut Report, record: &RunRecord) {
+    for output in &mut report.outputs {
+        output.device = record.items.get(&output.item).map(|item| item.device().to_owned());
+    }
 }
 
 /// Which items' layers a GPU has trained.

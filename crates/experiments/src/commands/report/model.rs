@@ -11,6 +11,7 @@ use crate::profile::Profile;
 use crate::record::{ItemRecord, RunRecord};
 use crate::registry;
 use crate::workspace::Workspace;
+use artifact::Class;
 use artifact::claim::{Claim, Side, Verdict};
 use artifact::digest::short;
 use artifact::manifest::{Manifest, ManifestItem, Provenance};
@@ -296,16 +297,14 @@ fn seconds(record: &ItemRecord) -> String {
     if record.computed == 0 { String::new() } else { format!("{:.1}", record.cell_seconds) }
 }
 
-fn time(record: Option<&ItemRecord>) -> String {
-    let time = match record {
-        Some(record) if record.computed > 0 => format!("{} s of one thread.", seconds(record)),
-        Some(_) => "All cells were in the store.".into(),
-        None => String::new(),
+/// How long, on what, and what is promised of the bits.
+fn time(record: Option<&ItemRecord>, class: Class) -> String {
+    let Some(record) = record else { return String::new() };
+    let time = match record.computed {
+        0 => "All cells were in the store.".into(),
+        _ => format!("{} s of one thread.", seconds(record)),
     };
-    match record.and_then(|record| record.gpu.as_ref()) {
-        Some(gpu) => format!("{time} Layers were trained on {gpu}."),
-        None => time,
-    }
+    format!("{time} Class {}, on {}.", class.word(), record.device())
 }
 
 /// Where an item's page is read from.
@@ -364,7 +363,7 @@ impl Source<'_> {
             level: level.word(),
             agreement: agreement(met, all, claims.len()),
             class: if good { "good" } else { "bad" },
-            time: time(record),
+            time: time(record, entry.class(&entry.claims.path)),
             command: format!("icl run {id} --profile {}", profile.name()),
             figures: figures.collect(),
             claims: claims.iter().map(|claim| row(claim)).collect(),

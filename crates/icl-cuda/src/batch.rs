@@ -3,6 +3,9 @@
 use crate::CudaError;
 use crate::record::{Ending, Run};
 
+/// Features, pools and schedules of a launch, after which it takes no other run: kernels count them in 31 bits.
+pub(crate) const MOST_CONSTANTS: usize = 1 << 29;
+
 /// Where blocks run.
 pub trait Launch {
     /// Columns of scratch that a run of this batch needs: one a prompt, and one a thread.

@@ -1,7 +1,7 @@
 //! A run that blocks train: its record from its settings, its part of a batch, and what comes back.
 
 use crate::CudaError;
-use crate::batch::Batch;
+use crate::batch::{Batch, MOST_CONSTANTS};
 use crate::host;
 use crate::record::{Ending, LOSS_NOT_FINITE, Map, RUN_WELL, Run, Source};
 use icl_model::ModelError;
@@ -76,6 +76,9 @@ impl Covered {
             train.validation_sampler(isa)?,
             train.test_sampler(isa)?,
         ];
+        if samplers[0].streams().pool.is_some_and(|(_, maps)| maps.len() > MOST_CONSTANTS) {
+            return not("a pool of more than 2^29 numbers", "a smaller pool");
+        }
         let (watched, numbers_per_prompt) = (Vec::new(), 0);
         let mut run =
             Self { settings, watched, start, terms, samplers, omegas, numbers_per_prompt };
@@ -103,6 +106,12 @@ impl Covered {
         let sums = batch.div_ceil(LANES).div_ceil(CHUNK) * LANES;
         let similarities = n_heads * self.layers().max(1) * prompt.d() * prompt.d();
         (n + 1) * sums + similarities + self.numbers_per_prompt * columns
+    }
+
+    /// Numbers that a run writes, about: for the order of blocks only.
+    pub(crate) fn cost(&self) -> f64 {
+        let TrainSettings { steps, batch, .. } = self.settings.train();
+        (steps * batch) as f64 * self.numbers_per_prompt as f64
     }
 
     /// Layers of a stack, 0 for one attention layer.

@@ -5,6 +5,7 @@
 use crate::CudaError;
 use crate::batch::{Batch, Launch};
 use crate::record::{Ending, Run};
+use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute;
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::{CudaDevice, Device};
 
@@ -14,8 +15,8 @@ const PTX: &str = include_str!(env!("ICL_TRAIN_PTX"));
 const MODULE: &str = "icl_train";
 /// Threads of a block, `__launch_bounds__` of the kernels.
 const THREADS: usize = 512;
-/// Steps of a launch: a second or less, as a card that also drives a display ends longer ones.
-const STEPS: usize = 64;
+/// Steps of a launch on a card that also drives a display and ends launches of more than seconds.
+const STEPS_BESIDE_A_DISPLAY: usize = 64;
 /// Most blocks that evaluate test prompts.
 const TEST_BLOCKS: usize = 264;
 /// Share of the free memory that one launch takes.
@@ -81,6 +82,14 @@ impl Gpu {
             memory: tried("ask for its memory", context.mem_get_info())?,
         })
     }
+
+    /// All steps of a batch, unless the driver ends what takes long.
+    fn steps_of_a_launch(&self, batch: &Batch) -> Result<usize, CudaError> {
+        let timeout = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT;
+        let limited = self.device.cuda_stream().context().attribute(timeout);
+        let limited = tried("ask for the card's limit of time", limited)? != 0;
+        Ok(if limited { STEPS_BESIDE_A_DISPLAY } else { batch.steps().max(1) })
+    }
 }
 
 fn blocks(n: usize) -> LaunchConfig {
@@ -115,8 +124,9 @@ impl Launch for Gpu {
         let mut work = tried("allocate scratch", device.alloc_zeros::<f32>(batch.n_work))?;
         let mut doubles = tried("allocate losses", device.alloc_zeros::<f64>(batch.doubles.len()))?;
         let mut endings = tried("copy endings", device.clone_htod(&batch.endings))?;
-        for first in (0..batch.steps().max(1)).step_by(STEPS) {
-            let (first, end) = (first as i32, (first + STEPS) as i32);
+        let steps = self.steps_of_a_launch(batch)?;
+        for first in (0..batch.steps().max(1)).step_by(steps) {
+            let (first, end) = (first as i32, (first + steps) as i32);
             let mut launch = kernel.builder();
             launch.arg(&runs).arg(&constants).arg(&mut state).arg(&mut work).arg(&mut doubles);
             launch.arg(&mut endings).arg(&first).arg(&end);

@@ -1,12 +1,13 @@
 //! Training runs on a launch, as many at once as fit.
 
 use crate::CudaError;
-use crate::batch::{Batch, Launch};
+use crate::batch::{Batch, Launch, MOST_CONSTANTS};
 use crate::covered::Covered;
 use icl_model::ModelError;
 use icl_model::trainer::Finished;
+use std::collections::BTreeMap;
 
-/// Trains all runs, as many at once as fit, in their order.
+/// Trains all runs, as many at once as fit, the dearest first; results are in the runs' order.
 ///
 /// # Errors
 /// [`CudaError::Device`] if the device refuses; a run that diverges is an error of its own.
@@ -15,26 +16,30 @@ pub fn train(
     runs: &[Covered],
 ) -> Result<Vec<Result<Finished, ModelError>>, CudaError> {
     let room = launch.room()?;
-    let mut trained = Vec::new();
-    let mut rest = runs;
+    // blocks start in their order: a dear one that starts last would be waited for
+    let mut order: Vec<usize> = (0..runs.len()).collect();
+    order.sort_by(|a, b| runs[*b].cost().total_cmp(&runs[*a].cost()));
+    let mut trained: BTreeMap<usize, Result<Finished, ModelError>> = BTreeMap::new();
+    let mut rest = order.as_slice();
     while !rest.is_empty() {
         let mut batch = Batch::default();
         let mut n = 0;
-        for run in rest {
+        for run in rest.iter().map(|i| &runs[*i]) {
             let columns = launch.columns(run.settings().train().batch);
-            if n > 0 && batch.n_work + run.work(columns) > room {
+            let full =
+                batch.n_work + run.work(columns) > room || batch.constants.len() > MOST_CONSTANTS;
+            if n > 0 && full {
                 break;
             }
             run.add_to(&mut batch, run.start.packed(), columns);
             n += 1;
         }
         launch.train(&mut batch)?;
-        for (i, run) in rest[..n].iter().enumerate() {
-            trained.push(run.trained(&batch, i));
-        }
+        let results = rest[..n].iter().enumerate();
+        trained.extend(results.map(|(block, i)| (*i, runs[*i].trained(&batch, block))));
         rest = &rest[n..];
     }
-    Ok(trained)
+    Ok(trained.into_values().collect())
 }
 
 /// Losses of the first `n` test prompts of a run's settings under `parameters`.

@@ -26,7 +26,10 @@ HERE int rows_of_layer(const Run *run) {
     return 3 * run->n_heads * d + rows_of_map(run, &run->keys) + rows_of_map(run, &run->values) + feed_forward;
 }
 
-HERE int rows_of(const Run *run) { return rows_of_layer(run) * (is_stack(run) ? run->layers : 1); }
+HERE int rows_of(const Run *run) {
+    if (is_linear_stack(run)) return run->n_parameters / run->d_t;
+    return rows_of_layer(run) * (is_stack(run) ? run->layers : 1);
+}
 
 HERE Row projection_row(const Run *run, int layer, int i) {
     int d = d_of(run), which = i / (run->n_heads * d);
@@ -163,6 +166,20 @@ HERE int behind_of(const Run *run, int sum) {
     return behind < run->batch ? behind : run->batch;
 }
 
+// Row i of all weights' rows, of one chunk's lane, into `sums` [n_parameters, sums].
+APART void add_linear_stack_row(const Run *run, int i, int sum, Column prompts, Column sums) {
+    int d = run->d_t;
+    for (int c = 0; c < d; c++) {
+        float total = 0.0f;
+        for (int p = first_of(sum); p < behind_of(run, sum); p += LANES) {
+            Column own = prompts;
+            own.first += p;
+            total = linear_stack_entry(run, take_prompt(run, own), i / d, i % d, c, total);
+        }
+        *at(sums, i * d + c) = total;
+    }
+}
+
 // One row's gradient of one chunk's lane, into `sums` [n_parameters, sums].
 APART void add_row(const Run *run, Row row, int sum, Column prompts, Column sums) {
     Prompt prompt = take_prompt(run, prompts);
@@ -198,6 +215,10 @@ HERE float add_losses(const Run *run, int sum, Column prompts) {
         Column own = prompts;
         own.first += p;
         Prompt prompt = take_prompt(run, own);
+        if (is_linear_stack(run)) {
+            total = mul_add(*prompt.error.first, run->prompt_weight, total);
+            continue;
+        }
         for (int s = 0; s < run->d_s; s++) {
             total = mul_add(mul(0.5f, *at(prompt.error, s)), *at(prompt.d_out, s), total);
         }

@@ -63,6 +63,8 @@ typedef struct {
     // stack: places are those of the first layer, the others follow in strides; no layers, one attention layer alone
     int layers, layer_stride, d_ff, residual;
     int w_1_at, b_1_at, w_2_at, b_2_at;
+    // stack of linear attention: its layers, and the places of sd_i sd_j / N and of (sd_i / sd_j)^2, [d_t, d_t] each
+    int linear_layers, moments_at, c_at;
     int steps, batch, n_validation, validate_every;
     int block_of_losses;   // losses are summed in blocks of so many, then the blocks
     int columns;           // prompts that stand side by side in the work

@@ -1,6 +1,7 @@
 // One prompt through an attention layer or a stack: its prediction, its way back, its loss.
 #ifndef PASS_H
 #define PASS_H
+#include "linear_stack.h"
 #include "stack.h"
 
 // A stack has layers, a single attention layer is none.
@@ -25,6 +26,12 @@ APART Column predict(const Run *run, const Source *source, const float *constant
 // The way there and back; leaves the error, the gradient towards the output and the factors of weight gradients.
 HERE void pass(const Run *run, const float *constants, const float *parameters, const float *similarities,
                unsigned long long index, Prompt prompt) {
+    if (is_linear_stack(run)) {
+        sample(run, &run->training, constants, index, prompt.map, prompt.tokens, prompt.targets);
+        *prompt.error.first = linear_stack_forward(run, constants, parameters, prompt);
+        linear_stack_backward(run, constants, parameters, prompt);
+        return;
+    }
     Column out = predict(run, &run->training, constants, parameters, similarities, index, prompt, 1);
     for (int s = 0; s < run->d_s; s++) {
         float error = sub(*at(out, s), *at(prompt.targets, s));
@@ -44,10 +51,14 @@ HERE void pass(const Run *run, const float *constants, const float *parameters, 
     }
 }
 
-// 1/2 |prediction - s|^2 of prompt `index` of a source.
+// 1/2 |prediction - s|^2, or its expectation over tasks and queries, of prompt `index` of a source.
 HERE double loss(const Run *run, const Source *source, const float *constants, const float *parameters,
                  const float *similarities, unsigned long long index, Prompt prompt) {
     double sum = -0.0;
+    if (is_linear_stack(run)) {
+        sample(run, source, constants, index, prompt.map, prompt.tokens, prompt.targets);
+        return (double)linear_stack_forward(run, constants, parameters, prompt);
+    }
     Column out = predict(run, source, constants, parameters, similarities, index, prompt, 0);
     for (int s = 0; s < run->d_s; s++) {
         double error = sub_f64((double)*at(out, s), (double)*at(prompt.targets, s));

@@ -91,7 +91,8 @@ HERE void find_gradient(const Run *run, const float *constants, Parts parts, int
         Column own;
         own.first = parts.sums + i % sums;
         own.stride = sums;
-        add_row(run, row_of(run, i / sums), i % sums, parts.prompts, own);
+        if (is_linear_stack(run)) add_linear_stack_row(run, i / sums, i % sums, parts.prompts, own);
+        else add_row(run, row_of(run, i / sums), i % sums, parts.prompts, own);
     }
     FOR_EACH(i, sums) parts.sums[(long long)run->n_parameters * sums + i] = add_losses(run, i, parts.prompts);
     BARRIER();
@@ -236,7 +237,8 @@ long long ENTRY(icl_numbers_per_prompt)(const Run *run) {
     none.first = (float *)0;
     none.stride = 1;
     Column rest = take_prompt(run, none).heads;
-    for (int h = 0; !is_stack(run) && h < run->n_heads; h++) take_head(run, &rest);
+    if (is_linear_stack(run)) rest = from(rest, numbers_of_linear_stack(run));
+    for (int h = 0; !is_linear_stack(run) && !is_stack(run) && h < run->n_heads; h++) take_head(run, &rest);
     for (int layer = 0; layer < run->layers; layer++) take_layer(run, layer, &rest);
     return rest.first - none.first;
 }

@@ -7,8 +7,9 @@ use crate::record::{Ending, LOSS_NOT_FINITE, Map, RUN_WELL, Run, Source};
 use icl_model::ModelError;
 use icl_model::adam::Adam;
 use icl_model::attention::{self, Augmentation, Form, Modification, Parameters, Rule, Terms};
-use icl_model::fused::{FusedLayer, FusedStack, StackShape};
+use icl_model::fused::{FusedLayer, FusedLinearStack, FusedStack, StackShape};
 use icl_model::kernel::Kernel;
+use icl_model::linear_stack;
 use icl_model::model::{LAYER_PART, STACK_PART, square_targets};
 use icl_model::objective::{CurvePoint, Evaluation};
 use icl_model::prompt::{CHUNK, Inputs, MapEntries, PromptSampler, QueryLabel};
@@ -25,13 +26,15 @@ const PARTS: usize = 8;
 /// A run that a block can train.
 pub struct Covered {
     settings: RunSettings,
+    /// Task, prompts, steps and optimiser.
+    train: TrainSettings,
     /// Steps, ascending, before which the parameters are kept.
     watched: Vec<usize>,
     pub(crate) start: Parameters,
     terms: Terms,
     samplers: [PromptSampler; 3],
-    /// Feature rows times `log2(e)`.
-    omegas: Vec<f32>,
+    /// Feature rows times `log2(e)`; of a stack of linear attention the scales of its second moments and of its loss.
+    features: Vec<f32>,
     numbers_per_prompt: usize,
 }
 
@@ -42,7 +45,7 @@ impl Covered {
     /// [`CudaError`] that says why none can.
     pub fn new(settings: RunSettings) -> Result<Self, CudaError> {
         settings.check()?;
-        let train = settings.train();
+        let train = settings.train().into_owned();
         let not =
             |found: &str, expected| Err(CudaError::NotCovered { found: found.into(), expected });
         let modification: Box<dyn Modification> = attention::parse(&train.modification)?;
@@ -57,7 +60,7 @@ impl Covered {
         }
         let start = settings.parameters(modification.as_ref());
         // the processor's kernels check what they share with these
-        let omegas = match &settings {
+        let features = match &settings {
             RunSettings::Layer(_) => {
                 let kernel = train.kernel.drawn(train.seed, train.prompt.d());
                 let layer = FusedLayer::new(train.prompt, train.n_heads, terms, kernel, &start)?;
@@ -68,6 +71,11 @@ impl Covered {
                 let (layers, residual) = (stack.layers, stack.residual);
                 FusedStack::new(StackShape { d, n_heads, layers, residual }, terms, &start)?;
                 Vec::new()
+            }
+            RunSettings::LinearStack(stack) => {
+                let [moments, c] =
+                    FusedLinearStack::new(stack.layers, &stack.scales).constants(stack.n_demos);
+                [moments, c].concat()
             }
         };
         let isa = Isa::detect();
@@ -81,7 +89,7 @@ impl Covered {
         }
         let (watched, numbers_per_prompt) = (Vec::new(), 0);
         let mut run =
-            Self { settings, watched, start, terms, samplers, omegas, numbers_per_prompt };
+            Self { settings, train, watched, start, terms, samplers, features, numbers_per_prompt };
         run.numbers_per_prompt = host::numbers_per_prompt(&run.record());
         Ok(run)
     }
@@ -89,7 +97,7 @@ impl Covered {
     /// The same run, whose parameters are kept at these steps.
     #[must_use]
     pub fn watched(self, steps: &[usize]) -> Self {
-        let end = self.settings.train().steps;
+        let end = self.train.steps;
         let steps: BTreeSet<usize> = steps.iter().copied().filter(|step| *step <= end).collect();
         Self { watched: steps.into_iter().collect(), ..self }
     }
@@ -102,7 +110,7 @@ impl Covered {
     /// Numbers of scratch.
     pub(crate) fn work(&self, columns: usize) -> usize {
         let n = self.start.packed().len();
-        let TrainSettings { prompt, n_heads, batch, .. } = self.settings.train();
+        let TrainSettings { prompt, n_heads, batch, .. } = &self.train;
         let sums = batch.div_ceil(LANES).div_ceil(CHUNK) * LANES;
         let similarities = n_heads * self.layers().max(1) * prompt.d() * prompt.d();
         (n + 1) * sums + similarities + self.numbers_per_prompt * columns
@@ -110,29 +118,40 @@ impl Covered {
 
     /// Numbers that a run writes, about: for the order of blocks only.
     pub(crate) fn cost(&self) -> f64 {
-        let TrainSettings { steps, batch, .. } = self.settings.train();
+        let TrainSettings { steps, batch, .. } = &self.train;
         (steps * batch) as f64 * self.numbers_per_prompt as f64
     }
 
-    /// Layers of a stack, 0 for one attention layer.
+    /// Layers of a stack of Transformer layers, 0 for any other run.
     fn layers(&self) -> usize {
         match &self.settings {
-            RunSettings::Layer(_) => 0,
+            RunSettings::Layer(_) | RunSettings::LinearStack(_) => 0,
             RunSettings::Stack(stack) => stack.layers,
         }
     }
 
-    /// Prompts of a part of an evaluation, whose squared targets are summed first, and of a block of its losses.
-    fn part_and_block(&self) -> (usize, usize) {
+    /// Losses of a block of a sum.
+    fn block(&self) -> usize {
         match &self.settings {
-            RunSettings::Layer(_) => (LAYER_PART, LAYER_PART),
-            RunSettings::Stack(_) => (STACK_PART, i32::MAX as usize),
+            RunSettings::Layer(_) => LAYER_PART,
+            RunSettings::Stack(_) => i32::MAX as usize,
+            RunSettings::LinearStack(_) => linear_stack::BLOCK,
+        }
+    }
+
+    /// Sums of squared targets of the validation set, in the order of an evaluation.
+    fn square_targets(&self) -> Vec<f64> {
+        let TrainSettings { prompt, n_validation, .. } = self.train;
+        match &self.settings {
+            RunSettings::Layer(_) => square_targets(&self.samplers[1], n_validation, LAYER_PART),
+            RunSettings::Stack(_) => square_targets(&self.samplers[1], n_validation, STACK_PART),
+            RunSettings::LinearStack(_) => linear_stack::square_targets(prompt.d_t, n_validation),
         }
     }
 
     /// Validation losses along the training but for that of the end.
     fn points(&self) -> usize {
-        let train = self.settings.train();
+        let train = &self.train;
         train.steps.div_ceil(train.validate_every)
     }
 
@@ -149,11 +168,12 @@ impl Covered {
 
     /// Sizes, kernel and places.
     fn sizes(&self) -> Run {
-        let TrainSettings { prompt, n_heads, kernel, .. } = self.settings.train();
+        let TrainSettings { prompt, n_heads, kernel, .. } = &self.train;
         let (d, layers) = (prompt.d(), self.layers());
-        let (d_ff, residual) = match &self.settings {
-            RunSettings::Layer(_) => (0, false),
-            RunSettings::Stack(stack) => (stack.d_ff, stack.residual),
+        let (d_ff, residual, linear_layers) = match &self.settings {
+            RunSettings::Layer(_) => (0, false, 0),
+            RunSettings::Stack(stack) => (stack.d_ff, stack.residual, 0),
+            RunSettings::LinearStack(stack) => (0, false, stack.layers),
         };
         let n_parameters = self.start.packed().len();
         Run {
@@ -178,6 +198,7 @@ impl Covered {
             layers: int(layers),
             layer_stride: int(n_parameters / layers.max(1)),
             d_ff: int(d_ff),
+            linear_layers: int(linear_layers),
             residual: i32::from(residual),
             w_1_at: self.place("w_1"),
             b_1_at: self.place("b_1"),
@@ -189,7 +210,7 @@ impl Covered {
 
     /// The terms of the modification.
     fn modification(&self, run: &Run) -> Run {
-        let n = self.settings.train().prompt.n_demos;
+        let n = self.train.prompt.n_demos;
         let negatives = self.terms.negatives;
         Run {
             keys: self.map(self.terms.keys, "g_keys"),
@@ -220,24 +241,24 @@ impl Covered {
 
     /// What prompts are drawn from.
     fn prompts(&self, run: &Run) -> Run {
-        let TrainSettings { prompt, labels, .. } = self.settings.train();
+        let TrainSettings { prompt, labels, .. } = &self.train;
         let guess = match labels.query {
             QueryLabel::Masked => None,
             QueryLabel::Guess(noise) => Some(noise as f32),
         };
         Run {
-            task: task(&self.settings.train().task),
-            inputs: match self.settings.train().inputs {
+            task: task(&self.train.task),
+            inputs: match self.train.inputs {
                 Inputs::Uniform => 0,
                 Inputs::Normal => 1,
             },
-            map: match self.settings.train().map {
+            map: match self.train.map {
                 MapEntries::Normal => 0,
                 MapEntries::Uniform => 1,
                 MapEntries::Signs => 2,
                 MapEntries::Sparse => 3,
             },
-            factor: self.settings.train().scale.factor(prompt.d_t),
+            factor: self.train.scale.factor(prompt.d_t),
             noise: labels.noise as f32,
             guess: guess.unwrap_or(0.0),
             guessed: i32::from(guess.is_some()),
@@ -248,14 +269,14 @@ impl Covered {
 
     /// Steps, sets of prompts and optimiser.
     fn training(&self, run: &Run) -> Run {
-        let train = self.settings.train();
+        let train = &self.train;
         Run {
             steps: int(train.steps),
             batch: int(train.batch),
             n_validation: int(train.n_validation),
             validate_every: int(train.validate_every),
             n_watched: int(self.watched.len()),
-            block_of_losses: int(self.part_and_block().1),
+            block_of_losses: int(self.block()),
             prompt_weight: 1.0 / train.batch as f32,
             beta1: train.adam.beta1 as f32,
             beta2: train.adam.beta2 as f32,
@@ -273,7 +294,7 @@ impl Covered {
                 if ending.status == LOSS_NOT_FINITE { "the training loss" } else { "a gradient" };
             return Err(ModelError::Diverged { step: ending.step as usize, what });
         }
-        let train = self.settings.train();
+        let train = &self.train;
         let (n, start) = (self.start.packed().len(), run.state_at as usize);
         let part = |k: usize| &batch.state[start + k * n..start + (k + 1) * n];
         let mut parameters = self.start.clone();
@@ -282,9 +303,7 @@ impl Covered {
         adam.first.copy_from_slice(part(1));
         adam.second.copy_from_slice(part(2));
         adam.step = train.steps as u64;
-        let squares =
-            square_targets(&self.samplers[1], train.n_validation, self.part_and_block().0);
-        let mean_square_target = order::sum(&squares) / train.n_validation as f64;
+        let mean_square_target = order::sum(&self.square_targets()) / train.n_validation as f64;
         let losses = &batch.doubles[run.curve_at as usize..][..self.points()];
         let point = |(k, loss): (usize, &f64)| {
             let nmse = Evaluation { loss: *loss, mean_square_target }.nmse();
@@ -299,8 +318,8 @@ impl Covered {
     /// Adds the run to a batch; it starts from `parameters`.
     pub(crate) fn add_to(&self, batch: &mut Batch, parameters: &[f32], columns: usize) {
         let [training, validation, test] = [0, 1, 2].map(|k| source(batch, &self.samplers[k]));
-        let settings = self.settings.train();
-        let omegas_at = int(batch.constant(&self.omegas));
+        let settings = &self.train;
+        let features_at = int(batch.constant(&self.features));
         let schedule: Vec<f32> = (1..=settings.steps as u64)
             .flat_map(|t| {
                 let numbers = settings.adam.numbers(t, 1.0, settings.adam.decay);
@@ -329,7 +348,9 @@ impl Covered {
             training,
             validation,
             test,
-            omegas_at,
+            omegas_at: features_at,
+            moments_at: features_at,
+            c_at: features_at + int(self.features.len() / 2),
             schedule_at,
             watched_at,
             columns: int(columns),

@@ -13,8 +13,8 @@
 //!
 //! | covered | left to other paths |
 //! |---|---|
-//! | one attention layer; softmax with and without the query, linear, positive features | BERT, linear stacks |
-//! | stacks of Transformer layers with exact softmax | |
+//! | one attention layer; softmax with and without the query, linear, positive features | BERT |
+//! | stacks of Transformer layers with exact softmax, stacks of linear attention | |
 //! | every modification made of the known [`Terms`](icl_model::attention::Terms) | modifications that are candle operations only |
 //! | every task, input, map and label of [`TrainSettings`](icl_model::settings::TrainSettings), pools | prompts from elsewhere |
 

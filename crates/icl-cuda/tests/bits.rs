@@ -11,7 +11,9 @@ use icl_model::kernel::Kernel;
 use icl_model::machine::Machine;
 use icl_model::objective::Set;
 use icl_model::prompt::{Inputs, Labels, MapEntries, PromptShape, QueryLabel};
-use icl_model::settings::{Backend, RunSettings, StackSettings, Start, TrainSettings};
+use icl_model::settings::{
+    Backend, LinearStackSettings, RunSettings, StackSettings, Start, TrainSettings,
+};
 use icl_model::task::{self, Scale};
 use icl_model::trainer::{Checkpoint, Finished, Trainer, Unkept};
 use icl_model::training::Training;
@@ -115,6 +117,34 @@ fn stacks() -> impl Iterator<Item = RunSettings> {
     examples().into_iter().flat_map(of).map(RunSettings::Stack)
 }
 
+/// Random stacks of linear attention, of one to four layers.
+fn linear_stacks() -> impl Iterator<Item = RunSettings> {
+    (0..32).map(|index| {
+        let stream = Stream::new(index, "linear stack");
+        let draws = &mut stream.sample(0);
+        let (layers, d) = (between(draws, 1, 4), between(draws, 1, 6));
+        let drawn = drawn("plain", index);
+        RunSettings::LinearStack(LinearStackSettings {
+            layers,
+            n_demos: drawn.prompt.n_demos,
+            scales: (0..d).map(|_| of(draws, &[1.0, 0.5, 0.25, 1.5])).collect(),
+            steps: drawn.steps,
+            batch: drawn.batch,
+            adam: drawn.adam,
+            // moments grow with the third power from layer to layer: larger weights overflow
+            init_std: of(draws, &[0.02, 0.1]),
+            n_validation: drawn.n_validation,
+            validate_every: drawn.validate_every,
+            seed: index,
+        })
+    })
+}
+
+/// Every kind of run.
+fn all() -> [(Vec<RunSettings>, usize); 3] {
+    [(layers().collect(), 200), (stacks().collect(), 50), (linear_stacks().collect(), 30)]
+}
+
 fn cpu() -> Machine {
     Machine::cpu(Isa::detect(), Threads::One)
 }
@@ -164,7 +194,7 @@ fn agrees(settings: &RunSettings, run: &Finished) -> bool {
 
 #[test]
 fn blocks_have_the_processors_bits_for_every_modification() {
-    for (all, least) in [(layers().collect::<Vec<_>>(), 200), (stacks().collect(), 50)] {
+    for (all, least) in all() {
         assert!(all.len() >= least, "{} settings", all.len());
         for settings in all {
             assert!(agrees(&settings, &emulated(&settings, Variant::Exact)), "{settings:?}");
@@ -174,7 +204,7 @@ fn blocks_have_the_processors_bits_for_every_modification() {
 
 #[test]
 fn test_losses_have_the_processors_bits() {
-    for settings in layers().step_by(7).chain(stacks().step_by(5)) {
+    for settings in layers().step_by(7).chain(stacks().step_by(5)).chain(linear_stacks()) {
         let n = 33;
         let training = processor(&settings);
         let trainer = training.trainer();
@@ -189,7 +219,7 @@ fn test_losses_have_the_processors_bits() {
 
 #[test]
 fn the_order_of_threads_does_not_matter() {
-    for settings in layers().step_by(6).chain(stacks().step_by(4)) {
+    for settings in layers().step_by(6).chain(stacks().step_by(4)).chain(linear_stacks()) {
         let run = emulated(&settings, Variant::Backwards);
         assert_eq!(run, emulated(&settings, Variant::Exact), "{settings:?}");
     }
@@ -198,7 +228,12 @@ fn the_order_of_threads_does_not_matter() {
 #[test]
 fn a_contracted_product_and_a_reordered_sum_are_caught() {
     for variant in [Variant::Contracted, Variant::Reordered] {
-        for all in [layers().step_by(5).collect::<Vec<_>>(), stacks().step_by(3).collect()] {
+        let kinds = [
+            layers().step_by(5).collect::<Vec<_>>(),
+            stacks().step_by(3).collect(),
+            linear_stacks().collect(),
+        ];
+        for all in kinds {
             let differs = |settings: &&RunSettings| !agrees(settings, &emulated(settings, variant));
             let caught = all.iter().filter(differs).count();
             // a sum of one or two terms has no other order, a first moment of a first step nothing to contract

@@ -17,7 +17,9 @@ use icl_model::kernel::Kernel;
 use icl_model::machine::Machine;
 use icl_model::objective::Set;
 use icl_model::prompt::{Inputs, PromptShape};
-use icl_model::settings::{Backend, RunSettings, StackSettings, TrainSettings};
+use icl_model::settings::{
+    Backend, LinearStackSettings, RunSettings, StackSettings, TrainSettings,
+};
 use icl_model::task::Scale;
 use icl_model::trainer::{Finished, Trainer, Unkept};
 use icl_model::training::{LayerTraining, Training};
@@ -46,7 +48,20 @@ fn runs() -> Vec<RunSettings> {
         RunSettings::Stack(StackSettings { train, layers: 2, d_ff: 48, residual: true })
     };
     let stacks = ["plain", "augmented:form=mlp,on=both", "negative:m=3,beta=0.5"].map(stack);
-    modified.chain(kernels).chain(heads).map(RunSettings::Layer).chain(stacks).collect()
+    let linear = RunSettings::LinearStack(LinearStackSettings {
+        layers: 3,
+        n_demos: 20,
+        scales: vec![1.0, 1.0, 0.5, 0.25, 1.0],
+        steps: 40,
+        batch: 1024,
+        adam: base.adam.clone(),
+        init_std: 0.02,
+        n_validation: 1000,
+        validate_every: 20,
+        seed: 3,
+    });
+    let layers = modified.chain(kernels).chain(heads).map(RunSettings::Layer);
+    layers.chain(stacks).chain([linear]).collect()
 }
 
 /// Steps at which parameters are compared.

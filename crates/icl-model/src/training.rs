@@ -5,6 +5,7 @@ use crate::attention::{self, Modification, Parameters};
 use crate::device::Device;
 use crate::fused::{FusedLayer, FusedStack, StackShape};
 use crate::kernel::AttentionKernel;
+use crate::linear_stack::LinearStackTraining;
 use crate::machine::Machine;
 use crate::model::{
     self, ByCandle, FusedLayerModel, FusedStackModel, Kept, PromptData, PromptModel,
@@ -141,12 +142,14 @@ fn data(settings: &TrainSettings, device: Device) -> Result<PromptData, ModelErr
     })
 }
 
-/// A training run of a layer or of a stack.
+/// A training run of a layer or of a stack of either kind.
 pub enum Training {
     /// Of one attention layer.
     Layer(LayerTraining),
     /// Of a stack of Transformer layers.
     Stack(StackTraining),
+    /// Of a stack of layers of linear attention.
+    LinearStack(Box<LinearStackTraining>),
 }
 
 impl Training {
@@ -158,6 +161,9 @@ impl Training {
         Ok(match settings {
             RunSettings::Layer(layer) => Self::Layer(LayerTraining::new(layer, machine)?),
             RunSettings::Stack(stack) => Self::Stack(StackTraining::new(stack, machine)?),
+            RunSettings::LinearStack(stack) => {
+                Self::LinearStack(Box::new(LinearStackTraining::new(stack, machine)?))
+            }
         })
     }
 
@@ -166,6 +172,7 @@ impl Training {
         match self {
             Self::Layer(layer) => layer.trainer(),
             Self::Stack(stack) => stack.trainer(),
+            Self::LinearStack(stack) => stack.trainer(),
         }
     }
 }

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first fault")]
 
 use icl_model::adam::AdamSettings;
-use icl_model::linear_stack::{LinearStackSettings, LinearStackTraining};
+use icl_model::linear_stack::LinearStackTraining;
 use icl_model::machine::Machine;
 use icl_model::objective::Set;
+use icl_model::settings::LinearStackSettings;
 use icl_model::trainer::Unkept;
 use icl_numerics::finite_difference::gradient;
 use icl_numerics::lanes::Isa;

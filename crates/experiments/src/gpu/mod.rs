@@ -2,8 +2,8 @@
 //!
 //! The kernels have the processor's bits (`icl_cuda`), so a cell takes a run that is there in place of its own training,
 //! and test losses from the GPU; everything else is computed as ever, and results keep the class `exact`. A run is found by
-//! all of its settings and by nothing else. What no block trains (BERT, stacks of linear attention, prompts of other
-//! function classes) is computed on the processor.
+//! all of its settings and by nothing else. What no block trains (BERT, prompts of other function classes) is computed on the
+//! processor.
 
 #[cfg(any(test, feature = "cuda"))]
 mod ahead;

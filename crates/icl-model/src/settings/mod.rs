@@ -4,9 +4,11 @@
 //! validation set. Paper gap: the source's optimiser, batch and rates are not at hand; every setting here is ours
 //! and stands in the item's TOML with its reason.
 
+mod linear_stack;
 mod runs;
 mod start;
 
+pub use linear_stack::LinearStackSettings;
 pub use runs::{RunSettings, StackSettings, Watched};
 pub use start::Start;
 
@@ -19,11 +21,11 @@ use crate::task::{self, Scale};
 use icl_numerics::lanes::Isa;
 
 /// Seed of validation and test prompts: the same sets for every run of a task.
-pub const EVALUATION_SEED: u64 = 0;
+pub(crate) const EVALUATION_SEED: u64 = 0;
 /// Purpose of the stream of validation prompts.
-pub const VALIDATION: &str = "held-out";
+pub(crate) const VALIDATION: &str = "held-out";
 /// Purpose of the stream of test prompts.
-pub const TEST: &str = "final";
+pub(crate) const TEST: &str = "final";
 
 /// Which implementation trains on a CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,9 +1,10 @@
 //! Settings of stacks, and of runs of either kind.
 
-use super::TrainSettings;
+use super::{LinearStackSettings, TrainSettings};
 use crate::ModelError;
 use crate::attention::{Modification, ParameterSpec, Parameters};
 use crate::kernel::Kernel;
+use std::borrow::Cow;
 
 /// Settings of a stack of Transformer layers and its training.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -66,7 +67,7 @@ impl StackSettings {
     }
 }
 
-/// Settings of a run on prompts: one attention layer, or a stack.
+/// Settings of a run on prompts: one attention layer, or a stack of either kind.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 pub enum RunSettings {
@@ -74,14 +75,17 @@ pub enum RunSettings {
     Layer(TrainSettings),
     /// A stack of Transformer layers.
     Stack(StackSettings),
+    /// A stack of layers of linear attention.
+    LinearStack(LinearStackSettings),
 }
 
 impl RunSettings {
     /// Task, prompts, modification and optimiser.
-    pub fn train(&self) -> &TrainSettings {
+    pub fn train(&self) -> Cow<'_, TrainSettings> {
         match self {
-            Self::Layer(train) => train,
-            Self::Stack(stack) => &stack.train,
+            Self::Layer(train) => Cow::Borrowed(train),
+            Self::Stack(stack) => Cow::Borrowed(&stack.train),
+            Self::LinearStack(stack) => Cow::Owned(stack.training()),
         }
     }
 
@@ -93,6 +97,7 @@ impl RunSettings {
         match self {
             Self::Layer(train) => train.check(),
             Self::Stack(stack) => stack.check(),
+            Self::LinearStack(stack) => stack.check(),
         }
     }
 
@@ -101,6 +106,7 @@ impl RunSettings {
         match self {
             Self::Layer(train) => train.parameters(modification),
             Self::Stack(stack) => stack.parameters(modification),
+            Self::LinearStack(stack) => stack.parameters(),
         }
     }
 }

@@ -146,7 +146,7 @@ fn measure(
     watched: &Watched,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let train = watched.run.train();
+    let train = &*watched.run.train();
     let training = LayerTraining::new(train.clone(), &machine(device))?;
     let mut rows = Vec::new();
     let trained = training.trainer().watch(&watched.at, |step, at| {

@@ -59,7 +59,7 @@ fn run(
     n_final: usize,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let train = watched.run.train();
+    let train = &*watched.run.train();
     let layer = LayerTraining::new(train.clone(), &machine(device))?;
     let validation = layer.validation();
     let trainer = layer.trainer();

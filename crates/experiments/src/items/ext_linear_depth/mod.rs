@@ -14,7 +14,7 @@ use crate::item::{Context, Item, Outputs, Plan};
 use crate::settings::SettingsFile;
 use artifact::cell::Results;
 use icl_model::adam::{AdamSettings, Schedule};
-use icl_model::linear_stack::LinearStackSettings;
+use icl_model::settings::LinearStackSettings;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -68,10 +68,10 @@ pub(super) fn cell(
     icl_model::attention::parse(&run.train().modification)?;
     // a layer with all its queries costs about ten times attention for one query
     let layers = match &run {
-        RunSettings::Layer(_) => 1,
+        RunSettings::Layer(_) | RunSettings::LinearStack(_) => 1,
         RunSettings::Stack(stack) => 10 * stack.layers,
     };
-    let weight = training::weight(run.train(), n_final) * layers as f64;
+    let weight = training::weight(&run.train(), n_final) * layers as f64;
     Ok(Cell::new(
         name,
         weight,
@@ -87,7 +87,7 @@ fn train(
     n_final: usize,
     device: Device,
 ) -> anyhow::Result<Table> {
-    let part = training::training_part(context, run.train(), n_final);
+    let part = training::training_part(context, &run.train(), n_final);
     let training = Training::new(run.clone(), &machine(device))?;
     training::watched(&part, &mut training.trainer(), run.train().steps, n_final)
 }

@@ -44,6 +44,15 @@ impl FusedLinearStack {
         Self { layers, scales: scales.iter().map(|x| *x as f32).collect(), c }
     }
 
+    /// `sd_i sd_j / N` and `(sd_i / sd_j)^2`, `[d, d]` each, as the pass has them.
+    pub fn constants(&self, n_demos: usize) -> [Vec<f32>; 2] {
+        let of = |i: &f32| {
+            let row = self.scales.iter().map(|j| i * j / n_demos as f32);
+            row.collect::<Vec<_>>()
+        };
+        [self.scales.iter().flat_map(of).collect(), self.c.clone()]
+    }
+
     /// Number of parameters: `Q` of all layers, then `P` of all but the last.
     pub fn n_parameters(&self) -> usize {
         let d = self.scales.len();

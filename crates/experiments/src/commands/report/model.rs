@@ -304,7 +304,8 @@ fn time(record: Option<&ItemRecord>, class: Class) -> String {
         0 => "All cells were in the store.".into(),
         _ => format!("{} s of one thread.", seconds(record)),
     };
-    format!("{time} Class {}, on {}.", class.word(), record.device())
+    let device = record.gpu.as_deref().unwrap_or("the CPU");
+    format!("{time} Class {}, on {device}.", class.word())
 }
 
 /// Where an item's page is read from.

@@ -64,7 +64,7 @@ fn tables(cells: &[Cell]) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "a minute or two: the host's C compiler has no lanes"]
+#[ignore = "seven minutes: blocks on the host have no lanes"]
 fn every_number_of_smoke_is_the_processors_and_blocks_train_what_cells_ask_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let workspace = Workspace::find(Some(&root)).unwrap();
